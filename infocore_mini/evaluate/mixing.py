@@ -1,0 +1,119 @@
+"""How much of the effect, and of the experimental batch, an embedding holds (appendix I; Xu et al. 2021)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.neighbors import NearestNeighbors
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+
+def linear_probe(z, label, *, folds: int = 5, seed: int = 0) -> tuple[float, float]:
+    """Accuracy of a linear classifier of ``label`` on ``z``, by stratified cross-validation.
+
+    Args:
+        z: (n, d) embeddings.
+        label: (n,) effect or batch_id.
+        folds: number of folds, at least 2.
+        seed: of the shuffle into folds.
+
+    Returns:
+        (mean, standard deviation) of the accuracy over folds, fractions.
+
+    Raises:
+        ValueError: on NaN, lengths that differ, or fewer than two classes.
+    """
+    z, label = _checked(z, label=label)
+    if len(np.unique(label)) < 2:
+        raise ValueError("label: got one class, expected at least 2")
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    splits = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():  # classes rarer than the folds still get a score
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        scores = cross_val_score(model, z, label, cv=splits)
+    return float(scores.mean()), float(scores.std())
+
+
+def knn_purity(x, z, batch_id, *, k: Sequence[int]) -> np.ndarray:
+    """Share of each point's k nearest neighbours in the input that stay so in the embedding.
+
+    Neighbours are sought within the point's own experimental batch, so that removing a batch effect
+    is not held against an embedding. Batches of k points or fewer are left out.
+
+    Args:
+        x: (n, n_features) the input, such as the screen readout.
+        z: (n, d) its embedding.
+        batch_id: (n,) codes.
+        k: numbers of neighbours.
+
+    Returns:
+        (len(k),) mean overlap in [0, 1].
+
+    Raises:
+        ValueError: on NaN, lengths that differ, or no batch with more than max(k) points.
+    """
+    x, batch_id = _checked(x, batch_id=batch_id)
+    z, _ = _checked(z, batch_id=batch_id)
+    overlaps, largest = [], max(k)
+    for code in np.unique(batch_id):
+        rows = np.flatnonzero(batch_id == code)
+        if len(rows) <= largest:
+            continue
+        in_input, in_embedding = _neighbours(x[rows], largest), _neighbours(z[rows], largest)
+        overlaps.append([_overlap(in_input[:, :size], in_embedding[:, :size]) for size in k])
+    if not overlaps:
+        raise ValueError(f"batch_id: no experimental batch has more than k = {largest} points")
+    return np.mean(overlaps, axis=0)
+
+
+def batch_mixing_entropy(z, batch_id, *, k: Sequence[int]) -> np.ndarray:
+    """Entropy of the experimental batches among each point's k nearest neighbours, mean over points.
+
+    Args:
+        z: (n, d) embeddings.
+        batch_id: (n,) codes.
+        k: numbers of neighbours, each below n.
+
+    Returns:
+        (len(k),) in nats; log n_B would be a perfect mix.
+
+    Raises:
+        ValueError: on NaN, lengths that differ, or k >= n.
+    """
+    z, batch_id = _checked(z, batch_id=batch_id)
+    if max(k) >= len(z):
+        raise ValueError(f"k: got {max(k)}, expected less than the {len(z)} points")
+    codes = np.unique(batch_id, return_inverse=True)[1]
+    neighbour_codes = codes[_neighbours(z, max(k))]
+    member = neighbour_codes[:, :, None] == np.arange(codes.max() + 1)
+    return np.array([_entropy(member[:, :size].mean(axis=1)) for size in k])
+
+
+def _neighbours(points: np.ndarray, k: int) -> np.ndarray:
+    """(n, k) indices of the nearest other points, nearest first."""
+    return NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)
+
+
+def _overlap(left: np.ndarray, right: np.ndarray) -> float:
+    """Mean share of the entries of each row of ``left`` found in the same row of ``right``."""
+    return float((left[:, :, None] == right[:, None, :]).any(axis=2).mean())
+
+
+def _entropy(share: np.ndarray) -> float:
+    """Mean over rows of -sum p log p, (n, n_B) shares."""
+    return float(-(share * np.log(np.where(share > 0, share, 1))).sum(axis=1).mean())
+
+
+def _checked(values, **labels) -> tuple[np.ndarray, np.ndarray]:
+    (name, label), = labels.items()
+    values, label = np.asarray(values, dtype=float), np.asarray(label)
+    if values.ndim != 2 or label.shape != (len(values),):
+        raise ValueError(f"{name}: got shape {label.shape} for points of shape {values.shape}, expected (n,) and (n, d)")
+    if not np.isfinite(values).all():
+        raise ValueError("points: got NaN or infinite values, expected finite numbers")
+    return values, label

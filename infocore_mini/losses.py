@@ -1,0 +1,324 @@
+"""Contrastive losses: CLIP, CCL and InfoCORE, as pure functions of embeddings and batch posteriors.
+
+Every loss is the mean over both anchor directions of one directional core. A core sees a similarity
+matrix ``(n, m)`` of n anchors against m candidates (the minibatch, or the minibatch and a queue) and
+returns one value per anchor, so SimCLR and MoCo share the same code.
+
+InfoCORE's pair weights are exact and cheap: nothing of shape (minibatch, candidates, n_B) is ever made.
+With integer labels the anchor's own column is gathered; with soft labels one matrix product does it.
+
+Symbols follow the paper: f = cos / temperature, p_hat = batch posterior, x_b = experimental batch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Mixture = Literal["arithmetic", "geometric"]
+
+
+# ------------------------------------------------------------------ directional cores, (n, m) -> (n,)
+
+
+def info_nce(similarity: Tensor, positive: Tensor) -> Tensor:
+    """InfoNCE of each anchor: log sum_j e^f_ij - f_i,positive (appendix E, without the constant 1/K).
+
+    Args:
+        similarity: (n, m) f, already divided by the temperature; -inf leaves a candidate out.
+        positive: (n,) int64, column of each anchor's true partner.
+
+    Returns:
+        (n,) loss in nats.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+    """
+    _check_core(similarity, positive)
+    return similarity.logsumexp(1) - _take_positive(similarity, positive)
+
+
+def reweighted_info_nce(
+    similarity: Tensor,
+    positive: Tensor,
+    batch_id: Tensor,
+    log_posterior_anchor: Tensor,
+    log_posterior_candidate: Tensor,
+    *,
+    alpha: float = 0.33,
+    gradient_scale: float = 0.0,
+    mixture: Mixture = "arithmetic",
+    log_prior: Tensor | None = None,
+) -> Tensor:
+    """InfoNCE with pair (i, j) weighted by how likely it comes from anchor i's experimental batch.
+
+    loss_i = log sum_j w_ij e^f_ij - f_i,positive, the anchor term of L_CLIP in proposition 2 (without 1/K), with
+
+    * arithmetic: w_ij = alpha p_hat(b_i | anchor i) + (1 - alpha) p_hat(b_i | candidate j)   (proposition 3)
+    * geometric: w_ij = p_hat(b_i | i)^alpha p_hat(b_i | j)^(1 - alpha), normalised over batches
+    * geometric with ``log_prior``: both experts' evidence over the prior,
+      w_ij ~ prior (p_hat(. | i) / prior)^s (p_hat(. | j) / prior)^t, s = min(1, 2 alpha),
+      t = min(1, 2 (1 - alpha)). At alpha = 1/2 this is Bayes' rule for embeddings that are independent
+      given the batch; at alpha = 1 or 0 it is the posterior of one side, as in the other mixtures.
+
+    Args:
+        similarity: (n, m) f, already divided by the temperature; -inf leaves a candidate out.
+        positive: (n,) int64, column of each anchor's true partner.
+        batch_id: (n,) int64 codes of the anchors' experimental batches, or (n, n_B) float rows that sum
+            to 1 (a profile averaged over replicates from several batches); then the loss is
+            sum_b y_ib (log sum_j w_ij(b) e^f_ij - f_i,positive).
+        log_posterior_anchor: (n, n_B) log p_hat(x_b | anchor).
+        log_posterior_candidate: (m, n_B) log p_hat(x_b | candidate).
+        alpha: weight of the anchor's own posterior, in [0, 1].
+        gradient_scale: lambda of appendix D; multiplies (sign kept) the gradient that flows back through
+            the posteriors. 0 = stop-gradient.
+        mixture: "arithmetic" or "geometric".
+        log_prior: (n_B,) log p(x_b), with mixture="geometric" only.
+
+    Returns:
+        (n,) loss in nats.
+
+    Raises:
+        ValueError: if shapes or settings do not fit; the message names the argument.
+    """
+    _check_core(similarity, positive)
+    _check_posteriors(
+        similarity.shape, batch_id, log_posterior_anchor=log_posterior_anchor, log_posterior_candidate=log_posterior_candidate
+    )
+    _check_settings(alpha, mixture, log_prior, log_posterior_anchor)
+    log_anchor = _scale_gradient(log_posterior_anchor, gradient_scale)
+    log_candidate = _scale_gradient(log_posterior_candidate, gradient_scale)
+    if mixture == "geometric":
+        log_total = _geometric_log_total(similarity, batch_id, log_anchor, log_candidate, alpha, log_prior)
+    else:
+        log_total = _arithmetic_log_total(similarity, batch_id, log_anchor, log_candidate, alpha)
+    if batch_id.ndim == 2:
+        log_total = (batch_id * log_total).sum(1)
+    return log_total - _take_positive(similarity, positive)
+
+
+def same_batch_only(similarity: Tensor, batch_id_anchor: Tensor, batch_id_candidate: Tensor) -> Tensor:
+    """CCL's choice of negatives: the (n, m) similarity with candidates of other experimental batches left out.
+
+    Args:
+        similarity: (n, m).
+        batch_id_anchor, batch_id_candidate: (n,) and (m,) integer codes.
+    """
+    return similarity.masked_fill(batch_id_anchor[:, None] != batch_id_candidate[None, :], -torch.inf)
+
+
+# ------------------------------------------------------------------ symmetric losses, both directions
+
+
+def clip_loss(z_a: Tensor, z_b: Tensor, *, temperature: float = 0.1) -> Tensor:
+    """Symmetric InfoNCE of CLIP: every other row of the minibatch is an equally good negative.
+
+    Args:
+        z_a, z_b: (n, d) unit-norm embeddings of the two views, row i of one belongs to row i of the other.
+        temperature: tau > 0; f = cos / tau.
+
+    Returns:
+        Scalar, mean over anchors and both directions, in nats.
+
+    Raises:
+        ValueError: on shapes that do not match, NaN or infinite values, temperature <= 0.
+    """
+    similarity, positive = _similarity(z_a, z_b, temperature)
+    return (info_nce(similarity, positive) + info_nce(similarity.T, positive)).mean() / 2
+
+
+def ccl_loss(z_a: Tensor, z_b: Tensor, batch_id: Tensor, *, temperature: float = 0.1) -> Tensor:
+    """Conditional contrastive loss (Ma et al. 2021): negatives from the anchor's experimental batch only.
+
+    An anchor that is alone in its experimental batch has no negative and contributes 0.
+
+    Args:
+        z_a, z_b: (n, d) unit-norm embeddings of the two views.
+        batch_id: (n,) int64 codes.
+        temperature: tau > 0.
+
+    Returns:
+        Scalar, mean over anchors and both directions, in nats.
+
+    Raises:
+        ValueError: as ``clip_loss``, and if batch_id is not (n,) integers.
+    """
+    similarity, positive = _similarity(z_a, z_b, temperature)
+    if batch_id.shape != positive.shape or batch_id.is_floating_point():
+        raise ValueError(
+            f"batch_id: got shape {tuple(batch_id.shape)} of {batch_id.dtype}, "
+            f"expected ({len(positive)},) integers (CCL has no soft labels)"
+        )
+    similarity = same_batch_only(similarity, batch_id, batch_id)
+    return (info_nce(similarity, positive) + info_nce(similarity.T, positive)).mean() / 2
+
+
+def infocore_loss(
+    z_a: Tensor,
+    z_b: Tensor,
+    batch_id: Tensor,
+    log_posterior_a: Tensor,
+    log_posterior_b: Tensor,
+    *,
+    alpha: float = 0.33,
+    temperature: float = 0.1,
+    gradient_scale: float = 0.0,
+    mixture: Mixture = "arithmetic",
+    log_prior: Tensor | None = None,
+) -> Tensor:
+    """L_CLIP of InfoCORE (proposition 2): symmetric InfoNCE with every pair weighted by batch posterior.
+
+    alpha = 1 gives ``clip_loss`` plus the mean over anchors of log p_hat(b_i | z_i).
+
+    Args:
+        z_a, z_b: (n, d) unit-norm embeddings of the two views.
+        batch_id: (n,) int64 codes in [0, n_B) or (n, n_B) float rows that sum to 1.
+        log_posterior_a, log_posterior_b: (n, n_B) log p_hat(x_b | z_a), log p_hat(x_b | z_b).
+        alpha, gradient_scale, mixture, log_prior: see ``reweighted_info_nce``.
+        temperature: tau > 0.
+
+    Returns:
+        Scalar, mean over anchors and both directions, in nats.
+
+    Raises:
+        ValueError: on wrong shapes, NaN or infinite embeddings, NaN posteriors, a batch_id outside
+            [0, n_B), label rows that do not sum to 1, or settings out of range.
+    """
+    similarity, positive = _similarity(z_a, z_b, temperature)
+    _check_posteriors(similarity.shape, batch_id, log_posterior_a=log_posterior_a, log_posterior_b=log_posterior_b)
+    _check_labels(batch_id, log_posterior_a.shape[1])
+    for name, value in (("log_posterior_a", log_posterior_a), ("log_posterior_b", log_posterior_b)):
+        if bool(value.isnan().any()):
+            raise ValueError(f"{name}: got NaN, expected log-probabilities")
+    settings = dict(alpha=alpha, gradient_scale=gradient_scale, mixture=mixture, log_prior=log_prior)
+    forward = reweighted_info_nce(similarity, positive, batch_id, log_posterior_a, log_posterior_b, **settings)
+    backward = reweighted_info_nce(similarity.T, positive, batch_id, log_posterior_b, log_posterior_a, **settings)
+    return (forward + backward).mean() / 2
+
+
+# ------------------------------------------------------------------ log sum_j w_ij e^f_ij, exactly
+
+
+def _arithmetic_log_total(similarity, batch_id, log_anchor, log_candidate, alpha) -> Tensor:
+    """(n,) or, with soft labels, (n, n_B): log sum_j e^f_ij (alpha p_i(b) + (1 - alpha) p_j(b))."""
+    log_alpha, log_rest = _safe_log(alpha), _safe_log(1 - alpha)
+    if batch_id.ndim == 1:
+        own = log_anchor.gather(1, batch_id[:, None])  # (n, 1) log p_hat(b_i | i)
+        other = log_candidate[:, batch_id].T  # (n, m) log p_hat(b_i | j)
+        log_weight = torch.logaddexp(own + log_alpha, other + log_rest)
+        return (similarity + log_weight).logsumexp(1)
+    from_anchor = log_alpha + log_anchor + similarity.logsumexp(1, keepdim=True)
+    from_candidates = log_rest + _log_matmul(similarity, log_candidate)
+    return torch.logaddexp(from_anchor, from_candidates)
+
+
+def _geometric_log_total(similarity, batch_id, log_anchor, log_candidate, alpha, log_prior) -> Tensor:
+    """(n,) or (n, n_B): log sum_j e^(f_ij - log Z_ij) p_i(b)^s p_j(b)^t prior(b)^(1 - s - t)."""
+    if log_prior is None:
+        log_own, log_other = alpha * log_anchor, (1 - alpha) * log_candidate
+    else:
+        s, t = min(1.0, 2 * alpha), min(1.0, 2 * (1 - alpha))
+        log_own = s * log_anchor + (1 - s - t) * log_prior
+        log_other = t * log_candidate
+    log_normaliser = _log_matmul(log_own, log_other.T)  # (n, m) log Z_ij, the sum over batches
+    adjusted = similarity - log_normaliser
+    if batch_id.ndim == 1:
+        own = log_own.gather(1, batch_id[:, None])
+        return (adjusted + own + log_other[:, batch_id].T).logsumexp(1)
+    return log_own + _log_matmul(adjusted, log_other)
+
+
+def _log_matmul(log_left: Tensor, log_right: Tensor) -> Tensor:
+    """log(exp(log_left) @ exp(log_right)), (n, k) x (k, p) -> (n, p), one matrix product in float64.
+
+    Row and column maxima are factored out; float64 keeps products down to 1e-300 of them, which no
+    log-softmax in float32 reaches in practice. Below that the value stays finite.
+    """
+    left_max = log_left.detach().amax(1, keepdim=True).clamp_min(_FLOOR)
+    right_max = log_right.detach().amax(0, keepdim=True).clamp_min(_FLOOR)
+    left, right = (log_left - left_max).double().exp(), (log_right - right_max).double().exp()
+    product = (left @ right).clamp_min(torch.finfo(torch.float64).tiny)
+    return product.log().to(log_left.dtype) + left_max + right_max
+
+
+_FLOOR = -1e30  # stands for log 0: keeps maxima finite where a whole row or column has probability 0
+
+
+def _safe_log(value: float) -> float:
+    return math.log(value) if value > 0 else _FLOOR
+
+
+def _scale_gradient(value: Tensor, scale: float) -> Tensor:
+    """The same log-posterior, floored at log 0; its gradient multiplied by scale (lambda of appendix D)."""
+    value = value.clamp_min(_FLOOR)
+    if scale == 1:
+        return value
+    detached = value.detach()
+    return detached if scale == 0 else detached + scale * (value - detached)
+
+
+def _take_positive(similarity: Tensor, positive: Tensor) -> Tensor:
+    return similarity.gather(1, positive[:, None]).squeeze(1)
+
+
+# ------------------------------------------------------------------ checks
+
+
+def _similarity(z_a: Tensor, z_b: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    if z_a.ndim != 2 or z_a.shape != z_b.shape or len(z_a) == 0:
+        raise ValueError(
+            f"z_a, z_b: got shapes {tuple(z_a.shape)} and {tuple(z_b.shape)}, expected the same (n, d) with n >= 1"
+        )
+    if not temperature > 0:
+        raise ValueError(f"temperature: got {temperature}, expected a number > 0")
+    for name, value in (("z_a", z_a), ("z_b", z_b)):
+        if not bool(value.isfinite().all()):
+            raise ValueError(f"{name}: got NaN or infinite values, expected finite embeddings")
+    return z_a @ z_b.T / temperature, torch.arange(len(z_a), device=z_a.device)
+
+
+def _check_core(similarity: Tensor, positive: Tensor) -> None:
+    if similarity.ndim != 2:
+        raise ValueError(f"similarity: got shape {tuple(similarity.shape)}, expected (n anchors, m candidates)")
+    if positive.shape != (len(similarity),) or positive.dtype != torch.int64:
+        raise ValueError(
+            f"positive: got shape {tuple(positive.shape)} of {positive.dtype}, expected ({len(similarity)},) of int64"
+        )
+
+
+def _check_posteriors(shape: tuple[int, int], batch_id: Tensor, **log_posteriors: Tensor) -> None:
+    n = shape[0]
+    n_batches = next(iter(log_posteriors.values())).shape[-1]
+    for rows, (name, value) in zip(shape, log_posteriors.items()):
+        if value.shape != (rows, n_batches):
+            raise ValueError(f"{name}: got shape {tuple(value.shape)}, expected ({rows}, {n_batches}), rows by n_B")
+    hard = batch_id.shape == (n,) and not batch_id.is_floating_point()
+    soft = batch_id.shape == (n, n_batches) and batch_id.is_floating_point()
+    if not (hard or soft):
+        raise ValueError(
+            f"batch_id: got shape {tuple(batch_id.shape)} of {batch_id.dtype}, "
+            f"expected ({n},) integers or ({n}, {n_batches}) floats"
+        )
+
+
+def _check_labels(batch_id: Tensor, n_batches: int) -> None:
+    if batch_id.ndim == 1:
+        low, high = int(batch_id.min()), int(batch_id.max())
+        if low < 0 or high >= n_batches:
+            raise ValueError(f"batch_id: got codes from {low} to {high}, expected 0 to {n_batches - 1} (n_B = {n_batches})")
+    elif not bool(((batch_id.sum(1) - 1).abs() < 1e-4).all() and (batch_id >= 0).all()):
+        raise ValueError("batch_id: got soft labels whose rows are not distributions, expected rows >= 0 that sum to 1")
+
+
+def _check_settings(alpha: float, mixture: str, log_prior: Tensor | None, log_anchor: Tensor) -> None:
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha: got {alpha}, expected a number from 0 to 1")
+    if mixture not in ("arithmetic", "geometric"):
+        raise ValueError(f"mixture: got {mixture!r}, expected 'arithmetic' or 'geometric'")
+    if log_prior is not None and mixture != "geometric":
+        raise ValueError("log_prior: got a prior with mixture='arithmetic', expected mixture='geometric'")
+    if log_prior is not None and log_prior.shape != (log_anchor.shape[1],):
+        raise ValueError(f"log_prior: got shape {tuple(log_prior.shape)}, expected ({log_anchor.shape[1]},)")
