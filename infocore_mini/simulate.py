@@ -37,7 +37,7 @@ def simulation_study(
     n_batches: int = 25,
     dim: int = 10,
     noise: float = 0.5,
-    generator_width: int = 64,
+    generator_width: int = 30,
     activation: Literal["relu", "tanh", "silu", "leaky_relu"] = "relu",
 ) -> SimulationStudy:
     """Draw the paper's simulation: effect, batch and noise vectors, mixed by two random 2-layer MLPs.

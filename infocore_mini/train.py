@@ -12,12 +12,13 @@ import os
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
+from safetensors import safe_open
 from safetensors.torch import load_model, save_model
 from torch import Tensor
 from torch.nn.functional import nll_loss
@@ -60,12 +61,12 @@ class Config:
     feature_dropout_b: Fraction = 0.0
     # optimisation
     epochs: Count = 60
-    warmup_epochs: int = 0  # epochs that only fill the queues and train the classifiers
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0  # epochs that only fill the queues and train the classifiers
     minibatch_size: Count = 64
     sampling: Sampling = "random"  # or minibatches from one experimental batch each
     learning_rate: Positive = 1e-3
-    classifier_learning_rate: Positive = 1e-3
-    classifier_steps: Count = 1
+    classifier_learning_rate: Positive = 3e-3
+    classifier_steps: Count = 5
     # MoCo
     queue_size: Count = 4096  # rows; per experimental batch for CCL
     momentum: Fraction = 0.999
@@ -101,20 +102,18 @@ class Pretrained:
 
     def save(self, path: str | Path) -> None:
         """Write weights and configuration as one safetensors file (no pickle)."""
-        metadata = {"config": json.dumps(asdict(self.config)), "shapes": json.dumps(self.shapes), "history": json.dumps(self.history)}
-        save_model(self.model, str(path), metadata=metadata)
+        run = {"config": asdict(self.config), "shapes": self.shapes, "history": self.history}
+        save_model(self.model, str(path), metadata={"run": json.dumps(run)})
 
     @classmethod
     def load(cls, path: str | Path) -> Pretrained:
         """Read what ``save`` wrote."""
-        from safetensors import safe_open
-
         with safe_open(str(path), framework="pt") as file:
-            metadata = {name: json.loads(text) for name, text in file.metadata().items()}
-        config = TypeAdapter(Config).validate_python(metadata["config"])
-        model = _build(config, metadata["shapes"])
+            run = json.loads(file.metadata()["run"])
+        config = TypeAdapter(Config).validate_python(run["config"])
+        model = _build(config, run["shapes"])
         load_model(model, str(path))
-        return cls(model.to(config.device), config, metadata["shapes"], metadata["history"])
+        return cls(model.to(config.device), config, run["shapes"], run["history"])
 
 
 def pretrain(a, b, batch_id, config: Config, *, checkpoint: str | Path | None = None, progress: bool = False) -> Pretrained:
@@ -353,6 +352,10 @@ def _check_data(a, b, batch_id, config: Config) -> tuple[Tensor, Tensor | None, 
     n_batches = batch_id.shape[1] if soft else int(batch_id.max()) + 1
     if not soft and int(batch_id.min()) < 0:
         raise ValueError(f"batch_id: got {int(batch_id.min())}, expected codes >= 0")
+    if soft and not bool(((batch_id.sum(1) - 1).abs() < 1e-4).all() and (batch_id >= 0).all()):
+        raise ValueError("batch_id: got soft labels whose rows are not distributions, expected rows >= 0 that sum to 1")
+    if config.method == "ccl" and int(batch_id.bincount().max()) < 2:
+        raise ValueError("batch_id: every experimental batch has one row, expected rows to contrast for method='ccl'")
     if config.method != "clip" and n_batches < 2:
         raise ValueError(f"batch_id: got one experimental batch, expected at least 2 for method={config.method!r} (CLIP needs none)")
     if config.framework == "moco" and config.queue_size < config.minibatch_size:

