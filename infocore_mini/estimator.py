@@ -14,7 +14,6 @@ from sklearn.utils.validation import check_is_fitted
 from infocore_mini.parameters import ParameterError, explain
 from infocore_mini.train import Config, pretrain
 
-
 _METHOD_ONLY = {
     "method",
     "sampling",
@@ -54,7 +53,9 @@ class _PairedScreenEstimator(BaseEstimator):
     def __init__(self, **settings) -> None:
         unknown = sorted(set(settings) - set(self._defaults))
         if unknown:
-            raise TypeError(f"unknown parameter {unknown[0]}; {type(self).__name__} takes {', '.join(sorted(self._defaults))}")
+            raise TypeError(
+                f"unknown parameter {unknown[0]}; {type(self).__name__} takes {', '.join(sorted(self._defaults))}"
+            )
         for name, value in (self._defaults | settings).items():
             setattr(self, name, value)
 
@@ -87,7 +88,9 @@ class _PairedScreenEstimator(BaseEstimator):
             raise ValueError(f"batch_id: got shape {batch_id.shape}, expected ({len(drug)},) like the rows of X_drug")
         self.batches_, codes = np.unique(batch_id, return_inverse=True)
         self.drug_scaler_, self.screen_scaler_ = StandardScaler().fit(drug), StandardScaler().fit(screen)
-        self.pretrained_ = pretrain(self.drug_scaler_.transform(drug), self.screen_scaler_.transform(screen), codes, config)
+        self.pretrained_ = pretrain(
+            self.drug_scaler_.transform(drug), self.screen_scaler_.transform(screen), codes, config
+        )
         return self
 
     def embed_drug(self, X_drug) -> np.ndarray:
@@ -116,7 +119,15 @@ class CCL(_PairedScreenEstimator, method="ccl", own=("sampling",)):
 class InfoCORE(
     _PairedScreenEstimator,
     method="infocore",
-    own=("alpha", "gradient_scale", "mixture", "hidden_classifier", "classifier_learning_rate", "classifier_steps", "classifier_momentum"),
+    own=(
+        "alpha",
+        "gradient_scale",
+        "mixture",
+        "hidden_classifier",
+        "classifier_learning_rate",
+        "classifier_steps",
+        "classifier_momentum",
+    ),
 ):
     """Contrast reweighted by batch posteriors (proposition 2): the experimental batch stops paying off.
 

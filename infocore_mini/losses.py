@@ -86,7 +86,10 @@ def reweighted_info_nce(
     """
     _check_core(similarity, positive)
     _check_posteriors(
-        similarity.shape, batch_id, log_posterior_anchor=log_posterior_anchor, log_posterior_candidate=log_posterior_candidate
+        similarity.shape,
+        batch_id,
+        log_posterior_anchor=log_posterior_anchor,
+        log_posterior_candidate=log_posterior_candidate,
     )
     _check_settings(alpha, mixture, log_prior, log_posterior_anchor)
     log_anchor = _scale_gradient(log_posterior_anchor, gradient_scale)
@@ -308,7 +311,9 @@ def _check_labels(batch_id: Tensor, n_batches: int) -> None:
     if batch_id.ndim == 1:
         low, high = int(batch_id.min()), int(batch_id.max())
         if low < 0 or high >= n_batches:
-            raise ValueError(f"batch_id: got codes from {low} to {high}, expected 0 to {n_batches - 1} (n_B = {n_batches})")
+            raise ValueError(
+                f"batch_id: got codes from {low} to {high}, expected 0 to {n_batches - 1} (n_B = {n_batches})"
+            )
     elif not bool(((batch_id.sum(1) - 1).abs() < 1e-4).all() and (batch_id >= 0).all()):
         raise ValueError("batch_id: got soft labels whose rows are not distributions, expected rows >= 0 that sum to 1")
 

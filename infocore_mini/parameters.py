@@ -47,8 +47,12 @@ def check_parameters(namespace: Mapping[str, Any], **allowed: Any) -> dict[str, 
     }
     unknown = sorted(set(given) - set(allowed))
     if unknown:
-        raise ParameterError(f"unknown parameter {unknown[0]} = {given[unknown[0]]!r}; known: {', '.join(sorted(allowed))}")
-    schema = create_model("Parameters", __config__=ConfigDict(extra="forbid"), **{k: (t, ...) for k, t in allowed.items()})
+        raise ParameterError(
+            f"unknown parameter {unknown[0]} = {given[unknown[0]]!r}; known: {', '.join(sorted(allowed))}"
+        )
+    schema = create_model(
+        "Parameters", __config__=ConfigDict(extra="forbid"), **{k: (t, ...) for k, t in allowed.items()}
+    )
     try:
         return schema(**given).model_dump()
     except ValidationError as error:
@@ -58,5 +62,6 @@ def check_parameters(namespace: Mapping[str, Any], **allowed: Any) -> dict[str, 
 def explain(error: ValidationError) -> str:
     """One line a fault: name, what came, what is expected."""
     return "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc'])} = {fault['input']!r}: {fault['msg']}" for fault in error.errors()
+        f"{'.'.join(str(part) for part in fault['loc'])} = {fault['input']!r}: {fault['msg']}"
+        for fault in error.errors()
     )

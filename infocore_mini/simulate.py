@@ -70,7 +70,9 @@ def simulation_study(
         effect_vectors, batch_vectors = torch.randn(n_effects, dim), torch.randn(n_batches, dim)
         batch_id = torch.arange(n_samples).remainder(n_batches)[torch.randperm(n_samples)]
         effect = torch.randint(n_effects, (n_samples,))
-        source = torch.cat([effect_vectors[effect], batch_vectors[batch_id], noise * torch.randn(n_samples, dim)], dim=1)
+        source = torch.cat(
+            [effect_vectors[effect], batch_vectors[batch_id], noise * torch.randn(n_samples, dim)], dim=1
+        )
         drug, screen = (_random_mlp(source, generator_width, dim, activation) for _ in range(2))
         train, held_out = torch.randperm(n_samples).tensor_split(2)
     return SimulationStudy(drug, screen, batch_id, effect, train, held_out)

@@ -116,7 +116,9 @@ class Pretrained:
         return cls(model.to(config.device), config, run["shapes"], run["history"])
 
 
-def pretrain(a, b, batch_id, config: Config, *, checkpoint: str | Path | None = None, progress: bool = False) -> Pretrained:
+def pretrain(
+    a, b, batch_id, config: Config, *, checkpoint: str | Path | None = None, progress: bool = False
+) -> Pretrained:
     """Train two encoders (or, with b = None, one shared by two noisy views of a) by contrast.
 
     Args:
@@ -182,7 +184,9 @@ class _Trainer:
         losses = [self._step(rows) for rows in self._minibatches()]
         contrastive, classifier = torch.stack(losses).mean(0).tolist()
         if not math.isfinite(contrastive + classifier):
-            raise FloatingPointError(f"loss is {contrastive} after epoch {self.epoch}: lower learning_rate or raise temperature")
+            raise FloatingPointError(
+                f"loss is {contrastive} after epoch {self.epoch}: lower learning_rate or raise temperature"
+            )
         self.history.append({"contrastive": contrastive, "classifier": classifier})
         self.epoch += 1
 
@@ -278,7 +282,9 @@ class _Trainer:
         except Exception as error:
             raise ValueError(f"checkpoint: {path} cannot be read ({error}); remove it to start again") from error
         if state["fingerprint"] != self._fingerprint():
-            raise ValueError(f"checkpoint: {path} belongs to another configuration or data set; expected {self._fingerprint()}")
+            raise ValueError(
+                f"checkpoint: {path} belongs to another configuration or data set; expected {self._fingerprint()}"
+            )
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self.epoch, self.history = state["epoch"], state["history"]
@@ -293,11 +299,16 @@ class _Trainer:
 def _build(config: Config, shapes: dict) -> TwoTower:
     options = dict(layer_norm=config.layer_norm, dropout=config.dropout)
     encoder_a = Encoder(shapes["n_a"], config.hidden_a, config.embedding_dim, **options)
-    encoder_b = encoder_a if shapes["shared"] else Encoder(shapes["n_b"], config.hidden_b, config.embedding_dim, **options)
+    encoder_b = (
+        encoder_a if shapes["shared"] else Encoder(shapes["n_b"], config.hidden_b, config.embedding_dim, **options)
+    )
     if config.method != "infocore":
         return TwoTower((encoder_a, encoder_b), None)
     n_classifiers = 1 if shapes["shared"] else 2
-    classifiers = [BatchClassifier(config.embedding_dim, config.hidden_classifier, shapes["n_batches"]) for _ in range(n_classifiers)]
+    classifiers = [
+        BatchClassifier(config.embedding_dim, config.hidden_classifier, shapes["n_batches"])
+        for _ in range(n_classifiers)
+    ]
     return TwoTower((encoder_a, encoder_b), (classifiers[0], classifiers[-1]))
 
 
@@ -357,8 +368,17 @@ def _check_data(a, b, batch_id, config: Config) -> tuple[Tensor, Tensor | None, 
     if config.method == "ccl" and int(batch_id.bincount().max()) < 2:
         raise ValueError("batch_id: every experimental batch has one row, expected rows to contrast for method='ccl'")
     if config.method != "clip" and n_batches < 2:
-        raise ValueError(f"batch_id: got one experimental batch, expected at least 2 for method={config.method!r} (CLIP needs none)")
+        raise ValueError(
+            f"batch_id: got one experimental batch, expected at least 2 for method={config.method!r} (CLIP needs none)"
+        )
     if config.framework == "moco" and config.queue_size < config.minibatch_size:
-        raise ValueError(f"queue_size: got {config.queue_size}, expected at least minibatch_size = {config.minibatch_size}")
+        raise ValueError(
+            f"queue_size: got {config.queue_size}, expected at least minibatch_size = {config.minibatch_size}"
+        )
     device = torch.device(config.device)
-    return a.to(device), None if b is None else b.to(device), batch_id.to(device, torch.float32 if soft else torch.int64), n_batches
+    return (
+        a.to(device),
+        None if b is None else b.to(device),
+        batch_id.to(device, torch.float32 if soft else torch.int64),
+        n_batches,
+    )

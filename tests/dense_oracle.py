@@ -20,11 +20,15 @@ def scaled(value, gradient_scale):
     return gradient_scale * value + (1 - gradient_scale) * value.detach()
 
 
-def dense_info_nce(similarity, positive, batch_id, log_anchor, log_candidate, *, alpha, gradient_scale, mixture, log_prior=None):
+def dense_info_nce(
+    similarity, positive, batch_id, log_anchor, log_candidate, *, alpha, gradient_scale, mixture, log_prior=None
+):
     """Directional loss, (n,), by definition: sum_b y_ib (log sum_j w_ij(b) e^f_ij - f_i,positive)."""
     n_batches = log_anchor.shape[1]
     label = torch.nn.functional.one_hot(batch_id, n_batches).to(similarity) if batch_id.ndim == 1 else batch_id
-    log_weight = dense_weights(scaled(log_anchor, gradient_scale), scaled(log_candidate, gradient_scale), alpha, mixture, log_prior)
+    log_weight = dense_weights(
+        scaled(log_anchor, gradient_scale), scaled(log_candidate, gradient_scale), alpha, mixture, log_prior
+    )
     log_total = (similarity[:, :, None] + log_weight).logsumexp(1)
     return (label * log_total).sum(1) - similarity[torch.arange(len(similarity)), positive]
 

@@ -17,7 +17,9 @@ from infocore_mini.losses import info_nce, same_batch_only
 from infocore_mini.simulate import simulation_study
 from infocore_mini.train import Config, Pretrained, _Trainer, pretrain
 
-SMALL = dict(embedding_dim=4, hidden_a=(16,), hidden_b=(16,), hidden_classifier=(16,), epochs=2, minibatch_size=16, queue_size=32)
+SMALL = dict(
+    embedding_dim=4, hidden_a=(16,), hidden_b=(16,), hidden_classifier=(16,), epochs=2, minibatch_size=16, queue_size=32
+)
 CASES = [(method, framework) for method in ("clip", "ccl", "infocore") for framework in ("simclr", "moco")]
 
 
@@ -34,7 +36,9 @@ def weights(model: Pretrained) -> torch.Tensor:
 def test_every_method_learns(method, framework):
     """The shared signal of two noisy copies is found: the loss falls below that of the first epoch."""
     a, _, batch_id = data(256)
-    config = Config(**SMALL | {"method": method, "framework": framework, "epochs": 15, "temperature": 0.5, "momentum": 0.9})
+    config = Config(
+        **SMALL | {"method": method, "framework": framework, "epochs": 15, "temperature": 0.5, "momentum": 0.9}
+    )
     losses = [epoch["contrastive"] for epoch in pretrain(a, a + 0.1, batch_id, config).history]
     assert np.mean(losses[-3:]) < np.mean(losses[1:4])  # MoCo's first epoch has a short queue
 
@@ -113,7 +117,9 @@ def test_lanes_keep_each_experimental_batch_apart():
 def test_moco_candidates_are_partners_then_queue_without_gradient():
     torch.manual_seed(0)
     a, b, batch_id = data(8)
-    model = TwoTower((Encoder(5, (8,), 3), Encoder(6, (8,), 3)), (BatchClassifier(3, (8,), 4), BatchClassifier(3, (8,), 4)))
+    model = TwoTower(
+        (Encoder(5, (8,), 3), Encoder(6, (8,), 3)), (BatchClassifier(3, (8,), 4), BatchClassifier(3, (8,), 4))
+    )
     moco = MoCo(model, queue_size=8, n_lanes=1, dim=3, n_batches=4, momentum=0.5, classifier_momentum=0.5)
     z = model.embed((a, b))
     for filled in (8, 16):
@@ -140,7 +146,9 @@ def test_ccl_candidates_come_from_the_anchors_batch():
 
 def test_one_batch_minibatches_hold_one_experimental_batch():
     a, b, batch_id = data(60, n_batches=7)
-    trainer = _Trainer(a, b, batch_id, 7, Config(**SMALL | {"method": "ccl", "sampling": "one_batch", "minibatch_size": 5}))
+    trainer = _Trainer(
+        a, b, batch_id, 7, Config(**SMALL | {"method": "ccl", "sampling": "one_batch", "minibatch_size": 5})
+    )
     chunks = trainer._minibatches()
     assert all(len(batch_id[rows].unique()) == 1 and 2 <= len(rows) <= 5 for rows in chunks)
     drawn = torch.cat(chunks)
@@ -163,7 +171,9 @@ def test_one_hot_soft_labels_train_as_codes(framework):
     a, b, batch_id = data()
     config = Config(**SMALL | {"framework": framework})
     soft = torch.nn.functional.one_hot(batch_id, 4).float()
-    torch.testing.assert_close(weights(pretrain(a, b, soft, config)), weights(pretrain(a, b, batch_id, config)), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        weights(pretrain(a, b, soft, config)), weights(pretrain(a, b, batch_id, config)), rtol=1e-3, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -236,7 +246,11 @@ def test_checkpoints_that_do_not_fit_are_refused(tmp_path):
         (lambda a, b, c: (a, b, c * 0), {}, r"batch_id: got one experimental batch"),
         (lambda a, b, c: (a, b, c * 0), {"method": "ccl"}, r"batch_id: got one experimental batch"),
         (lambda a, b, c: (a, b, torch.full((64, 3), 0.5)), {}, r"batch_id: .*sum to 1"),
-        (lambda a, b, c: (a, b, torch.arange(64)), {"method": "ccl"}, r"batch_id: every experimental batch has one row"),
+        (
+            lambda a, b, c: (a, b, torch.arange(64)),
+            {"method": "ccl"},
+            r"batch_id: every experimental batch has one row",
+        ),
         (lambda a, b, c: (a, b, torch.full((64, 2), 0.5)), {"method": "ccl"}, r"soft labels"),
         (lambda a, b, c: (a, b, c), {"framework": "moco", "queue_size": 8}, r"queue_size: got 8"),
     ],
@@ -254,7 +268,8 @@ def test_a_single_member_batch_is_fine():
 
 
 @pytest.mark.parametrize(
-    "field, value", [("alpha", 1.5), ("method", "clipp"), ("temperature", 0), ("epochs", 0), ("device_name", "cpu"), ("seed", -1)]
+    "field, value",
+    [("alpha", 1.5), ("method", "clipp"), ("temperature", 0), ("epochs", 0), ("device_name", "cpu"), ("seed", -1)],
 )
 def test_bad_settings_are_named(field, value):
     with pytest.raises(ValidationError, match=field):

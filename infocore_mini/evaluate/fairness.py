@@ -7,10 +7,9 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
 
 GAPS = ("equalized_odds", "equal_opportunity", "demographic_parity")
-RATES = {"tpr": true_positive_rate, "fpr": false_positive_rate, "selection": selection_rate}
+AGGREGATES = ("mean", "max", "median")
 
 
 def group_rates(y_true, y_pred, group) -> pd.DataFrame:
@@ -20,7 +19,8 @@ def group_rates(y_true, y_pred, group) -> pd.DataFrame:
     Raises ValueError for other values, unequal lengths, or a group without positives or without negatives.
     """
     y_true, y_pred, group = _checked(y_true, y_pred, group)
-    return MetricFrame(metrics=RATES, y_true=y_true, y_pred=y_pred, sensitive_features=group).by_group
+    by_group = {"tpr": y_true == 1, "fpr": y_true == 0, "selection": np.full(len(y_true), True)}
+    return pd.DataFrame({rate: pd.Series(y_pred[rows]).groupby(group[rows]).mean() for rate, rows in by_group.items()})
 
 
 def pairwise_gaps(y_true, y_pred, group) -> pd.DataFrame:
@@ -31,7 +31,9 @@ def pairwise_gaps(y_true, y_pred, group) -> pd.DataFrame:
     """
     rates = group_rates(y_true, y_pred, group)
     pairs = list(combinations(rates.index, 2))
-    gaps = pd.DataFrame([(rates.loc[a] - rates.loc[b]).abs() for a, b in pairs], index=pd.Index(pairs, tupleize_cols=False))
+    gaps = pd.DataFrame(
+        [(rates.loc[a] - rates.loc[b]).abs() for a, b in pairs], index=pd.Index(pairs, tupleize_cols=False)
+    )
     columns = (gaps["tpr"] + gaps["fpr"], gaps["tpr"], gaps["selection"])
     return pd.DataFrame(dict(zip(GAPS, columns, strict=True)))
 
@@ -43,11 +45,16 @@ def fairness_gaps(y_true, y_pred, group, *, aggregate: Literal["mean", "max", "m
     averages and reports that maximum and median behave alike (Appendix G).
     Raises ValueError for an unknown `aggregate` and as in `group_rates`.
     """
-    if aggregate not in ("mean", "max", "median"):
-        raise ValueError(f'aggregate: expected "mean", "max" or "median", got {aggregate!r}')
-    gaps = pairwise_gaps(y_true, y_pred, group).agg(aggregate)
-    accuracy = np.mean(np.asarray(y_true) == np.asarray(y_pred))
-    return {"accuracy": float(accuracy)} | {name: float(gaps[name]) for name in GAPS}
+    if aggregate not in AGGREGATES:
+        raise ValueError(f"aggregate: expected one of {AGGREGATES}, got {aggregate!r}")
+    return all_aggregates(y_true, y_pred, group)[aggregate]
+
+
+def all_aggregates(y_true, y_pred, group) -> dict[str, dict[str, float]]:
+    """`fairness_gaps` for each of `AGGREGATES`, from one pass over the rows."""
+    gaps = pairwise_gaps(y_true, y_pred, group).agg(list(AGGREGATES))
+    accuracy = {"accuracy": float(np.mean(np.asarray(y_true) == np.asarray(y_pred)))}
+    return {how: accuracy | {name: float(gaps.loc[how, name]) for name in GAPS} for how in AGGREGATES}
 
 
 def _checked(y_true, y_pred, group):

@@ -108,10 +108,12 @@ def _entropy(share: np.ndarray) -> float:
 
 
 def _checked(values, **labels) -> tuple[np.ndarray, np.ndarray]:
-    (name, label), = labels.items()
+    ((name, label),) = labels.items()
     values, label = np.asarray(values, dtype=float), np.asarray(label)
     if values.ndim != 2 or label.shape != (len(values),):
-        raise ValueError(f"{name}: got shape {label.shape} for points of shape {values.shape}, expected (n,) and (n, d)")
+        raise ValueError(
+            f"{name}: got shape {label.shape} for points of shape {values.shape}, expected (n,) and (n, d)"
+        )
     if not np.isfinite(values).all():
         raise ValueError("points: got NaN or infinite values, expected finite numbers")
     return values, label

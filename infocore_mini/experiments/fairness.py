@@ -11,132 +11,169 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
-from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
-from infocore_mini.encoders import MLP
-from infocore_mini.evaluate.fairness import GAPS, fairness_gaps
-from infocore_mini.fairness_data import FairnessData, load_fairness
+from infocore_mini.evaluate.fairness import AGGREGATES
+from infocore_mini.experiments.fairness_run import Budget, Setting, run_method
+from infocore_mini.fairness_data import load_fairness
 from infocore_mini.provenance import save_results
-from infocore_mini.train import Config, pretrain
 
 DATASETS = ("adult", "law_school", "compas")
 METHODS = ("clip", "ccl", "infocore")
-AGGREGATES = ("mean", "max", "median")
 SELECTION_SEEDS = (1000, 1001)
 REPORTED_SEEDS = tuple(range(10))
-MARGIN = 0.005  # accuracy that a setting may give up, as a fraction
-N_GROUPS = 4
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What is chosen on validation rows, shared by the three tables.  `noise` in standard deviations of an input."""
-
-    temperature: float = 0.2
-    noise: float = 0.3
-    embedding_dim: int = 16
-    alpha: float = 0.5
-    gradient_scale: float = 1.0
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Length of training: optimiser steps (the same for every table), and rows per minibatch."""
-
-    steps: int = 500
-    minibatch_size: int = 128
+MARGIN = 0.005  # accuracy that a choice may give up, as a fraction
 
 
 ENCODER_GRID = tuple(
     Setting(temperature=tau, noise=noise, embedding_dim=dim)
-    for tau, noise, dim in product((0.1, 0.3, 1.0), (0.1, 0.3), (16, 64))
+    for tau, noise, dim in product((0.2, 0.5), (0.3, 0.5), (8, 16))
 )
-WEIGHT_GRID = tuple(product((0.2, 0.5, 0.8), (0.0, 1.0, 3.0)))  # alpha, gradient_scale
+WEIGHT_GRID = ((0.2, 1.0), (0.8, 1.0), (0.2, 3.0), (0.5, 3.0))  # alpha, gradient_scale; (0.5, 1) is in ENCODER_GRID
 
 
-# ---- one run -----------------------------------------------------------------------------------------------------
+class Runs:
+    """Finished runs, one JSON line each in `path` (None: kept in memory), so that nothing is ever run twice."""
+
+    def __init__(self, path: Path | None = None, budget: Budget = Budget()):
+        self.path, self.budget = path, budget
+        lines = path.read_text().splitlines() if path and path.exists() else []
+        self.scores = {line["key"]: line["scores"] for line in map(json.loads, lines)}
+
+    def get(self, dataset: str, method: str, setting: Setting, seed: int, *, sensitive_inputs=True, simulate=False):
+        """Scores of one run (as `run_method`), from the file if it is there."""
+        used = relevant(setting, method)
+        key = json.dumps([dataset, method, used, seed, sensitive_inputs, asdict(self.budget)])
+        if key not in self.scores:
+            data = load_fairness(dataset, seed=seed, sensitive_inputs=sensitive_inputs, simulate=simulate)
+            started = time.perf_counter()
+            self.scores[key] = run_method(data, method, setting, self.budget, seed)
+            if self.path:
+                seconds = round(time.perf_counter() - started, 2)
+                with self.path.open("a") as file:
+                    file.write(json.dumps({"key": key, "seconds": seconds, "scores": self.scores[key]}) + "\n")
+        return self.scores[key]
 
 
-def config_for(method: str, setting: Setting, budget: Budget, *, n_rows: int, seed: int) -> Config:
-    """The training configuration of one run on `n_rows` training rows.
+def relevant(setting: Setting, method: str) -> dict:
+    """The fields of `setting` that `method` reads: alpha and gradient_scale are InfoCORE's alone."""
+    if method == "supervised":
+        return {}
+    fields = asdict(setting)
+    return fields if method == "infocore" else {k: fields[k] for k in ("temperature", "noise", "embedding_dim")}
 
-    All methods compare an anchor with as many queued candidates: one queue of 4 minibatches, or for CCL one minibatch
-    per group.
+
+def validation_table(runs: Runs, grid: Iterable[tuple[str, Setting]]) -> pd.DataFrame:
+    """Validation accuracy and equalized odds of (method, setting) pairs, mean over SELECTION_SEEDS: a row per table."""
+    rows = []
+    for method, setting in tqdm(list(grid), desc="choosing on validation rows", disable=None):
+        for dataset in DATASETS:
+            scores = [runs.get(dataset, method, setting, s)["validation"]["mean"] for s in SELECTION_SEEDS]
+            means = {name: float(np.mean([score[name] for score in scores])) for name in ("accuracy", "equalized_odds")}
+            rows.append({"method": method, "setting": setting, "dataset": dataset} | means)
+    return pd.DataFrame(rows)
+
+
+def choose(runs: Runs) -> tuple[dict[str, Setting], pd.DataFrame]:
+    """Settings chosen on validation rows of SELECTION_SEEDS, and the table that decided.  Rules, fixed in advance:
+
+    * "shared", used for all three methods: among InfoCORE settings whose accuracy, averaged over the tables, is within
+      MARGIN of CLIP's at the same encoder setting, the lowest equalized odds relative to that CLIP's, averaged likewise.
+      First over ENCODER_GRID, then over WEIGHT_GRID at the encoder setting found.
+    * "clip", "ccl", "infocore", each method's own best: among its settings within MARGIN of its highest accuracy, the
+      lowest equalized odds, both averaged over the tables.
     """
-    size = min(budget.minibatch_size, n_rows)
-    return Config(
-        method=method,
-        framework="moco",
-        alpha=setting.alpha,
-        gradient_scale=setting.gradient_scale,
-        temperature=setting.temperature,
-        embedding_dim=setting.embedding_dim,
-        hidden_a=(64, 64),
-        hidden_classifier=(64,),
-        noise_a=setting.noise,
-        epochs=max(1, round(budget.steps / (n_rows // size))),
-        minibatch_size=size,
-        classifier_learning_rate=3e-3,
-        queue_size=size if method == "ccl" else N_GROUPS * size,
-        momentum=0.99,
-        classifier_momentum=0.99,
-        seed=seed,
-    )
+    table = validation_table(runs, product(METHODS, ENCODER_GRID))
+    first = best_against_clip(table)
+    weights = [replace(first, alpha=alpha, gradient_scale=scale) for alpha, scale in WEIGHT_GRID]
+    table = pd.concat([table, validation_table(runs, product(("infocore",), weights))], ignore_index=True)
+    return {"shared": best_against_clip(table)} | {method: best_alone(table, method) for method in METHODS}, table
 
 
-def run_method(data: FairnessData, method: str, setting: Setting, budget: Budget, seed: int) -> dict:
-    """Pretrain, freeze, fit the head, score.  `method` also takes "supervised": the head on the raw inputs.
-
-    Returns {"validation": scores, "test": scores}; scores maps each of AGGREGATES to `fairness_gaps`.
-    """
-    parts = {"train": data.train, "validation": data.validation, "test": data.test}
-    inputs = {name: torch.from_numpy(rows.x) for name, rows in parts.items()}
-    if method != "supervised":
-        config = config_for(method, setting, budget, n_rows=len(data.train), seed=seed)
-        encoder = pretrain(data.train.x, None, data.train.group, config)
-        inputs = {name: encoder.embed_a(x) for name, x in inputs.items()}
-    labels = {name: torch.from_numpy(rows.label) for name, rows in parts.items()}
-    head = fit_head(inputs["train"], labels["train"], inputs["validation"], labels["validation"], seed=seed)
-    return {name: _scores(head(inputs[name]), parts[name]) for name in ("validation", "test")}
+def best_against_clip(table: pd.DataFrame) -> Setting:
+    """The rule for "shared" in `choose`; if no setting keeps CLIP's accuracy, the one that loses least."""
+    clip = {(tuple(relevant(row.setting, "clip").items()), row.dataset): row for row in _rows(table, "clip")}
+    found = {}
+    for row in _rows(table, "infocore"):
+        base = clip[tuple(relevant(row.setting, "clip").items()), row.dataset]
+        kept, relative = found.setdefault(row.setting, ([], []))
+        kept.append(row.accuracy - base.accuracy)
+        relative.append(row.equalized_odds / base.equalized_odds)
+    kept = {setting: np.mean(difference) for setting, (difference, _) in found.items()}
+    within = [setting for setting in found if kept[setting] >= -MARGIN] or [max(kept, key=kept.get)]
+    return min(within, key=lambda setting: np.mean(found[setting][1]))
 
 
-def fit_head(x, label, x_validation, label_validation, *, seed: int, steps: int = 400) -> Callable:
-    """A 2-layer MLP (64 hidden units) trained on (x, label), kept at its lowest validation cross-entropy.
-
-    x: (n, p) float; label: (n,) 0/1.  Returns a function (m, p) -> (m,) numpy predictions.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = MLP(x.shape[1], (64,), 2)
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
-    best, best_loss = model.state_dict(), float("inf")
-    for step in range(steps):
-        optimiser.zero_grad()
-        cross_entropy(model(x), label).backward()
-        optimiser.step()
-        if step % 10 == 9:
-            with torch.no_grad():
-                loss = cross_entropy(model(x_validation), label_validation).item()
-            if loss < best_loss:
-                best, best_loss = deepcopy(model.state_dict()), loss
-    model.load_state_dict(best)
-
-    @torch.no_grad()
-    def predict(rows) -> np.ndarray:
-        return model(rows).argmax(dim=1).numpy()
-
-    return predict
+def best_alone(table: pd.DataFrame, method: str) -> Setting:
+    """The rule for a method's own best in `choose`."""
+    means = table[table["method"] == method].groupby("setting", sort=False)[["accuracy", "equalized_odds"]].mean()
+    return means.loc[means["accuracy"] >= means["accuracy"].max() - MARGIN, "equalized_odds"].idxmin()
 
 
-def _scores(predicted, rows) -> dict:
-    return {how: fairness_gaps(rows.label, predicted, rows.group, aggregate=how) for how in AGGREGATES}
+def _rows(table: pd.DataFrame, method: str):
+    return table[table["method"] == method].itertuples()
+
+
+# ---- the reported runs -------------------------------------------------------------------------------------------
+
+
+def arms(chosen: dict[str, Setting]) -> dict[str, tuple[str, Setting, bool]]:
+    """What is reported: name -> (method, setting, race and sex among the inputs)."""
+    shared = chosen["shared"]
+    named = {method: (method, shared, True) for method in METHODS} | {"supervised": ("supervised", shared, True)}
+    named |= {f"{arm}, no race or sex": (method, shared, False) for arm, (method, _, _) in named.items()}
+    return named | {f"{method}, own best": (method, chosen[method], True) for method in METHODS}
+
+
+def report(
+    runs: Runs,
+    reported: dict[str, tuple[str, Setting, bool]],
+    *,
+    seeds: Sequence[int] = REPORTED_SEEDS,
+    datasets: Sequence[str] = DATASETS,
+    simulate: bool = False,
+) -> pd.DataFrame:
+    """Test scores of every arm, table and seed: a row per (dataset, arm, seed, aggregate), scores as fractions."""
+    rows = []
+    grid = list(product(reported.items(), seeds, datasets))
+    for (arm, (method, setting, sensitive)), seed, dataset in tqdm(grid, desc="reported runs", disable=None):
+        scores = runs.get(dataset, method, setting, seed, sensitive_inputs=sensitive, simulate=simulate)["test"]
+        for how in AGGREGATES:
+            rows.append({"dataset": dataset, "arm": arm, "seed": seed, "aggregate": how} | scores[how])
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    """Choose, run the reported seeds, save ``<output>/results/fairness.json``."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--output", default="output", help="folder for results/fairness.json")
+    parser.add_argument("--resume", type=Path, default=Path("output/fairness_runs.jsonl"), help="finished runs")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    arguments.resume.parent.mkdir(parents=True, exist_ok=True)
+    runs = Runs(arguments.resume)
+    chosen, table = choose(runs)
+    scores = report(runs, arms(chosen))
+    checksums = {}
+    for dataset in DATASETS:
+        checksums |= load_fairness(dataset).sha256
+    results = {
+        "criterion": choose.__doc__,
+        "chosen": {name: asdict(setting) for name, setting in chosen.items()},
+        "validation": table.assign(setting=table["setting"].map(asdict)).round(5).to_dict("records"),
+        "test": scores.round(5).to_dict("records"),
+    }
+    parameters = {"budget": asdict(Budget()), "selection_seeds": SELECTION_SEEDS, "reported_seeds": REPORTED_SEEDS}
+    print(save_results("fairness", parameters, results, output_dir=arguments.output, data=checksums))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+# `make book` and `make test` are all that a fresh machine needs; both set up .venv first.
+
+SHELL := /bin/sh
+PY := .venv/bin/python
+STAMP := .venv/set-up
+STARTED := $(shell date +%s)
+TORCH := $(shell sed -n 's/^ *"\(torch[<>=].*\)",$$/\1/p' pyproject.toml)
+# The first interpreter that fits.  To choose another: make setup PYTHON=python3.13
+PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11; do \
+	$$p -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+
+# One thread per process: notebooks and tests run two at a time, and sums do not depend on the number of cores.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help setup book html quick test sync lint lock clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## */	/' | expand -t 10
+
+setup:  ## create or update .venv (about 2 minutes the first time)
+	@test -n "$(PYTHON)" || test -x $(PY) || { \
+		echo "No Python 3.11, 3.12 or 3.13 with venv was found (Debian: apt-get install python3-venv)."; \
+		echo "Name one: make setup PYTHON=/path/to/python3"; exit 1; }
+	@wanted=$$(cat requirements.lock pyproject.toml | cksum); \
+	if [ "$$(cat $(STAMP) 2>/dev/null)" != "$$wanted" ]; then \
+		set -e; \
+		test -x $(PY) || { echo "Creating .venv with $(PYTHON)"; "$(PYTHON)" -m venv .venv; }; \
+		echo "Installing the locked packages, then torch"; \
+		$(PY) -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements.lock; \
+		$(PY) -m pip install -qq --disable-pip-version-check "$(TORCH)"; \
+		$(PY) -m pip install -qq --disable-pip-version-check --no-deps --editable .; \
+		$(PY) -m pip check; \
+		echo "$$wanted" > $(STAMP); \
+	fi
+
+book: setup  ## execute what changed, then build the book: _build/html/index.html
+	@$(PY) book/execute.py
+	@$(PY) book/build.py _build/executed
+
+html: setup  ## build the book from the committed outputs; executes nothing
+	@$(PY) book/build.py notebooks
+
+quick: setup  ## execute every notebook at its default parameters
+	@$(PY) book/execute.py
+
+test: setup  ## everything that CI runs
+	@$(PY) tests/run_all.py $(STARTED)
+
+sync: setup  ## after editing notebooks/*.py: update the paired .ipynb and its outputs
+	@$(PY) -m jupytext --quiet --update --to ipynb notebooks/*.py
+	@$(PY) book/execute.py
+	@$(PY) book/store_outputs.py
+	@$(PY) -m jupytext --quiet --test-strict --to py:percent notebooks/*.ipynb
+
+lint: setup  ## ruff, without changing anything
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+
+lock:  ## refresh requirements.lock (settings: [tool.uv.pip] in pyproject.toml)
+	@"$(PYTHON)" -m venv _build/lock
+	@_build/lock/bin/python -m pip install --quiet uv
+	@_build/lock/bin/uv pip compile --quiet --upgrade pyproject.toml --output-file requirements.lock
+
+clean:  ## remove everything that was built; keeps .venv
+	rm -rf _build notebooks/output book/assets/vendor .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,55 @@
+"""Build the Jupyter Book from notebooks that are executed already: ``python book/build.py _build/executed``.
+
+Sources are gathered in a folder of their own, so that executed copies stand where the table of contents
+expects the notebooks and the working tree stays as it is.  Every Sphinx warning is an error.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from vendor import mathjax_path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def gather(notebooks: Path, stage: Path, root: Path = ROOT) -> None:
+    """Copy configuration, pages and the notebooks of the folder `notebooks` to `stage`, which is emptied first."""
+    mathjax = mathjax_path()  # fetches it beneath book/, so before that is copied
+    shutil.rmtree(stage, ignore_errors=True)
+    shutil.copytree(root / "book", stage / "book", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    (stage / "notebooks").mkdir()
+    for notebook in notebooks.glob("[0-9][0-9]_*.ipynb"):
+        shutil.copy(notebook, stage / "notebooks")
+    shutil.copy(root / "_toc.yml", stage)
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    config["sphinx"]["config"]["mathjax_path"] = mathjax
+    (stage / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+
+def build(stage: Path, output: Path) -> subprocess.CompletedProcess:
+    """Build the book in `stage` into ``output/_build/html``, from scratch: an incremental build hides old warnings."""
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", stage, "--path-output", output]
+    return subprocess.run([*command, "--all", "-n", "-W", "--keep-going", "-q"], capture_output=True, text=True)
+
+
+def main() -> int:
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
+        print(f"usage: {sys.argv[0]} FOLDER_OF_EXECUTED_NOTEBOOKS (got {sys.argv[1:]})", file=sys.stderr)
+        return 2
+    stage = ROOT / "_build" / "stage"
+    gather(Path(sys.argv[1]), stage)
+    done = build(stage, ROOT)
+    if done.returncode:
+        print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
+        return 1
+    print(f"The book is at {ROOT / '_build' / 'html' / 'index.html'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""Execute the notebooks with papermill, two at a time, into ``_build/executed``; skip those whose inputs are unchanged.
+
+``python book/execute.py [-p NAME VALUE ...]`` passes each parameter to every notebook, as papermill does.
+"Unchanged" is decided by a fingerprint of content, never of time stamps: the notebook without its outputs, the
+parameters, the library, the data folder, the lock file, and which of the downloadable data files can be had.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[1]
+WORKERS = 2
+QUIET = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+
+
+class NotebookFailed(RuntimeError):
+    """At least one notebook stopped with an error; the message names each of them."""
+
+
+def available_data() -> dict[str, bool]:
+    """For each file in ``data/sources.csv``: can it be had?  (Fetches it once; a wrong file raises ChecksumError.)"""
+    from infocore_mini import sources
+
+    def can_be_had(name: str) -> bool:
+        try:
+            sources.fetch(name)
+        except sources.DataUnavailable:
+            return False
+        return True
+
+    return {name: can_be_had(name) for name in sources.registry()}
+
+
+def fingerprint(notebook: Path, parameters: dict[str, str], available: dict[str, bool], root: Path = ROOT) -> str:
+    """SHA-256, in hexadecimal, of everything that the outputs of `notebook` depend on."""
+    cells = nbformat.read(notebook, as_version=4)
+    for cell in cells.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    library = [path for pattern in ("infocore_mini/**/*.py", "data/**/*") for path in sorted(root.glob(pattern))]
+    files = {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in [*library, root / "requirements.lock"]
+        if path.is_file()
+    }
+    python = ".".join(map(str, sys.version_info[:2]))
+    parts = [cells, parameters, available, files, python, version("torch")]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def execute_one(notebook: Path, parameters: dict[str, str], target: Path) -> str:
+    """Run `notebook` in a process of its own and write it to `target`; the error text, empty if it succeeded."""
+    work = target.parent / "work" / notebook.stem  # notebooks write their output folder here
+    work.mkdir(parents=True, exist_ok=True)
+    running = target.with_suffix(".running.ipynb")
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar", "--cwd", str(work)]
+    for name, value in parameters.items():
+        command += ["-p", name, value]
+    done = subprocess.run(
+        [*command, str(notebook), str(running)],
+        capture_output=True,
+        text=True,
+        env=os.environ | QUIET,
+    )
+    if done.returncode:
+        return done.stderr[-6000:]
+    running.replace(target)
+    return ""
+
+
+def execute(
+    notebooks: list[Path], parameters: dict[str, str], available: dict[str, bool], root: Path = ROOT
+) -> list[str]:
+    """Execute the notebooks whose fingerprint changed; the names of those that were run.
+
+    Executed copies are written to ``root/_build/executed``.  Raises NotebookFailed when all have been tried.
+    """
+    folder = root / "_build" / "executed"
+    folder.mkdir(parents=True, exist_ok=True)
+    _forget_removed(folder, {notebook.stem for notebook in notebooks})
+
+    def run(notebook: Path) -> tuple[str, str]:
+        target, stamp = folder / notebook.name, folder / f"{notebook.stem}.fingerprint"
+        wanted = fingerprint(notebook, parameters, available, root)
+        if target.is_file() and stamp.is_file() and stamp.read_text() == wanted:
+            _say(notebook, "unchanged")
+            return "unchanged", ""
+        stamp.unlink(missing_ok=True)
+        _say(notebook, "executing ...")
+        start = time.monotonic()
+        error = execute_one(notebook, parameters, target)
+        _say(notebook, f"{'FAILED' if error else 'done'} after {time.monotonic() - start:.0f} s")
+        if not error:
+            stamp.write_text(wanted)
+        return "executed", error
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        outcomes = dict(zip((notebook.stem for notebook in notebooks), pool.map(run, notebooks), strict=True))
+    failures = {name: error for name, (_, error) in outcomes.items() if error}
+    if failures:
+        raise NotebookFailed("\n".join(f"{name} failed:\n{error}" for name, error in failures.items()))
+    return [name for name, (outcome, _) in outcomes.items() if outcome == "executed"]
+
+
+def _say(notebook: Path, what: str) -> None:
+    sys.stdout.write(f"  {notebook.stem}: {what}\n")  # one write a line: two threads speak here
+    sys.stdout.flush()
+
+
+def _forget_removed(folder: Path, names: set[str]) -> None:
+    for copy in folder.glob("*.ipynb"):
+        if copy.stem not in names:
+            copy.unlink()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters")
+    parameters = dict(parser.parse_args().parameters)
+    available = available_data()
+    for name in (name for name, there in available.items() if not there):
+        print(f"  {name} cannot be had here: the notebook that reads it says so and shows simulated data instead")
+    notebooks = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    try:
+        execute(notebooks, parameters, available)
+    except NotebookFailed as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

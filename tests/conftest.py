@@ -1,0 +1,29 @@
+"""What several test files share: where things are, the notebooks, and one built copy of the book."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+sys.path.insert(0, str(ROOT / "book"))  # execute.py, build.py, store_outputs.py
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def book_html(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of pages built from the committed outputs; tests that use it share an xdist group, so it is built once."""
+    import build
+
+    folder = tmp_path_factory.mktemp("book")
+    build.gather(ROOT / "notebooks", folder / "stage")
+    done = build.build(folder / "stage", folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "_build" / "html"

@@ -1,0 +1,74 @@
+"""The book builds without a warning, holds every page of its table of contents, and a fault in it stops the build."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import build
+import pytest
+import vendor
+import yaml
+
+pytestmark = pytest.mark.xdist_group("book")
+
+
+def toc_pages(root: Path) -> list[str]:
+    toc = yaml.safe_load((root / "_toc.yml").read_text())
+    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+
+
+def test_every_page_of_the_contents_is_rendered(book_html: Path, root: Path):
+    assert (book_html / "index.html").is_file()
+    for page in toc_pages(root):
+        text = (book_html / f"{page}.html").read_text()
+        assert "<h1>" in text, f"{page} has no title"
+
+
+def test_every_page_leads_on_to_the_next(book_html: Path, root: Path):
+    pages = toc_pages(root)
+    for page, following in zip(pages, pages[1:], strict=False):
+        found = re.search(r'class="right-next"\s+href="([^"]+)"', (book_html / f"{page}.html").read_text())
+        assert found, f"{page} has no link to the next page"
+        assert found.group(1).endswith(f"{Path(following).name}.html")
+
+
+def test_notebook_pages_show_the_stored_outputs(book_html: Path, root: Path):
+    for page in (page for page in toc_pages(root) if page.startswith("notebooks/")):
+        assert "cell_output" in (book_html / f"{page}.html").read_text(), f"{page} shows no output"
+
+
+def test_notebook_pages_have_a_colab_button(book_html: Path, root: Path):
+    repository = yaml.safe_load((root / "_config.yml").read_text())["repository"]["url"]
+    path = repository.removeprefix("https://github.com/")
+    for page in (page for page in toc_pages(root) if page.startswith("notebooks/")):
+        address = f"https://colab.research.google.com/github/{path}/blob/main/{page}.ipynb"
+        assert address in (book_html / f"{page}.html").read_text()
+
+
+def test_a_broken_cross_reference_fails_the_build(book_html: Path, root: Path, tmp_path: Path):
+    """`book_html` shows that the same sources build without it."""
+    build.gather(root / "notebooks", tmp_path / "stage")
+    page = tmp_path / "stage" / "book" / "notation.md"
+    page.write_text(page.read_text() + "\nSee {ref}`no-such-label`.\n")
+    done = build.build(tmp_path / "stage", tmp_path)
+    assert done.returncode != 0
+    assert "no-such-label" in done.stdout + done.stderr
+
+
+def test_mathjax_falls_back_to_a_cdn_and_says_so(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr(vendor, "FOLDER", tmp_path)
+    monkeypatch.setattr(vendor, "SOURCES", ((["no-such-command"], "0" * 64, ""),))
+    assert vendor.mathjax_path() == vendor.CDN
+    assert "CDN" in capsys.readouterr().out
+
+
+def test_mathjax_with_a_wrong_checksum_is_not_used(tmp_path: Path, monkeypatch, capsys):
+    fake = tmp_path / "fake.tgz"
+    fake.write_bytes(b"not MathJax")
+    monkeypatch.setattr(vendor, "FOLDER", tmp_path / "vendor")
+    monkeypatch.setattr(vendor, "SOURCES", (([shutil.which("cp"), str(fake), "."], "0" * 64, ""),))
+    assert vendor.mathjax_path() == vendor.CDN
+    assert "wrong checksum" in capsys.readouterr().out
+    assert not (tmp_path / "vendor").exists()

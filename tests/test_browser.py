@@ -1,0 +1,170 @@
+"""The built pages in headless Chromium, with every address outside this machine cut off."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+pytestmark = pytest.mark.xdist_group("book")
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PAGES = (
+    "book/intro.html",
+    "book/how_to_use.html",
+    "book/notation.html",
+    "book/glossary.html",
+    "book/data.html",
+    "book/references.html",
+    "notebooks/00_start_here.html",
+    "notebooks/01_derivation.html",
+    "notebooks/02_simulation.html",
+    "notebooks/08_fairness.html",
+)
+
+
+def find_chromium() -> str | None:
+    return next((path for path in map(shutil.which, NAMES) if path), None)
+
+
+def install_chromium() -> None:
+    """From the system's packages, where we may; a failure shows itself in `find_chromium`."""
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        for command in (["update", "-qq"], ["install", "-y", "-qq", "chromium"]):
+            subprocess.run(["apt-get", *command], env=quiet, capture_output=True, stdin=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not find_chromium():
+        install_chromium()
+    chromium = find_chromium()
+    if not chromium:
+        reason = "no Chromium: install the system's package (Debian: apt-get install chromium)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def site(book_html: Path) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=book_html))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@dataclass
+class Visit:
+    page: Page
+    site: str
+    faults: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> Page:
+        self.page.goto(f"{self.site}/{path}", wait_until="networkidle")
+        return self.page
+
+
+@pytest.fixture
+def visit(browser: Browser, site: str) -> Iterator[Visit]:
+    """A fresh page that notes console errors, failed local requests and attempts to leave this machine."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    visit = Visit(context.new_page(), site)
+
+    def local(url: str) -> bool:
+        return urlsplit(url).hostname == "127.0.0.1" or url.startswith(("data:", "blob:"))
+
+    def gate(route):
+        if local(route.request.url):
+            route.continue_()
+        else:
+            visit.faults.append(f"asked the network for {route.request.url}")
+            route.abort()
+
+    context.route("**/*", gate)
+    page = visit.page
+    page.on("console", lambda said: visit.faults.append(f"console: {said.text}") if said.type == "error" else None)
+    page.on("pageerror", lambda error: visit.faults.append(f"page error: {error}"))
+    page.on("response", lambda got: visit.faults.append(f"{got.status} {got.url}") if got.status >= 400 else None)
+    page.on(
+        "requestfailed",
+        lambda asked: visit.faults.append(f"failed: {asked.url}") if local(asked.url) else None,
+    )
+    yield visit
+    context.close()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_page_opens_without_a_fault_and_fits_a_narrow_screen(visit: Visit, path: str):
+    page = visit.open(path)
+    assert visit.faults == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(500)  # formulas may still be typeset
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("document.body.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("path", ["book/notation.html", "notebooks/01_derivation.html"])
+def test_maths_is_rendered(visit: Visit, path: str):
+    page = visit.open(path)
+    page.wait_for_selector("article mjx-container", state="attached", timeout=20_000)
+    written = page.locator("article .math").count()
+    assert written > 0
+    assert page.locator("article mjx-container").count() >= written
+    assert page.locator("article mjx-merror").count() == 0, "MathJax marks a formula as wrong"
+
+
+def test_search_finds_the_method(visit: Visit):
+    page = visit.open("search.html?q=InfoCORE")
+    page.wait_for_selector("ul.search li a", timeout=20_000)
+    assert page.locator("ul.search li a").count() >= 3
+    assert visit.faults == []
+
+
+def test_there_is_one_search_box(visit: Visit):
+    """The theme can show two (one in the side bar, one above the article)."""
+    page = visit.open("book/intro.html")
+    assert page.locator("button.search-button:visible, button.search-button-field:visible").count() == 1
+
+
+def test_dark_mode_toggles(visit: Visit):
+    page = visit.open("book/intro.html")
+    colours = {}
+    for _ in range(3):  # the button walks through light, dark and automatic
+        theme = page.evaluate("document.documentElement.dataset.theme")
+        colours[theme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        page.locator("button.theme-switch-button:visible").first.click()
+    assert set(colours) == {"light", "dark"}
+    assert colours["light"] != colours["dark"]

@@ -1,0 +1,100 @@
+"""The runner: what is unchanged is not run again, what changed is, and a failure has a name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import execute
+import nbformat
+import pytest
+import store_outputs
+from nbformat import v4
+
+THERE = {"table.csv": True}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with a library of one line, a lock file and one notebook with the parameter N."""
+    (tmp_path / "infocore_mini").mkdir()
+    (tmp_path / "infocore_mini" / "one.py").write_text("one = 1\n")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "sources.csv").write_text("file\n")
+    (tmp_path / "requirements.lock").write_text("a==1\n")
+    write(tmp_path / "notebooks" / "00_toy.ipynb", "print(N)")
+    return tmp_path
+
+
+def write(path: Path, source: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    parameters = v4.new_code_cell("N = 1", metadata={"tags": ["parameters"]}, id="a")
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(v4.new_notebook(cells=[parameters, v4.new_code_cell(source, id="b")], metadata=kernel), path)
+
+
+def run(project: Path, parameters: dict[str, str] | None = None, available: dict[str, bool] = THERE) -> list[str]:
+    return execute.execute(sorted((project / "notebooks").glob("*.ipynb")), parameters or {}, available, project)
+
+
+def test_second_run_executes_nothing(project: Path):
+    assert run(project) == ["00_toy"]
+    executed = nbformat.read(project / "_build" / "executed" / "00_toy.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].text == "1\n"
+    before = (project / "notebooks" / "00_toy.ipynb").read_bytes()
+    assert run(project) == []
+    (project / "notebooks" / "00_toy.ipynb").touch()
+    assert run(project) == [], "a time stamp is no change"
+    assert (project / "notebooks" / "00_toy.ipynb").read_bytes() == before, "the repository's notebook is left alone"
+
+
+def test_stored_outputs_do_not_count_as_a_change(project: Path):
+    run(project)
+    store_outputs.store_outputs(
+        project / "notebooks" / "00_toy.ipynb", project / "_build" / "executed" / "00_toy.ipynb"
+    )
+    stored = nbformat.read(project / "notebooks" / "00_toy.ipynb", as_version=4)
+    assert stored.cells[-1].outputs[0].text == "1\n"
+    assert stored.cells[-1].metadata == {}
+    assert run(project) == []
+
+
+@pytest.mark.parametrize("file", ["infocore_mini/one.py", "data/sources.csv", "requirements.lock"])
+def test_a_changed_file_executes_again(project: Path, file: str):
+    run(project)
+    with (project / file).open("a") as lines:
+        lines.write("# changed\n")
+    assert run(project) == ["00_toy"]
+
+
+def test_a_changed_parameter_or_availability_executes_again(project: Path):
+    run(project)
+    assert run(project, {"N": "2"}) == ["00_toy"]
+    executed = nbformat.read(project / "_build" / "executed" / "00_toy.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].text == "2\n"
+    assert run(project, {"N": "2"}, {"table.csv": False}) == ["00_toy"]
+
+
+def test_a_failing_notebook_fails_by_name_and_stops_no_other(project: Path):
+    write(project / "notebooks" / "01_bad.ipynb", "raise ValueError('no such thing')")
+    with pytest.raises(execute.NotebookFailed, match=r"01_bad failed:(.|\n)*no such thing"):
+        run(project)
+    assert (project / "_build" / "executed" / "00_toy.ipynb").is_file()
+    assert not (project / "_build" / "executed" / "01_bad.ipynb").exists()
+    with pytest.raises(execute.NotebookFailed):
+        run(project)  # a failure is never taken for a result
+
+
+def test_a_removed_notebook_leaves_no_page_behind(project: Path):
+    write(project / "notebooks" / "01_gone.ipynb", "print(N)")
+    run(project)
+    (project / "notebooks" / "01_gone.ipynb").unlink()
+    run(project)
+    assert not (project / "_build" / "executed" / "01_gone.ipynb").exists()
+
+
+def test_a_parameter_that_was_injected_is_not_stored(project: Path):
+    run(project, {"N": "2"})
+    with pytest.raises(ValueError, match="cells are not those"):
+        store_outputs.store_outputs(
+            project / "notebooks" / "00_toy.ipynb", project / "_build" / "executed" / "00_toy.ipynb"
+        )

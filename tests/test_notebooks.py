@@ -1,0 +1,133 @@
+"""The committed notebooks: paired, parametrised, executed, small, and checked by something that can fail."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+from conftest import NOTEBOOKS, ROOT
+
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+LIMIT = 300_000  # bytes
+
+
+def read(path: Path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(path: Path) -> list:
+    return [cell for cell in read(path).cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def tagged(path: Path, tag: str) -> list:
+    return [cell for cell in code_cells(path) if tag in cell.metadata.get("tags", [])]
+
+
+def run(*command: str, **options) -> subprocess.CompletedProcess:
+    env = os.environ | {"TQDM_DISABLE": "1"}
+    return subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, env=env, **options)
+
+
+def nbval(path: Path) -> subprocess.CompletedProcess:
+    sanitize = str(ROOT / "tests" / "nbval_sanitize.cfg")
+    options = ["--nbval-lax", "--nbval-current-env", "--nbval-sanitize-with", sanitize, "-p", "no:cacheprovider"]
+    return run("pytest", *options, f"--rootdir={path.parent}", str(path), cwd=path.parent)
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+@every_notebook
+def test_pair_is_equal(path: Path):
+    """The .py says the same as the .ipynb, and the .ipynb survives the way there and back."""
+    script = path.with_suffix(".py")
+    assert script.is_file(), f"{path.name} has no paired {script.name}"
+    done = run("jupytext", "--quiet", "--test-strict", "--to", "py:percent", str(path))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    from_script = jupytext.writes(jupytext.read(script), "py:percent")
+    assert jupytext.writes(read(path), "py:percent") == from_script, "run `make sync`"
+
+
+@every_notebook
+def test_one_parameters_cell(path: Path):
+    [cell] = tagged(path, "parameters")
+    names = {line.split("=")[0].split(":")[0].strip() for line in cell.source.splitlines() if "=" in line}
+    assert {"SEED", "PROFILE", "OUTPUT_DIR"} <= names
+
+
+@every_notebook
+def test_executed_from_top_to_bottom(path: Path):
+    cells = code_cells(path)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert any(cell.outputs for cell in cells)
+
+
+@every_notebook
+def test_no_error_or_warning_is_stored(path: Path):
+    outputs = [output for cell in code_cells(path) for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert not [output.text for output in outputs if output.get("name") == "stderr"]
+
+
+@every_notebook
+def test_small(path: Path):
+    assert path.stat().st_size <= LIMIT
+
+
+@every_notebook
+def test_something_is_compared(path: Path):
+    checked = tagged(path, "nbval-check-output")
+    assert checked
+    assert all(cell.outputs for cell in checked), "a checked cell without an output checks nothing"
+
+
+def test_nbval_fails_on_a_corrupted_output(tmp_path: Path):
+    """The first notebook up to its first checked cell: passes as it is, fails when one stored output is changed."""
+    path = next(path for path in NOTEBOOKS if tagged(path, "nbval-check-output"))
+    notebook = read(path)
+    at = next(i for i, cell in enumerate(notebook.cells) if "nbval-check-output" in cell.metadata.get("tags", []))
+    notebook.cells = notebook.cells[: at + 1]
+    corrupted = copy.deepcopy(notebook)
+    output = corrupted.cells[at].outputs[0]
+    if "text" in output:
+        output.text += "corrupted"
+    else:
+        output.data["text/plain"] += "corrupted"
+
+    good, bad = tmp_path / "good.ipynb", tmp_path / "bad.ipynb"
+    nbformat.write(notebook, good)
+    nbformat.write(corrupted, bad)
+    passed, failed = nbval(good), nbval(bad)
+    assert passed.returncode == 0, passed.stdout + passed.stderr
+    assert failed.returncode == 1, failed.stdout + failed.stderr
+    assert "corrupted" in failed.stdout
+
+
+def papermill(path: Path, folder: Path, name: str, value: str) -> subprocess.CompletedProcess:
+    options = ["--no-progress-bar", "--cwd", str(folder), "-p", name, value]
+    return run("papermill", *options, str(path), str(folder / "out.ipynb"))
+
+
+@every_notebook
+def test_plain_papermill_stops_on_an_unknown_parameter(path: Path, tmp_path: Path):
+    done = papermill(path, tmp_path, "ALHPA", "0.5")
+    assert done.returncode != 0
+    assert "ParameterError" in done.stderr
+    assert "ALHPA" in done.stderr.rsplit("ParameterError", 1)[1]
+
+
+@pytest.mark.parametrize(("name", "value"), [("ALPHA", "1.5"), ("METHOD", "clipp")])
+def test_plain_papermill_stops_on_an_impossible_value(name: str, value: str, tmp_path: Path):
+    done = papermill(ROOT / "notebooks" / "02_simulation.ipynb", tmp_path, name, value)
+    assert done.returncode != 0
+    message = done.stderr.rsplit("ParameterError", 1)[1]
+    assert name in message
+    assert value in message
