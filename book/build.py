@@ -27,7 +27,8 @@ def gather(notebooks: Path, stage: Path, root: Path = ROOT) -> None:
         shutil.copy(notebook, stage / "notebooks")
     shutil.copy(root / "_toc.yml", stage)
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-    config["sphinx"]["config"]["mathjax_path"] = mathjax
+    if mathjax:
+        config["sphinx"]["config"]["mathjax_path"] = mathjax
     (stage / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
 

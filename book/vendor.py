@@ -10,15 +10,12 @@ import hashlib
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
-import zipfile
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent / "assets" / "vendor" / "mathjax"
 SCRIPT = "es5/tex-mml-chtml.js"
-PARTS = (SCRIPT, "es5/output/chtml/", "es5/input/", "es5/a11y/", "es5/sre/", "es5/ui/", "LICENSE")
-CDN = "https://cdn.jsdelivr.net/npm/mathjax@3.2.2/" + SCRIPT
+PARTS = ("es5/output/chtml", "es5/input", "es5/a11y", "es5/sre", "es5/ui", "LICENSE", SCRIPT)  # complete once SCRIPT is
 SOURCES = (
     (
         ["npm", "pack", "--silent", "mathjax@3.2.2"],
@@ -33,11 +30,11 @@ SOURCES = (
 )
 
 
-def mathjax_path() -> str:
-    """What Sphinx's ``mathjax_path`` should be: the copy in the book's static files, or else the CDN's address."""
+def mathjax_path() -> str | None:
+    """What Sphinx's ``mathjax_path`` should be; None, for Sphinx's own choice of a CDN, if no copy could be had."""
     if not (FOLDER / SCRIPT).is_file() and not any(_install(*source) for source in SOURCES):
         print("MathJax could not be had from npm or the package index: readers will fetch it from a CDN", flush=True)
-        return CDN
+        return None
     return f"vendor/mathjax/{SCRIPT}"
 
 
@@ -52,14 +49,12 @@ def _install(command: list[str], sha256: str, prefix: str) -> bool:
             print(f"{archive.name}: wrong checksum, not used", flush=True)
             return False
         unpacked = Path(temporary) / "unpacked"
-        if archive.suffix == ".whl":
-            with zipfile.ZipFile(archive) as wheel:
-                wheel.extractall(unpacked)
-        else:
-            with tarfile.open(archive) as tar:
-                tar.extractall(unpacked, filter="data")
+        shutil.unpack_archive(archive, unpacked, "zip" if archive.suffix == ".whl" else "gztar")
         for part in PARTS:
             found, target = unpacked / prefix / part, FOLDER / part
             target.parent.mkdir(parents=True, exist_ok=True)
-            (shutil.copytree if found.is_dir() else shutil.copy)(found, target)
+            if found.is_dir():
+                shutil.copytree(found, target, dirs_exist_ok=True)
+            else:
+                shutil.copy(found, target)
     return True

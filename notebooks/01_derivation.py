@@ -53,7 +53,7 @@ import math
 import pandas as pd
 import torch
 
-from infocore_mini import bounds, losses
+from infocore_mini import bounds, distributions, losses
 from infocore_mini.parameters import Fraction, OutputDir, Profile, Seed
 from infocore_mini.parameters import check_parameters
 from infocore_mini.plotting import derivation as figures
@@ -63,6 +63,7 @@ parameters = check_parameters(
     globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir, ALPHA=Fraction
 )
 torch.set_default_dtype(torch.float64)
+torch.set_num_threads(1)  # the tables are tiny: threads would only wait
 rng = torch.Generator().manual_seed(SEED)
 cases = {"quick": 300, "paper": 3000}[PROFILE]
 
@@ -90,7 +91,7 @@ def agreement(match):
 def toy_screen(effect_match, batch_match):
     effect, nuisance = agreement(effect_match) / 2, agreement(batch_match)
     prior = torch.tensor([0.5, 0.5])
-    return bounds.separable_discrete(effect, nuisance, nuisance, prior)
+    return distributions.separable_discrete(effect, nuisance, nuisance, prior)
 
 # %% tags=["nbval-check-output"]
 screens = {
@@ -197,7 +198,7 @@ pd.DataFrame(rows, index=list(screens), columns=columns).round(3) + 0.0
 # %% tags=["nbval-check-output"]
 code, holds = torch.tensor([0, 0, 1, 1]), []
 for _ in range(cases):
-    x = bounds.random_discrete(
+    x = distributions.random_discrete(
         4, 4, 3, effect=1, confounding=1, interaction=1, generator=rng
     )
     drug_only, screen_only = x.encode(drug=code), x.encode(screen=code)
@@ -255,7 +256,7 @@ print(f"Equation 1 holds in {sum(holds)} of {cases} random cases")
 
 # %% tags=["nbval-check-output"]
 tables = [
-    bounds.random_discrete(
+    distributions.random_discrete(
         3, 3, 3, effect=1.5, confounding=1.5, interaction=0.5, generator=rng
     )
     for _ in range(cases)
@@ -424,7 +425,7 @@ figures.saturation(
 shift = torch.tensor([-2.0, 0.0, 2.0])
 log_prior = torch.ones(3).log_softmax(0)
 gaussians = [
-    bounds.GaussianScreen(shift, shift.roll(1), log_prior, 0.8, dimension)
+    distributions.GaussianScreen(shift, shift.roll(1), log_prior, 0.8, dimension)
     for dimension in (1, 2, 4, 8, 12)
 ]
 truth = torch.tensor([g.conditional_information for g in gaussians])
@@ -505,7 +506,7 @@ figures.estimator_spread(
 # The third family, the prior-corrected product of experts $\hat p_g \propto p(x_b)\, \frac{\hat p(x_b \mid z_g)}{p(x_b)}\, \frac{\hat p(x_b \mid z_d)}{p(x_b)}$, is Bayes' rule itself wherever the tie between drug and screen is the same in every experimental batch, as in the toy screen; but its $C$ has no sign over arbitrary posteriors.
 
 # %% tags=["nbval-check-output"]
-some = bounds.random_discrete(3, 3, 4, effect=1, confounding=1, generator=rng)
+some = distributions.random_discrete(3, 3, 4, effect=1, confounding=1, generator=rng)
 C = pd.DataFrame(0.0, index=range(cases), columns=[
     "arithmetic", "geometric", "product of experts", "stale candidates"
 ])
@@ -713,7 +714,7 @@ pd.DataFrame(rows, index=list(shapes), columns=["shape", "MB"]).round(1)
 # ```python
 # base = toy_screen(0.95, 0.7)
 # joint = torch.einsum("dgb,bc->dcgb", base.joint, agreement(0.99)).reshape(8, 4, 2)
-# copied = bounds.DiscreteScreen(joint)
+# copied = distributions.DiscreteScreen(joint)
 # for s in (base, copied):
 #     f = s.critic(torch.arange(4), torch.arange(len(s.joint))).T
 #     print(s.conditional_information, bounds.multi_sample_bound(s.joint, f, bounds.Posteriors.optimum(s), 8).full)

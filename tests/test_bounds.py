@@ -9,10 +9,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infocore_mini import bounds, losses
+from infocore_mini import bounds, distributions, losses
 from infocore_mini.plotting import derivation as figures
 
 SEEDS = range(20)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """The tables are tiny: threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def generator(seed):
@@ -24,7 +33,7 @@ def normal(g, *shape):
 
 
 def random_table(g, shape=(3, 3, 3)):
-    return bounds.random_discrete(*shape, effect=1.5, confounding=1.5, interaction=0.7, generator=g)
+    return distributions.random_discrete(*shape, effect=1.5, confounding=1.5, interaction=0.7, generator=g)
 
 
 def random_posteriors(g, shape=(3, 3, 3)):
@@ -46,7 +55,7 @@ def chi_squared(joint):
 def gaussian(correlation=0.7, dimension=1):
     shift = torch.tensor([-1.5, 0.0, 2.0], dtype=torch.float64)
     prior = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
-    return bounds.GaussianScreen(shift, shift.roll(1), prior.log(), correlation, dimension)
+    return distributions.GaussianScreen(shift, shift.roll(1), prior.log(), correlation, dimension)
 
 
 # ------------------------------------------------------------------ the distributions
@@ -60,7 +69,7 @@ def test_informations_match_entropies():
             torch.special.entr(joint.sum([a for a in range(3) if a not in axes]) if len(axes) < 3 else joint).sum()
         )
 
-    screen = bounds.DiscreteScreen(joint)
+    screen = distributions.DiscreteScreen(joint)
     assert screen.conditional_information == pytest.approx(
         entropy(0, 2) + entropy(1, 2) - entropy(2) - entropy(0, 1, 2)
     )
@@ -71,7 +80,7 @@ def test_informations_match_entropies():
 
 
 def test_no_confounding_makes_conditional_and_plain_information_equal():
-    screen = bounds.random_discrete(3, 4, 3, effect=1.0, confounding=0.0, generator=generator(1))
+    screen = distributions.random_discrete(3, 4, 3, effect=1.0, confounding=0.0, generator=generator(1))
     assert screen.conditional_information == pytest.approx(screen.information)
     assert screen.batch_information == pytest.approx((0, 0), abs=1e-12)
 
@@ -125,7 +134,7 @@ def test_encoding_never_adds_information(seed):
 @pytest.mark.parametrize("bad", [torch.ones(2, 2) / 4, torch.ones(2, 2, 2), torch.tensor([[[1.5, -0.5]]])])
 def test_bad_tables_are_named(bad):
     with pytest.raises(ValueError, match="joint: got shape"):
-        bounds.DiscreteScreen(bad)
+        distributions.DiscreteScreen(bad)
 
 
 def test_bad_settings_are_named():
@@ -209,8 +218,12 @@ def test_multi_sample_bound_at_the_stated_optimum(seed):
 def test_correction_at_the_optimum_is_what_one_embedding_adds_about_the_batch():
     screen = random_table(generator(5))
     joint = screen.joint
-    drug_given_screen = bounds.DiscreteScreen(joint.permute(0, 2, 1)).conditional_information  # I(Z_d; X_b | Z_g)
-    screen_given_drug = bounds.DiscreteScreen(joint.permute(1, 2, 0)).conditional_information  # I(Z_g; X_b | Z_d)
+    drug_given_screen = distributions.DiscreteScreen(
+        joint.permute(0, 2, 1)
+    ).conditional_information  # I(Z_d; X_b | Z_g)
+    screen_given_drug = distributions.DiscreteScreen(
+        joint.permute(1, 2, 0)
+    ).conditional_information  # I(Z_g; X_b | Z_d)
     found = bounds.correction_term(joint, bounds.Posteriors.optimum(screen))
     assert found == pytest.approx((drug_given_screen + screen_given_drug) / 2)
 
@@ -292,7 +305,7 @@ def two_by_two(match):
 
 
 def toy_screen(effect=0.95, nuisance=0.9):
-    return bounds.separable_discrete(
+    return distributions.separable_discrete(
         two_by_two(effect) / 2, two_by_two(nuisance), two_by_two(nuisance), torch.tensor([0.5, 0.5]).double()
     )
 

@@ -1,4 +1,5 @@
-"""Fairness metrics against hand-worked tables and a naive loop; the three tables against what is known of them."""
+"""Fairness: metrics against hand-worked tables and independent code; the three tables against what is known of them;
+the experiment's choices, comparisons and bookkeeping on made-up scores."""
 
 from __future__ import annotations
 
@@ -6,14 +7,20 @@ from itertools import combinations
 from statistics import mean, median
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
+from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infocore_mini import fairness_data
-from infocore_mini.evaluate.fairness import GAPS, fairness_gaps, pairwise_gaps
+from infocore_mini.evaluate.fairness import GAPS, fairness_gaps, group_rates, pairwise_gaps
+from infocore_mini.experiments import fairness as experiment
+from infocore_mini.experiments.fairness_report import beside_paper, paired, paper_means, stored, stored_scores
+from infocore_mini.experiments.fairness_run import Budget, Setting, config_for, fit_head, run_method
 from infocore_mini.fairness_data import GROUPS, load_fairness, read_table, simulated_law_school, split_and_encode
-from infocore_mini.sources import DataUnavailable
+from infocore_mini.sources import DataUnavailable, registry
 
 
 def table_or_skip(name):
@@ -52,9 +59,7 @@ def test_two_groups_worked_by_hand():
 
 def test_three_groups_worked_by_hand():
     # TPR 1, 1/2, 0; FPR 0, 0, 1/2; selected 1/2, 1/4, 1/4
-    y, p, g = stacked(
-        rows(0, tp=2, fn=0, fp=0, tn=2), rows(1, tp=1, fn=1, fp=0, tn=2), rows(2, tp=0, fn=2, fp=1, tn=1)
-    )
+    y, p, g = stacked(rows(0, tp=2, fn=0, fp=0, tn=2), rows(1, tp=1, fn=1, fp=0, tn=2), rows(2, tp=0, fn=2, fp=1, tn=1))
     assert fairness_gaps(y, p, g) == pytest.approx(
         {"accuracy": 8 / 12, "equalized_odds": 1.0, "equal_opportunity": 2 / 3, "demographic_parity": 1 / 6}
     )  # pairs: EO 1/2, 3/2, 1; EOPP 1/2, 1, 1/2; DP 1/4, 1/4, 0
@@ -86,6 +91,14 @@ def test_equals_a_naive_loop(seed, n_groups):
         expected = naive_gaps(y.tolist(), p.tolist(), g.tolist(), function)
         assert fairness_gaps(y, p, g, aggregate=name) == pytest.approx(expected)
     assert len(pairwise_gaps(y, p, g)) == n_groups * (n_groups - 1) / 2
+
+
+def test_rates_equal_fairlearn():
+    rng = np.random.default_rng(0)
+    y, p, g = rng.integers(0, 2, 300), rng.integers(0, 2, 300), rng.choice(["a", "b", "c", "d"], 300)
+    rates = {"tpr": true_positive_rate, "fpr": false_positive_rate, "selection": selection_rate}
+    expected = MetricFrame(metrics=rates, y_true=y, y_pred=p, sensitive_features=g).by_group
+    np.testing.assert_allclose(group_rates(y, p, g), expected)
 
 
 @pytest.mark.parametrize("aggregate", ["mean", "max", "median"])
@@ -145,7 +158,9 @@ def test_adult_keeps_its_own_test_file():
 def test_compas_is_the_usual_6172_rows_and_favours_no_recidivism():
     table = table_or_skip("compas")
     assert len(table.label) + table.left_out == 6_172
-    assert table.label[table.features["priors_count"] == 0].mean() > table.label[table.features["priors_count"] > 5].mean()
+    assert (
+        table.label[table.features["priors_count"] == 0].mean() > table.label[table.features["priors_count"] > 5].mean()
+    )
 
 
 def test_law_school_columns_mean_what_the_docstring_says():
@@ -220,3 +235,140 @@ def test_simulation_stands_in_only_when_asked_and_only_for_law_school(monkeypatc
 def test_unknown_table_is_named():
     with pytest.raises(ValueError, match="'adults'"):
         read_table("adults")
+
+
+# ---- the experiment ----------------------------------------------------------------------------------------------
+
+TINY = Budget(steps=4, minibatch_size=16)
+
+
+def validation_rows(scores):
+    """(method, dim, alpha, accuracy, equalized odds) on every table -> what `validation_table` returns."""
+    rows = []
+    for method, dim, alpha, accuracy, gap in scores:
+        for dataset in experiment.DATASETS:
+            setting = Setting(embedding_dim=dim, alpha=alpha)
+            rows.append(dict(method=method, setting=setting, dataset=dataset, accuracy=accuracy, equalized_odds=gap))
+    return pd.DataFrame(rows)
+
+
+def test_the_shared_setting_is_the_largest_relative_cut_within_the_margin():
+    table = validation_rows(
+        [
+            ("clip", 8, 0.5, 0.80, 0.40),
+            ("infocore", 8, 0.5, 0.799, 0.30),  # kept: cut of a quarter
+            ("infocore", 8, 0.9, 0.780, 0.10),  # a larger cut, but 2 points of accuracy
+            ("clip", 16, 0.5, 0.84, 0.20),
+            ("infocore", 16, 0.5, 0.84, 0.19),  # a lower gap, but hardly below its own CLIP
+        ]
+    )
+    assert experiment.best_against_clip(table) == Setting(embedding_dim=8, alpha=0.5)
+    nothing_keeps_accuracy = table[(table["method"] == "clip") | (table["accuracy"] < 0.79)]
+    assert experiment.best_against_clip(nothing_keeps_accuracy) == Setting(embedding_dim=8, alpha=0.9)
+
+
+def test_a_methods_own_best_is_its_lowest_gap_near_its_best_accuracy():
+    table = validation_rows(
+        [("clip", 4, 0.5, 0.70, 0.01), ("clip", 8, 0.5, 0.80, 0.40), ("clip", 16, 0.5, 0.797, 0.30)]
+    )
+    assert experiment.best_alone(table, "clip") == Setting(embedding_dim=16)
+
+
+def test_selection_and_reported_seeds_do_not_meet():
+    assert not set(experiment.SELECTION_SEEDS) & set(experiment.REPORTED_SEEDS)
+    assert len(set(experiment.REPORTED_SEEDS)) >= 10
+
+
+def test_choosing_reads_validation_rows_only():
+    class Recorded:
+        def get(self, dataset, method, setting, seed):
+            assert seed in experiment.SELECTION_SEEDS
+            return {
+                "validation": {"mean": {"accuracy": 0.8, "equalized_odds": 0.1 * setting.embedding_dim}}
+            }  # no "test"
+
+    chosen, table = experiment.choose(Recorded())
+    assert set(chosen) == {"shared", "clip", "ccl", "infocore"}
+    assert chosen["clip"].embedding_dim == min(setting.embedding_dim for setting in experiment.ENCODER_GRID)
+    assert len(table) == 3 * (3 * len(experiment.ENCODER_GRID) + len(experiment.WEIGHT_GRID))
+
+
+def test_finished_runs_are_read_back_and_not_run_again(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(experiment, "load_fairness", lambda *a, **k: "data")
+    monkeypatch.setattr(
+        experiment, "run_method", lambda data, method, *rest: calls.append(method) or {"test": len(calls)}
+    )
+    path = tmp_path / "runs.jsonl"
+    first = experiment.Runs(path).get("compas", "clip", Setting(alpha=0.2), 0)
+    assert experiment.Runs(path).get("compas", "clip", Setting(alpha=0.9), 0) == first  # CLIP has no alpha
+    assert calls == ["clip"]
+    runs = experiment.Runs(path)
+    runs.get("compas", "clip", Setting(noise=0.1), 0)
+    runs.get("compas", "clip", Setting(), 0, sensitive_inputs=False)
+    runs.get("compas", "infocore", Setting(), 0)
+    runs.get("compas", "infocore", Setting(alpha=0.2), 0)
+    assert len(calls) == 5 and len(path.read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize("method", ["supervised", "clip", "ccl", "infocore"])
+def test_a_run_scores_both_parts_and_repeats_exactly(method):
+    data = split_and_encode(simulated_law_school(0), seed=0)
+    scores = [run_method(data, method, Setting(), TINY, seed=5) for _ in range(2)]
+    assert scores[0] == scores[1]
+    assert set(scores[0]) == {"validation", "test"} and set(scores[0]["test"]) == {"mean", "max", "median"}
+    assert scores[0]["test"]["mean"]["accuracy"] > 0.5
+
+
+def test_ccl_has_one_queue_per_group_and_as_many_candidates():
+    clip, ccl = (config_for(m, Setting(), Budget(500, 64), n_rows=1350, seed=0) for m in ("clip", "ccl"))
+    assert clip.framework == ccl.framework == "moco"
+    assert clip.queue_size == len(GROUPS) * ccl.queue_size
+
+
+def test_the_head_learns_what_is_not_linear():
+    x = torch.randn(2000, 2, generator=torch.manual_seed(0))
+    label = (x.prod(dim=1) > 0).long()
+    predict = fit_head(x[:1000], label[:1000], x[1000:], label[1000:], seed=0)
+    assert (predict(x[1000:]) == label[1000:].numpy()).mean() > 0.9
+
+
+def test_paired_comparison_by_hand():
+    rows = []
+    for seed, (clip, infocore) in enumerate([(0.40, 0.30), (0.20, 0.15), (0.30, 0.30)]):
+        for arm, gap, accuracy in (("clip", clip, 0.8), ("infocore", infocore, 0.79)):
+            scores = dict.fromkeys(GAPS, gap) | {"accuracy": accuracy}
+            rows.append({"dataset": "compas", "arm": arm, "seed": seed, "aggregate": "mean"} | scores)
+    row = paired(pd.DataFrame(rows)).loc["compas"]
+    assert row["baseline"] == pytest.approx(30) and row["arm"] == pytest.approx(25)
+    assert row["difference"] == pytest.approx(-5)
+    half = 4.302653 * 5 / np.sqrt(3)  # t(0.975, 2 degrees of freedom); differences -10, -5, 0 have s.d. 5
+    assert (row["difference_low"], row["difference_high"]) == pytest.approx((-5 - half, -5 + half), rel=1e-5)
+    assert row["cut"] == pytest.approx(100 / 6) and row["cut_low"] < row["cut"] < row["cut_high"]
+    assert row["accuracy_change"] == pytest.approx(-1) and row["lower_in"] == pytest.approx(2 / 3)
+
+
+def test_the_papers_numbers_stand_beside_ours():
+    assert paper_means().loc[("adult", "infocore"), "equalized_odds"] == 14.9
+    assert len(paper_means()) == 9
+
+
+def test_the_stored_run_is_complete_and_says_where_it_came_from():
+    record, scores = stored(), stored_scores()
+    assert set(record["provenance"]["data_sha256"]) == {"adult.data", "adult.test", "law_school.csv", "compas.csv"}
+    for name, checksum in record["provenance"]["data_sha256"].items():
+        assert checksum == registry()[name].sha256
+    assert set(scores["dataset"]) == set(experiment.DATASETS)
+    chosen = {name: Setting(**setting) for name, setting in record["results"]["chosen"].items()}
+    assert set(scores["arm"]) == set(experiment.arms(chosen))
+    assert (scores.groupby(["dataset", "arm", "aggregate"])["seed"].nunique() >= 10).all()
+    assert not beside_paper(scores).isna().any(axis=None)
+
+
+def test_the_stored_choice_follows_from_the_stored_validation_scores():
+    results = stored()["results"]
+    table = pd.DataFrame(results["validation"])
+    table["setting"] = [Setting(**setting) for setting in table["setting"]]
+    chosen = {name: Setting(**setting) for name, setting in results["chosen"].items()}
+    assert experiment.best_against_clip(table) == chosen["shared"]
+    assert all(experiment.best_alone(table, method) == chosen[method] for method in experiment.METHODS)

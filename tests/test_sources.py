@@ -23,7 +23,9 @@ def world(tmp_path, monkeypatch):
     def offline(how):
         def fail(*arguments, **options):
             calls.append(how)
-            raise ConnectionError("name resolution failed") if how == "URL" else DataUnavailable("pip download: no index")
+            raise (
+                ConnectionError("name resolution failed") if how == "URL" else DataUnavailable("pip download: no index")
+            )
 
         return fail
 
@@ -55,7 +57,11 @@ def test_a_wrong_file_in_the_named_folder_is_an_error_and_never_skipped(world, m
     monkeypatch.setenv("INFOCORE_DATA", str(folder / "given"))
     with pytest.raises(ChecksumError) as error:
         sources.fetch("adult.data")
-    for part in (str(folder / "given" / "adult.data"), hashlib.sha256(GOOD).hexdigest(), hashlib.sha256(BAD).hexdigest()):
+    for part in (
+        str(folder / "given" / "adult.data"),
+        hashlib.sha256(GOOD).hexdigest(),
+        hashlib.sha256(BAD).hexdigest(),
+    ):
         assert part in str(error.value)
 
 
@@ -107,7 +113,14 @@ def test_what_was_tried_is_listed_and_the_network_is_asked_once(world, monkeypat
     for _ in range(2):
         with pytest.raises(DataUnavailable) as error:
             sources.fetch("adult.data")
-        for part in ("adult.data", str(folder / "given"), "cache", "https://example.org", "name resolution", "no index"):
+        for part in (
+            "adult.data",
+            str(folder / "given"),
+            "cache",
+            "https://example.org",
+            "name resolution",
+            "no index",
+        ):
             assert part in str(error.value)
     assert calls == ["URL", "wheel"]
 

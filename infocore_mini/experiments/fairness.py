@@ -23,13 +23,15 @@ from tqdm.auto import tqdm
 
 from infocore_mini.evaluate.fairness import AGGREGATES
 from infocore_mini.experiments.fairness_run import Budget, Setting, run_method
-from infocore_mini.fairness_data import load_fairness
+from infocore_mini.fairness_data import SIMULATED_NOTICE, FairnessData, load_fairness
 from infocore_mini.provenance import save_results
+from infocore_mini.sources import DataUnavailable
 
 DATASETS = ("adult", "law_school", "compas")
 METHODS = ("clip", "ccl", "infocore")
 SELECTION_SEEDS = (1000, 1001)
 REPORTED_SEEDS = tuple(range(10))
+BUDGET = Budget()
 MARGIN = 0.005  # accuracy that a choice may give up, as a fraction
 
 
@@ -43,7 +45,7 @@ WEIGHT_GRID = ((0.2, 1.0), (0.8, 1.0), (0.2, 3.0), (0.5, 3.0))  # alpha, gradien
 class Runs:
     """Finished runs, one JSON line each in `path` (None: kept in memory), so that nothing is ever run twice."""
 
-    def __init__(self, path: Path | None = None, budget: Budget = Budget()):
+    def __init__(self, path: Path | None = None, budget: Budget = BUDGET):
         self.path, self.budget = path, budget
         lines = path.read_text().splitlines() if path and path.exists() else []
         self.scores = {line["key"]: line["scores"] for line in map(json.loads, lines)}
@@ -151,6 +153,19 @@ def report(
     return pd.DataFrame(rows)
 
 
+def available(*, seed: int) -> tuple[dict[str, FairnessData], list[str]]:
+    """The tables that this machine can have, by name, and a notice for each that is simulated or left out."""
+    tables, notices = {}, []
+    for dataset in DATASETS:
+        try:
+            tables[dataset] = load_fairness(dataset, seed=seed, simulate=True)
+        except DataUnavailable as reason:
+            notices.append(f"LEFT OUT: {dataset}. {reason}")
+        else:
+            notices += [SIMULATED_NOTICE] * tables[dataset].simulated
+    return tables, notices
+
+
 def main() -> None:
     """Choose, run the reported seeds, save ``<output>/results/fairness.json``."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -171,7 +186,7 @@ def main() -> None:
         "validation": table.assign(setting=table["setting"].map(asdict)).round(5).to_dict("records"),
         "test": scores.round(5).to_dict("records"),
     }
-    parameters = {"budget": asdict(Budget()), "selection_seeds": SELECTION_SEEDS, "reported_seeds": REPORTED_SEEDS}
+    parameters = {"budget": asdict(BUDGET), "selection_seeds": SELECTION_SEEDS, "reported_seeds": REPORTED_SEEDS}
     print(save_results("fairness", parameters, results, output_dir=arguments.output, data=checksums))
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from infocore_mini.evaluate.fairness import GAPS
+from infocore_mini.fairness_data import GROUPS, FairnessData
 from infocore_mini.sources import data_file, paper_table
 
 MEASURES = ("accuracy", *GAPS)
@@ -23,6 +24,18 @@ def stored() -> dict:
 def stored_scores() -> pd.DataFrame:
     """Test scores of the full run: a row per (dataset, arm, seed, aggregate), scores as fractions."""
     return pd.DataFrame(stored()["results"]["test"])
+
+
+def sizes(tables: dict[str, FairnessData]) -> pd.DataFrame:
+    """Rows of each part, training rows of each group, inputs, favourable labels (%) and rows left out, by dataset."""
+    rows = {}
+    for name, data in tables.items():
+        counts = np.bincount(data.train.group, minlength=len(GROUPS))
+        parts = {part: len(getattr(data, part)) for part in ("train", "validation", "test")}
+        favourable = 100 * data.test.label.mean()
+        rest = {"inputs": data.train.x.shape[1], "favourable in test (%)": favourable, "left out": data.left_out}
+        rows[name] = parts | dict(zip(GROUPS, counts, strict=True)) | rest | {"simulated": data.simulated}
+    return pd.DataFrame(rows).astype(object)
 
 
 def averaged(scores: pd.DataFrame, aggregate: str = "mean") -> pd.DataFrame:

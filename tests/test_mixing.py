@@ -1,0 +1,149 @@
+"""Mixing metrics against naive loops, hand-worked tables and scikit-learn called directly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import entropy
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+
+from infocore_mini.evaluate.mixing import batch_mixing_entropy, knn_purity, linear_probe
+
+NAN_ROW = np.array([[0.0, 1.0], [np.nan, 0.0], [1.0, 1.0], [2.0, 0.0]])
+
+
+@pytest.fixture
+def points():
+    """90 rows in 3 groups of unequal size: an input in 5 dimensions, its noisy image in 2, and the codes."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(90, 5))
+    return x, x[:, :2] + 0.5 * rng.normal(size=(90, 2)), np.repeat([4, 7, 9], [20, 30, 40])
+
+
+def nearest(points, row: int, among, k: int) -> list[int]:
+    """The k rows of ``among`` closest to a row, itself left out, by sorting all distances."""
+    others = [other for other in among if other != row]
+    return sorted(others, key=lambda other: np.linalg.norm(points[other] - points[row]))[:k]
+
+
+# ------------------------------------------------------------------ purity
+
+
+def test_purity_equals_a_naive_loop(points):
+    x, z, batch_id = points
+    expected = []
+    for k in (1, 5, 12):
+        of_batches = []
+        for code in np.unique(batch_id):
+            rows = np.flatnonzero(batch_id == code)
+            shared = [len({*nearest(x, i, rows, k)} & {*nearest(z, i, rows, k)}) / k for i in rows]
+            of_batches.append(np.mean(shared))
+        expected.append(np.mean(of_batches))
+    np.testing.assert_allclose(knn_purity(x, z, batch_id, k=(1, 5, 12)), expected)
+    assert 0.1 < min(expected) and max(expected) < 0.9  # neither trivial end
+
+
+def test_purity_by_hand():
+    """Four points on a line; the embedding swaps the last two: 0 and 1 keep their neighbour, 2 and 3 as well, at k = 2 half."""
+    x = np.array([[0.0], [1.0], [10.0], [12.0]])
+    z = np.array([[0.0], [1.0], [12.0], [10.0]])
+    # k = 1: 0-1, 1-0, 2-3, 3-2 in both. k = 2 in x: {1,2} {0,2} {3,1} {2,1}; in z: {1,3} {0,3} {3,1} {2,1}.
+    np.testing.assert_allclose(knn_purity(x, z, np.zeros(4, int), k=(1, 2)), [1.0, (0.5 + 0.5 + 1 + 1) / 4])
+
+
+def test_purity_looks_only_within_a_batch(points):
+    x, _, batch_id = points
+    shifted = x + 100.0 * batch_id[:, None]  # a batch effect on the embedding
+    np.testing.assert_array_equal(knn_purity(x, shifted, batch_id, k=(3, 10)), [1.0, 1.0])
+
+
+def test_purity_leaves_small_batches_out(points):
+    x, z, batch_id = points
+    large = batch_id != 4
+    np.testing.assert_allclose(
+        knn_purity(x, z, batch_id, k=(20,)), knn_purity(x[large], z[large], batch_id[large], k=(20,))
+    )
+
+
+def test_purity_of_an_unrelated_embedding_is_chance():
+    rng = np.random.default_rng(0)
+    x, z = rng.normal(size=(2, 400, 3))
+    assert knn_purity(x, z, np.zeros(400, int), k=(40,))[0] == pytest.approx(40 / 399, abs=0.01)
+
+
+# ------------------------------------------------------------------ entropy
+
+
+def test_entropy_equals_a_naive_loop(points):
+    _, z, batch_id = points
+    expected = []
+    for k in (2, 7, 30):
+        per_point = [entropy([(batch_id[nearest(z, i, range(90), k)] == c).mean() for c in (4, 7, 9)]) for i in range(90)]
+        expected.append(np.mean(per_point))
+    np.testing.assert_allclose(batch_mixing_entropy(z, batch_id, k=(2, 7, 30)), expected)
+
+
+def test_entropy_by_hand():
+    """Two pairs far apart. Pure pairs: 0. Mixed pairs: the neighbour and one of the other pair, both kinds for every point."""
+    z = np.array([[0.0], [1.0], [10.0], [11.0]])
+    np.testing.assert_allclose(batch_mixing_entropy(z, np.array([0, 0, 1, 1]), k=(1, 2)), [0, np.log(2)])
+    # labels 0 1 0 1: two nearest are 1,2 / 0,2 / 3,1 / 2,1 with labels {1,0} {0,0} {1,1} {0,1}
+    np.testing.assert_allclose(batch_mixing_entropy(z, np.array([0, 1, 0, 1]), k=(1, 2)), [0, np.log(2) / 2])
+
+
+def test_entropy_of_a_perfect_mix_approaches_log_of_the_number_of_batches():
+    rng = np.random.default_rng(0)
+    value = batch_mixing_entropy(rng.normal(size=(600, 2)), np.arange(600) % 3, k=(200,))[0]
+    assert np.log(3) - 0.02 < value <= np.log(3)
+
+
+# ------------------------------------------------------------------ probe
+
+
+def test_probe_equals_scikit_learn_called_directly(points):
+    _, z, batch_id = points
+    scores = []
+    for train, test in StratifiedKFold(4, shuffle=True, random_state=11).split(z, batch_id):
+        model = LogisticRegression(max_iter=1000).fit(z[train], batch_id[train])
+        scores.append((model.predict(z[test]) == batch_id[test]).mean())
+    mean, deviation = linear_probe(z, batch_id, folds=4, seed=11)
+    assert mean == pytest.approx(np.mean(scores))
+    assert deviation == pytest.approx(np.std(scores))
+
+
+def test_probe_reads_what_is_there_and_not_what_is_not():
+    rng = np.random.default_rng(1)
+    label = np.arange(400) % 4
+    z = np.eye(4)[label] + 0.1 * rng.normal(size=(400, 4))
+    assert linear_probe(z, label)[0] > 0.99
+    shuffled = [linear_probe(z, rng.permutation(label))[0] for _ in range(5)]
+    assert np.mean(shuffled) == pytest.approx(0.25, abs=0.05)
+
+
+def test_probe_accepts_text_labels_and_rare_classes(recwarn):
+    rng = np.random.default_rng(2)
+    label = np.array(["plate a"] * 30 + ["plate b"] * 30 + ["plate c"] * 2)
+    assert 0 < linear_probe(rng.normal(size=(62, 2)), label)[0] < 1
+    assert not recwarn.list
+
+
+# ------------------------------------------------------------------ bad input
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: linear_probe(NAN_ROW, [0, 1, 0, 1]), "z"),
+        (lambda: linear_probe(np.zeros((4, 2)), [0, 1, 0]), "label"),
+        (lambda: linear_probe(np.zeros((4, 2)), [1, 1, 1, 1]), "label: got one class"),
+        (lambda: knn_purity(np.zeros((4, 2)), NAN_ROW, [0, 0, 0, 0], k=(1,)), "z"),
+        (lambda: knn_purity(np.zeros((4, 2)), np.zeros((4, 2)), [0, 0, 1, 1], k=(1, 2)), "more than k = 2"),
+        (lambda: knn_purity(np.zeros((4, 2)), np.zeros((3, 2)), [0, 0, 0, 0], k=(1,)), "batch_id"),
+        (lambda: batch_mixing_entropy(np.zeros((4, 2)), [0, 0, 1, 1], k=(2, 4)), "k: got 4"),
+        (lambda: batch_mixing_entropy(NAN_ROW, [0, 0, 1, 1], k=(1,)), "z"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

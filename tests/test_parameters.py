@@ -1,0 +1,97 @@
+"""A notebook's parameters: what passes, what stops the run, and what the message says."""
+
+from __future__ import annotations
+
+import json
+import types
+from typing import Literal
+
+import pytest
+
+from infocore_mini.parameters import (
+    Count,
+    Fraction,
+    Method,
+    NonNegative,
+    OutputDir,
+    ParameterError,
+    Positive,
+    Profile,
+    Seed,
+    check_parameters,
+)
+
+ALLOWED = {"SEED": Seed, "PROFILE": Profile, "ALPHA": Fraction}
+GIVEN = {"SEED": 3, "PROFILE": "quick", "ALPHA": 0.5}
+
+
+def test_good_values_come_back():
+    assert check_parameters(GIVEN, **ALLOWED) == GIVEN
+
+
+def test_whole_numbers_pass_where_a_fraction_is_expected():
+    """papermill hands over ``-p ALPHA 1`` as an integer."""
+    assert check_parameters(GIVEN | {"ALPHA": 1}, **ALLOWED)["ALPHA"] == 1.0
+
+
+def test_what_a_notebook_holds_besides_its_parameters_is_ignored():
+    def function():
+        pass
+
+    shell = {"In": [""], "Out": {}, "_": 1, "_i1": "SEED = 0", "__name__": "__main__", "exit": object()}
+    rest = {"json": json, "types": types, "function": function, "Literal": Literal, "Seed": Seed, "Path": type}
+    assert check_parameters(GIVEN | shell | rest, **ALLOWED) == GIVEN
+
+
+def test_it_works_on_a_module_as_a_notebook_calls_it():
+    code = "import json\nSEED = 0\nPROFILE = 'quick'\nALPHA = 2\nchosen = check_parameters(globals(), **ALLOWED)"
+    with pytest.raises(ParameterError, match="ALPHA = 2"):
+        exec(code, {"check_parameters": check_parameters, "ALLOWED_TYPES": type, "ALLOWED": types.MappingProxyType(ALLOWED)})
+
+
+def test_an_unknown_name_stops_and_lists_the_known_ones():
+    with pytest.raises(ParameterError) as error:
+        check_parameters(GIVEN | {"ALHPA": 0.2}, **ALLOWED)
+    assert str(error.value) == "unknown parameter ALHPA = 0.2; known: ALPHA, PROFILE, SEED"
+
+
+@pytest.mark.parametrize("value", [True, 1, 0.5, "text", [1], {"a": 1}, (1,), None])
+def test_every_plain_value_counts_as_a_parameter(value):
+    with pytest.raises(ParameterError, match="unknown parameter EXTRA"):
+        check_parameters(GIVEN | {"EXTRA": value}, **ALLOWED)
+
+
+def test_a_missing_parameter_is_named():
+    with pytest.raises(ParameterError, match="ALPHA.*required"):
+        check_parameters({"SEED": 0, "PROFILE": "quick"}, **ALLOWED)
+
+
+def test_the_error_is_a_value_error_and_names_every_fault():
+    with pytest.raises(ValueError) as error:
+        check_parameters({"SEED": -1, "PROFILE": "fast", "ALPHA": 1.5}, **ALLOWED)
+    message = str(error.value)
+    assert "SEED = -1" in message and "greater than or equal to 0" in message
+    assert "PROFILE = 'fast'" in message and "'quick' or 'paper'" in message
+    assert "ALPHA = 1.5" in message and "less than or equal to 1" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        (Seed, [0, 7], [-1, 1.5, "3", True, None]),
+        (Count, [1, 20], [0, -3, 2.0, "2"]),
+        (Fraction, [0, 0.09, 1], [-0.01, 1.01, float("nan"), "half", None]),
+        (Positive, [1e-9, 3], [0, -1.0, float("inf"), float("nan")]),
+        (NonNegative, [0, 0.5], [-1e-9, float("inf"), float("nan")]),
+        (Profile, ["quick", "paper"], ["", "Quick", 1]),
+        (Method, ["clip", "ccl", "infocore"], ["clipp", "CLIP", None]),
+        (OutputDir, ["output", "/tmp/x"], ["", 3]),
+    ],
+)
+def test_each_type_takes_what_it_should_and_no_more(kind, good, bad):
+    for value in good:
+        assert check_parameters({"VALUE": value}, VALUE=kind) == {"VALUE": value}
+    for value in bad:
+        with pytest.raises(ParameterError, match="^VALUE = "):
+            check_parameters({"VALUE": value}, VALUE=kind)
