@@ -14,6 +14,8 @@ from pathlib import Path
 import yaml
 from vendor import mathjax_path
 
+from infocore_mini.experiments import board
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -25,6 +27,8 @@ def gather(notebooks: Path, stage: Path, root: Path = ROOT) -> None:
     (stage / "notebooks").mkdir()
     for notebook in notebooks.glob("[0-9][0-9]_*.ipynb"):
         shutil.copy(notebook, stage / "notebooks")
+    board.board().to_csv(stage / "book" / "board.csv", index=False)
+    (stage / "book" / "board_made.txt").write_text(board.hardware() + "\n", encoding="utf-8")
     shutil.copy(root / "_toc.yml", stage)
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     if mathjax:

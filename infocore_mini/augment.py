@@ -7,12 +7,16 @@ from torch import Tensor
 
 
 def gaussian_noise(x: Tensor, scale: float) -> Tensor:
-    """x plus independent normal noise of standard deviation ``scale``, in the units of x. Any shape."""
+    """x plus independent normal noise of standard deviation ``scale`` >= 0, in the units of x. Any shape."""
+    if not scale >= 0:
+        raise ValueError(f"scale: got {scale}, expected a number >= 0")
     return x + scale * torch.randn_like(x) if scale > 0 else x
 
 
 def feature_dropout(x: Tensor, rate: float) -> Tensor:
     """x with each entry set to 0 with probability ``rate``; entries that stay are not rescaled. Any shape."""
+    if not 0 <= rate <= 1:
+        raise ValueError(f"rate: got {rate}, expected a number from 0 to 1")
     return x * (torch.rand_like(x) >= rate) if rate > 0 else x
 
 
@@ -28,8 +32,10 @@ def dirichlet_mixup(replicates: Tensor, present: Tensor, concentration: float) -
         (n, n_g).
 
     Raises:
-        ValueError: if a condition has no replicate or the shapes do not fit.
+        ValueError: if a condition has no replicate, the shapes do not fit, or concentration <= 0.
     """
+    if not concentration > 0:
+        raise ValueError(f"concentration: got {concentration}, expected a number > 0")
     if present.shape != replicates.shape[:2]:
         raise ValueError(f"present: got shape {tuple(present.shape)}, expected {tuple(replicates.shape[:2])}")
     if not bool(present.any(1).all()):

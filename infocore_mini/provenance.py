@@ -63,8 +63,9 @@ def save_results(
     path = Path(output_dir) / "results" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {"name": name, "parameters": dict(parameters), "results": results, "provenance": provenance(data)}
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(record, indent=1, default=_plain) + "\n")
+    text = json.dumps(record, indent=1, default=_plain) + "\n"
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
     return path
 

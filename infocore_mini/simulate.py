@@ -59,6 +59,12 @@ def simulation_study(
     Raises:
         ValueError: if n_samples is no multiple of n_batches, or a setting is out of range.
     """
+    counts = dict(
+        n_samples=n_samples, n_effects=n_effects, n_batches=n_batches, dim=dim, generator_width=generator_width
+    )
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name}: got {count}, expected at least 1")
     if n_samples % n_batches:
         raise ValueError(f"n_samples: got {n_samples}, expected a multiple of n_batches = {n_batches}")
     if activation not in _ACTIVATIONS:

@@ -65,8 +65,8 @@ class Config:
     minibatch_size: Count = 64
     sampling: Sampling = "random"  # or minibatches from one experimental batch each
     learning_rate: Positive = 1e-3
-    classifier_learning_rate: Positive = 3e-3
-    classifier_steps: Count = 5
+    classifier_learning_rate: Positive = 1e-2
+    classifier_steps: Count = 2
     # MoCo
     queue_size: Count = 4096  # rows; per experimental batch for CCL
     momentum: Fraction = 0.999

@@ -93,3 +93,16 @@ def test_mixup_names_an_empty_condition_and_a_wrong_shape():
         dirichlet_mixup(torch.zeros(3, 2, 4), present, 0.6)
     with pytest.raises(ValueError, match=r"present: got shape \(3, 2\), expected \(3, 5\)"):
         dirichlet_mixup(torch.zeros(3, 5, 4), present, 0.6)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda x: gaussian_noise(x, -0.1), "scale: got -0.1"),
+        (lambda x: feature_dropout(x, 1.5), "rate: got 1.5"),
+        (lambda x: dirichlet_mixup(x[None], torch.ones(1, len(x), dtype=torch.bool), 0.0), "concentration: got 0.0"),
+    ],
+)
+def test_settings_out_of_range_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(torch.ones(3, 2))

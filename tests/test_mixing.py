@@ -79,7 +79,9 @@ def test_entropy_equals_a_naive_loop(points):
     _, z, batch_id = points
     expected = []
     for k in (2, 7, 30):
-        per_point = [entropy([(batch_id[nearest(z, i, range(90), k)] == c).mean() for c in (4, 7, 9)]) for i in range(90)]
+        per_point = [
+            entropy([(batch_id[nearest(z, i, range(90), k)] == c).mean() for c in (4, 7, 9)]) for i in range(90)
+        ]
         expected.append(np.mean(per_point))
     np.testing.assert_allclose(batch_mixing_entropy(z, batch_id, k=(2, 7, 30)), expected)
 
@@ -134,14 +136,14 @@ def test_probe_accepts_text_labels_and_rare_classes(recwarn):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: linear_probe(NAN_ROW, [0, 1, 0, 1]), "z"),
+        (lambda: linear_probe(NAN_ROW, [0, 1, 0, 1]), "got NaN"),
         (lambda: linear_probe(np.zeros((4, 2)), [0, 1, 0]), "label"),
         (lambda: linear_probe(np.zeros((4, 2)), [1, 1, 1, 1]), "label: got one class"),
-        (lambda: knn_purity(np.zeros((4, 2)), NAN_ROW, [0, 0, 0, 0], k=(1,)), "z"),
+        (lambda: knn_purity(np.zeros((4, 2)), NAN_ROW, [0, 0, 0, 0], k=(1,)), "got NaN"),
         (lambda: knn_purity(np.zeros((4, 2)), np.zeros((4, 2)), [0, 0, 1, 1], k=(1, 2)), "more than k = 2"),
         (lambda: knn_purity(np.zeros((4, 2)), np.zeros((3, 2)), [0, 0, 0, 0], k=(1,)), "batch_id"),
         (lambda: batch_mixing_entropy(np.zeros((4, 2)), [0, 0, 1, 1], k=(2, 4)), "k: got 4"),
-        (lambda: batch_mixing_entropy(NAN_ROW, [0, 0, 1, 1], k=(1,)), "z"),
+        (lambda: batch_mixing_entropy(NAN_ROW, [0, 0, 1, 1], k=(1,)), "got NaN"),
     ],
 )
 def test_bad_input_is_named(call, message):

@@ -21,7 +21,9 @@ def read(path: Path) -> dict:
 
 
 def test_content_and_place(tmp_path):
-    path = save_results("02_simulation", {"SEED": 3, "ALPHA": 0.5}, {"gain": 12.5}, output_dir=tmp_path / "new" / "output")
+    path = save_results(
+        "02_simulation", {"SEED": 3, "ALPHA": 0.5}, {"gain": 12.5}, output_dir=tmp_path / "new" / "output"
+    )
     assert path == tmp_path / "new" / "output" / "results" / "02_simulation.json"
     record = read(path)
     assert record["name"] == "02_simulation"
@@ -59,7 +61,15 @@ def test_numbers_of_numpy_and_torch_become_plain(tmp_path):
 def test_provenance_says_how_to_make_it_again(tmp_path):
     checksums = {"adult.data": "ab" * 32}
     found = read(save_results("x", {}, {}, output_dir=tmp_path, data=checksums))["provenance"]
-    assert set(found) == {"infocore_mini", "commit", "python", "packages", "hardware", "wall_time_seconds", "data_sha256"}
+    assert set(found) == {
+        "infocore_mini",
+        "commit",
+        "python",
+        "packages",
+        "hardware",
+        "wall_time_seconds",
+        "data_sha256",
+    }
     assert found["infocore_mini"] == infocore_mini.__version__
     assert found["packages"]["torch"] == version("torch")
     assert {"numpy", "scipy", "scikit-learn", "pandas"} <= set(found["packages"])

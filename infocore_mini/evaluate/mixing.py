@@ -26,7 +26,7 @@ def linear_probe(z, label, *, folds: int = 5, seed: int = 0) -> tuple[float, flo
     Raises:
         ValueError: on NaN, lengths that differ, or fewer than two classes.
     """
-    z, label = _checked(z, label=label)
+    z, label = _checked("z", z, label=label)
     if len(np.unique(label)) < 2:
         raise ValueError("label: got one class, expected at least 2")
     model = LogisticRegression(max_iter=1000)
@@ -55,8 +55,8 @@ def knn_purity(x, z, batch_id, *, k: Sequence[int]) -> np.ndarray:
     Raises:
         ValueError: on NaN, lengths that differ, or no batch with more than max(k) points.
     """
-    x, batch_id = _checked(x, batch_id=batch_id)
-    z, _ = _checked(z, batch_id=batch_id)
+    x, batch_id = _checked("x", x, batch_id=batch_id)
+    z, _ = _checked("z", z, batch_id=batch_id)
     overlaps, largest = [], max(k)
     for code in np.unique(batch_id):
         rows = np.flatnonzero(batch_id == code)
@@ -83,7 +83,7 @@ def batch_mixing_entropy(z, batch_id, *, k: Sequence[int]) -> np.ndarray:
     Raises:
         ValueError: on NaN, lengths that differ, or k >= n.
     """
-    z, batch_id = _checked(z, batch_id=batch_id)
+    z, batch_id = _checked("z", z, batch_id=batch_id)
     if max(k) >= len(z):
         raise ValueError(f"k: got {max(k)}, expected less than the {len(z)} points")
     codes = np.unique(batch_id, return_inverse=True)[1]
@@ -107,13 +107,13 @@ def _entropy(share: np.ndarray) -> float:
     return float(-(share * np.log(np.where(share > 0, share, 1))).sum(axis=1).mean())
 
 
-def _checked(values, **labels) -> tuple[np.ndarray, np.ndarray]:
-    ((name, label),) = labels.items()
-    values, label = np.asarray(values, dtype=float), np.asarray(label)
-    if values.ndim != 2 or label.shape != (len(values),):
-        raise ValueError(
-            f"{name}: got shape {label.shape} for points of shape {values.shape}, expected (n,) and (n, d)"
-        )
-    if not np.isfinite(values).all():
-        raise ValueError("points: got NaN or infinite values, expected finite numbers")
-    return values, label
+def _checked(name: str, points, **labels) -> tuple[np.ndarray, np.ndarray]:
+    ((label_name, label),) = labels.items()
+    points, label = np.asarray(points, dtype=float), np.asarray(label)
+    if points.ndim != 2:
+        raise ValueError(f"{name}: got shape {points.shape}, expected (n, d)")
+    if label.shape != (len(points),):
+        raise ValueError(f"{label_name}: got shape {label.shape}, expected ({len(points)},) like the rows of {name}")
+    if not np.isfinite(points).all():
+        raise ValueError(f"{name}: got NaN or infinite values, expected finite numbers")
+    return points, label

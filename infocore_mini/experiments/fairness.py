@@ -48,7 +48,10 @@ class Runs:
     def __init__(self, path: Path | None = None, budget: Budget = BUDGET):
         self.path, self.budget = path, budget
         lines = path.read_text().splitlines() if path and path.exists() else []
-        self.scores = {line["key"]: line["scores"] for line in map(json.loads, lines)}
+        self.scores, self.seconds = {}, 0.0
+        for line in map(json.loads, lines):
+            self.scores[line["key"]] = line["scores"]
+            self.seconds += line["seconds"]
 
     def get(self, dataset: str, method: str, setting: Setting, seed: int, *, sensitive_inputs=True, simulate=False):
         """Scores of one run (as `run_method`), from the file if it is there."""
@@ -58,8 +61,9 @@ class Runs:
             data = load_fairness(dataset, seed=seed, sensitive_inputs=sensitive_inputs, simulate=simulate)
             started = time.perf_counter()
             self.scores[key] = run_method(data, method, setting, self.budget, seed)
+            seconds = round(time.perf_counter() - started, 2)
+            self.seconds += seconds
             if self.path:
-                seconds = round(time.perf_counter() - started, 2)
                 with self.path.open("a") as file:
                     file.write(json.dumps({"key": key, "seconds": seconds, "scores": self.scores[key]}) + "\n")
         return self.scores[key]
@@ -73,10 +77,10 @@ def relevant(setting: Setting, method: str) -> dict:
     return fields if method == "infocore" else {k: fields[k] for k in ("temperature", "noise", "embedding_dim")}
 
 
-def validation_table(runs: Runs, grid: Iterable[tuple[str, Setting]]) -> pd.DataFrame:
+def validation_table(runs: Runs, grid: Iterable[tuple[str, Setting]], *, progress: bool = False) -> pd.DataFrame:
     """Validation accuracy and equalized odds of (method, setting) pairs, mean over SELECTION_SEEDS: a row per table."""
     rows = []
-    for method, setting in tqdm(list(grid), desc="choosing on validation rows", disable=None):
+    for method, setting in tqdm(list(grid), desc="choosing on validation rows", disable=not progress):
         for dataset in DATASETS:
             scores = [runs.get(dataset, method, setting, s)["validation"]["mean"] for s in SELECTION_SEEDS]
             means = {name: float(np.mean([score[name] for score in scores])) for name in ("accuracy", "equalized_odds")}
@@ -84,7 +88,7 @@ def validation_table(runs: Runs, grid: Iterable[tuple[str, Setting]]) -> pd.Data
     return pd.DataFrame(rows)
 
 
-def choose(runs: Runs) -> tuple[dict[str, Setting], pd.DataFrame]:
+def choose(runs: Runs, *, progress: bool = False) -> tuple[dict[str, Setting], pd.DataFrame]:
     """Settings chosen on validation rows of SELECTION_SEEDS, and the table that decided.  Rules, fixed in advance:
 
     * "shared", used for all three methods: among InfoCORE settings whose accuracy, averaged over the tables, is within
@@ -93,10 +97,12 @@ def choose(runs: Runs) -> tuple[dict[str, Setting], pd.DataFrame]:
     * "clip", "ccl", "infocore", each method's own best: among its settings within MARGIN of its highest accuracy, the
       lowest equalized odds, both averaged over the tables.
     """
-    table = validation_table(runs, product(METHODS, ENCODER_GRID))
+    table = validation_table(runs, product(METHODS, ENCODER_GRID), progress=progress)
     first = best_against_clip(table)
     weights = [replace(first, alpha=alpha, gradient_scale=scale) for alpha, scale in WEIGHT_GRID]
-    table = pd.concat([table, validation_table(runs, product(("infocore",), weights))], ignore_index=True)
+    table = pd.concat(
+        [table, validation_table(runs, product(("infocore",), weights), progress=progress)], ignore_index=True
+    )
     return {"shared": best_against_clip(table)} | {method: best_alone(table, method) for method in METHODS}, table
 
 
@@ -142,11 +148,12 @@ def report(
     seeds: Sequence[int] = REPORTED_SEEDS,
     datasets: Sequence[str] = DATASETS,
     simulate: bool = False,
+    progress: bool = False,
 ) -> pd.DataFrame:
     """Test scores of every arm, table and seed: a row per (dataset, arm, seed, aggregate), scores as fractions."""
     rows = []
     grid = list(product(reported.items(), seeds, datasets))
-    for (arm, (method, setting, sensitive)), seed, dataset in tqdm(grid, desc="reported runs", disable=None):
+    for (arm, (method, setting, sensitive)), seed, dataset in tqdm(grid, desc="reported runs", disable=not progress):
         scores = runs.get(dataset, method, setting, seed, sensitive_inputs=sensitive, simulate=simulate)["test"]
         for how in AGGREGATES:
             rows.append({"dataset": dataset, "arm": arm, "seed": seed, "aggregate": how} | scores[how])
@@ -160,7 +167,7 @@ def available(*, seed: int) -> tuple[dict[str, FairnessData], list[str]]:
         try:
             tables[dataset] = load_fairness(dataset, seed=seed, simulate=True)
         except DataUnavailable as reason:
-            notices.append(f"LEFT OUT: {dataset}. {reason}")
+            notices.append(f"LEFT OUT: {dataset}.  {reason}")
         else:
             notices += [SIMULATED_NOTICE] * tables[dataset].simulated
     return tables, notices
@@ -175,13 +182,14 @@ def main() -> None:
     torch.set_num_threads(1)
     arguments.resume.parent.mkdir(parents=True, exist_ok=True)
     runs = Runs(arguments.resume)
-    chosen, table = choose(runs)
-    scores = report(runs, arms(chosen))
+    chosen, table = choose(runs, progress=True)
+    scores = report(runs, arms(chosen), progress=True)
     checksums = {}
     for dataset in DATASETS:
         checksums |= load_fairness(dataset).sha256
     results = {
         "criterion": choose.__doc__,
+        "runs": {"number": len(runs.scores), "seconds": round(runs.seconds), "threads": 1},
         "chosen": {name: asdict(setting) for name, setting in chosen.items()},
         "validation": table.assign(setting=table["setting"].map(asdict)).round(5).to_dict("records"),
         "test": scores.round(5).to_dict("records"),

@@ -39,9 +39,10 @@ def sizes(tables: dict[str, FairnessData]) -> pd.DataFrame:
 
 
 def averaged(scores: pd.DataFrame, aggregate: str = "mean") -> pd.DataFrame:
-    """Mean over seeds, in percent: rows (dataset, arm) in order of appearance, columns `MEASURES`."""
+    """Mean over seeds, in percent: rows (dataset, arm), a block per dataset, columns `MEASURES`."""
     chosen = scores[scores["aggregate"] == aggregate]
-    return 100 * chosen.groupby(["dataset", "arm"], sort=False)[list(MEASURES)].mean()
+    means = 100 * chosen.groupby(["dataset", "arm"], sort=False)[list(MEASURES)].mean()
+    return means.loc[list(chosen["dataset"].unique())]
 
 
 def paper_means() -> pd.DataFrame:

@@ -56,6 +56,7 @@ def config_for(method: str, setting: Setting, budget: Budget, *, n_rows: int, se
         minibatch_size=size,
         learning_rate=3e-3,
         classifier_learning_rate=3e-3,
+        classifier_steps=5,
         queue_size=size if method == "ccl" else len(GROUPS) * size,
         momentum=0.99,
         classifier_momentum=0.99,

@@ -34,7 +34,7 @@ def gaps(
     scores: as `report` returns, fractions; arms: which, from left to right; paper: as `paper_means` returns.
     """
     datasets = list(scores["dataset"].unique())
-    fig, axes = figure(1, len(datasets), sharey=True, squeeze=False)
+    fig, axes = figure(1, len(datasets), sharey=True, squeeze=False, panel=(2.6, 2.5))
     for ax, dataset in zip(axes[0], datasets, strict=True):
         part = scores[(scores["dataset"] == dataset) & (scores["aggregate"] == "mean")]
         for place, arm in enumerate(arms):
@@ -47,7 +47,8 @@ def gaps(
             ax.errorbar(place, values.mean(), half, fmt="o", color=colour, capsize=3, markersize=5)
             if paper is not None and (dataset, arm) in paper.index:
                 ax.hlines(paper.loc[(dataset, arm), measure], place - 0.4, place + 0.4, colors=NEUTRAL, linestyles="--")
-        ax.set_xticks(range(len(arms)), [arm_name(arm) for arm in arms], rotation=35, ha="right")
+        ax.set_xticks(range(len(arms)), _short_names(arms), rotation=35, ha="right")
+        ax.set_ylim(bottom=0)
         ax.set_title(DATASET_NAMES[dataset])
     axes[0, 0].set_ylabel(MEASURE_NAMES[measure])
     return finish(fig)
@@ -76,19 +77,19 @@ def cuts(comparisons: dict[str, pd.DataFrame]) -> Figure:
 def aggregations(scores: pd.DataFrame, methods: tuple[str, ...] = ("clip", "ccl", "infocore")) -> Figure:
     """The equalized odds gap under the mean, the maximum and the median over the six pairs of groups (Appendix G)."""
     datasets = list(scores["dataset"].unique())
-    fig, axes = figure(1, len(datasets), sharey=True, squeeze=False)
+    fig, axes = figure(1, len(datasets), sharey=True, squeeze=False, panel=(2.6, 2.5))
     for how, marker in MARKERS.items():
         means = averaged(scores, how)["equalized_odds"]
+        axes[0, 0].scatter([], [], color=NEUTRAL, marker=marker, label=how)
         for ax, dataset in zip(axes[0], datasets, strict=True):
             values = [means[dataset, method] for method in methods]
             ax.plot(range(len(methods)), values, color=NEUTRAL, linewidth=0.8, zorder=1)
-            ax.scatter(
-                range(len(methods)), values, color=[_colour(m) for m in methods], marker=marker, label=how, zorder=2
-            )
+            ax.scatter(range(len(methods)), values, color=[_colour(m) for m in methods], marker=marker, zorder=2)
             ax.set_title(DATASET_NAMES[dataset])
             ax.set_xticks(range(len(methods)), [METHOD_NAMES[method] for method in methods])
     axes[0, 0].set_ylabel(MEASURE_NAMES["equalized_odds"])
-    axes[0, -1].legend(title="over pairs", labelcolor=NEUTRAL)
+    axes[0, 0].set_ylim(bottom=0)
+    axes[0, 0].legend(title="over pairs")
     return finish(fig)
 
 
@@ -105,8 +106,14 @@ def choice(validation: pd.DataFrame, shared: dict) -> Figure:
     chosen = means.loc["infocore"].loc[str(sorted(shared.items()))]
     ax.scatter(*chosen, s=110, facecolors="none", edgecolors=NEUTRAL)
     ax.set(xlabel="validation accuracy (%)", ylabel="validation equalized odds gap (points)")
-    ax.legend()
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return finish(fig)
+
+
+def _short_names(arms: list[str]) -> list[str]:
+    """Labels of `arms`; an ending that all share, such as ``", no race or sex"``, is left to the caption."""
+    endings = {arm.partition(",")[2] for arm in arms}
+    return [arm_name(arm.partition(",")[0] if len(endings) == 1 else arm) for arm in arms]
 
 
 def _colour(arm: str):

@@ -1,0 +1,79 @@
+"""The reproduction board: every number of the paper that this version reproduces, beside ours, from stored results."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+
+from infocore_mini.experiments import fairness_report, simulation
+from infocore_mini.sources import data_file
+
+_DATA = {"adult": "UCI Adult", "law_school": "Law School", "compas": "COMPAS"}
+
+
+def board() -> pd.DataFrame:
+    """A row for each number: paper table, what, method, paper, here (mean +- half of the 95 % interval), repeats, data.
+
+    All values are percentages. Raises FileNotFoundError if a stored result is missing.
+    """
+    return pd.DataFrame([*_simulation_rows(), *_fairness_rows()])
+
+
+def hardware() -> str:
+    """Where and when the stored results were made, in one sentence an experiment."""
+    lines = []
+    for name in ("simulation", "fairness"):
+        made = json.loads(data_file(f"results/{name}.json").read_text(encoding="utf-8"))["provenance"]
+        machine = made["hardware"]
+        lines.append(
+            f"{name}: commit {made['commit']}, {machine['cores']} cores ({machine['machine']}, {machine['device']}), "
+            f"Python {made['python']}, torch {made['packages']['torch']}."
+        )
+    return "\n".join(lines)
+
+
+def _simulation_rows():
+    grid = simulation.load_grid(data_file("results/simulation.json"))
+    ours = simulation.summary(grid[grid.variant == "default"])
+    views = {"screen": "$Z_g$", "drug": "$Z_d$"}
+    for method, printed in simulation.paper_accuracies().items():
+        for view, values in printed.items():
+            row = ours.loc[view, method]
+            for target, value in values.items():
+                yield _row(
+                    "6",
+                    f"{views[view]}, {target} accuracy",
+                    method,
+                    value,
+                    row[target],
+                    row[f"{target}_ci95"],
+                    f"{row['draws']:.0f} draws",
+                    "simulated",
+                )
+
+
+def _fairness_rows():
+    scores = fairness_report.stored_scores()
+    scores = scores[scores["aggregate"] == "mean"]
+    for (dataset, method), printed in fairness_report.paper_means().iterrows():
+        part = scores[(scores["dataset"] == dataset) & (scores["arm"] == method)]
+        for measure, value in printed.items():
+            ours = 100 * part[measure]
+            table = "9" if measure == "demographic_parity" else "4"
+            what = measure.replace("_", " ")
+            half = simulation.half_width(ours)
+            yield _row(table, what, method, value, ours.mean(), half, f"{len(ours)} seeds", _DATA[dataset])
+
+
+def _row(table, what, method, paper, mean, half, repeats, data) -> dict[str, str]:
+    names = {"clip": "CLIP", "ccl": "CCL", "infocore": "InfoCORE"}
+    return {
+        "table": table,
+        "data": data,
+        "what": what,
+        "method": names[method],
+        "paper": f"{paper:.1f}",
+        "here": f"{mean:.1f} ± {half:.1f}",
+        "repeats": repeats,
+    }
