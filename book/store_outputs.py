@@ -1,10 +1,11 @@
-"""Copy the outputs of the executed copies into the notebooks of the repository, and nothing else (``make sync``).
+"""Copy the outputs of the executed copies into the notebooks of the repository (``make sync``).
 
 Cells, ids and metadata stay as they are, so that a difference in version control is a difference in content.
 """
 
 from __future__ import annotations
 
+import base64
 import sys
 from pathlib import Path
 
@@ -24,9 +25,20 @@ def store_outputs(notebook: Path, executed: Path) -> None:
     nbformat.write(kept, notebook)
 
 
+def store_picture(notebook: Path, target: Path) -> None:
+    """Save the first figure that `notebook` shows as a PNG file, for README and intro; ValueError if it has none."""
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                target.write_bytes(base64.b64decode(output["data"]["image/png"]))
+                return
+    raise ValueError(f"{notebook}: no cell shows a figure")
+
+
 def main() -> int:
     for notebook in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         store_outputs(notebook, ROOT / "_build" / "executed" / notebook.name)
+    store_picture(ROOT / "notebooks" / "00_start_here.ipynb", ROOT / "book" / "assets" / "start_here.png")
     return 0
 
 

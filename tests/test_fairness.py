@@ -13,6 +13,7 @@ import torch
 from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.collections import PathCollection
 
 from infocore_mini import fairness_data
 from infocore_mini.evaluate.fairness import GAPS, fairness_gaps, group_rates, pairwise_gaps
@@ -20,6 +21,7 @@ from infocore_mini.experiments import fairness as experiment
 from infocore_mini.experiments.fairness_report import beside_paper, paired, paper_means, stored, stored_scores
 from infocore_mini.experiments.fairness_run import Budget, Setting, config_for, fit_head, run_method
 from infocore_mini.fairness_data import GROUPS, load_fairness, read_table, simulated_law_school, split_and_encode
+from infocore_mini.plotting import fairness as figures
 from infocore_mini.sources import DataUnavailable, registry
 
 
@@ -363,6 +365,17 @@ def test_the_stored_run_is_complete_and_says_where_it_came_from():
     assert set(scores["arm"]) == set(experiment.arms(chosen))
     assert (scores.groupby(["dataset", "arm", "aggregate"])["seed"].nunique() >= 10).all()
     assert not beside_paper(scores).isna().any(axis=None)
+
+
+@pytest.mark.parametrize("draw", ["gaps", "aggregations"])
+def test_figures_show_every_point(draw):
+    scores = stored_scores()
+    arms = {"gaps": (["clip", "infocore", "supervised"],), "aggregations": ()}[draw]
+    for ax in getattr(figures, draw)(scores, *arms).axes:
+        points = np.concatenate([dots.get_offsets() for dots in ax.collections if isinstance(dots, PathCollection)])
+        assert len(points) >= 9
+        low, high = ax.get_ylim()
+        assert low == 0 and (points[:, 1] <= high).all()
 
 
 def test_the_stored_choice_follows_from_the_stored_validation_scores():

@@ -7,17 +7,21 @@ import json
 import pandas as pd
 
 from infocore_mini.experiments import fairness_report, simulation
+from infocore_mini.plotting.style import METHOD_NAMES
 from infocore_mini.sources import data_file
 
 _DATA = {"adult": "UCI Adult", "law_school": "Law School", "compas": "COMPAS"}
 
 
 def board() -> pd.DataFrame:
-    """A row for each number: paper table, what, method, paper, here (mean +- half of the 95 % interval), repeats, data.
+    """A row for each number, a column for each method: ours +- half of the 95 % interval, and the paper's in brackets.
 
     All values are percentages. Raises FileNotFoundError if a stored result is missing.
     """
-    return pd.DataFrame([*_simulation_rows(), *_fairness_rows()])
+    rows = pd.DataFrame([*_simulation_rows(), *_fairness_rows()])
+    keys = ["table", "data", "what", "repeats"]
+    wide = rows.pivot(index=keys, columns="method", values="cell")[list(METHOD_NAMES.values())]
+    return wide.loc[rows[keys].drop_duplicates().itertuples(index=False, name=None)].reset_index()
 
 
 def hardware() -> str:
@@ -67,13 +71,12 @@ def _fairness_rows():
 
 
 def _row(table, what, method, paper, mean, half, repeats, data) -> dict[str, str]:
-    names = {"clip": "CLIP", "ccl": "CCL", "infocore": "InfoCORE"}
+    cell = f"{mean:.1f} ± {half:.1f} ({paper:.1f})"
     return {
         "table": table,
         "data": data,
         "what": what,
-        "method": names[method],
-        "paper": f"{paper:.1f}",
-        "here": f"{mean:.1f} ± {half:.1f}",
         "repeats": repeats,
+        "method": METHOD_NAMES[method],
+        "cell": cell,
     }

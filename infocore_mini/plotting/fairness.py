@@ -48,8 +48,8 @@ def gaps(
             if paper is not None and (dataset, arm) in paper.index:
                 ax.hlines(paper.loc[(dataset, arm), measure], place - 0.4, place + 0.4, colors=NEUTRAL, linestyles="--")
         ax.set_xticks(range(len(arms)), _short_names(arms), rotation=35, ha="right")
-        ax.set_ylim(bottom=0)
         ax.set_title(DATASET_NAMES[dataset])
+    axes[0, 0].set_ylim(bottom=0)
     axes[0, 0].set_ylabel(MEASURE_NAMES[measure])
     return finish(fig)
 
