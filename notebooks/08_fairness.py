@@ -62,13 +62,14 @@ pd.options.display.float_format = "{:.1f}".format
 # ## Three ways to be unequal
 #
 # Write $\ell$ for the true label, $\hat\ell$ for the prediction (1 = the favourable outcome) and $g, h$ for two groups.
-# The paper uses three criteria (its Appendix G; {cite:p}`hardt2016,feldman2015`), all zero at best:
+# The paper uses three criteria (its Appendix G; {cite:p}`hardt2016,feldman2015`), all zero at best: equality of opportunity (EOPP), equalized odds (EO) and demographic parity (DP).
 #
 # $$
 # \begin{aligned}
-# \text{EOPP}_{gh} &= |P(\hat\ell = 1 \mid g, \ell = 1) - P(\hat\ell = 1 \mid h, \ell = 1)| && \text{equality of opportunity,}\\
-# \text{EO}_{gh} &= \text{EOPP}_{gh} + |P(\hat\ell = 1 \mid g, \ell = 0) - P(\hat\ell = 1 \mid h, \ell = 0)| && \text{equalized odds,}\\
-# \text{DP}_{gh} &= |P(\hat\ell = 1 \mid g) - P(\hat\ell = 1 \mid h)| && \text{demographic parity.}
+# \text{EOPP}_{gh} &= |P(\hat\ell = 1 \mid g, \ell = 1) - P(\hat\ell = 1 \mid h, \ell = 1)| \\
+# \text{EO}_{gh} &= \text{EOPP}_{gh} \\
+# &\quad + |P(\hat\ell = 1 \mid g, \ell = 0) - P(\hat\ell = 1 \mid h, \ell = 0)| \\
+# \text{DP}_{gh} &= |P(\hat\ell = 1 \mid g) - P(\hat\ell = 1 \mid h)|
 # \end{aligned}
 # $$ (eq-gaps)
 #

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
 
 GAPS = ("equalized_odds", "equal_opportunity", "demographic_parity")
 AGGREGATES = ("mean", "max", "median")
@@ -19,8 +20,9 @@ def group_rates(y_true, y_pred, group) -> pd.DataFrame:
     Raises ValueError for other values, unequal lengths, or a group without positives or without negatives.
     """
     y_true, y_pred, group = _checked(y_true, y_pred, group)
-    by_group = {"tpr": y_true == 1, "fpr": y_true == 0, "selection": np.full(len(y_true), True)}
-    return pd.DataFrame({rate: pd.Series(y_pred[rows]).groupby(group[rows]).mean() for rate, rows in by_group.items()})
+    rates = {"tpr": true_positive_rate, "fpr": false_positive_rate, "selection": selection_rate}
+    frame = MetricFrame(metrics=rates, y_true=y_true, y_pred=y_pred, sensitive_features=pd.Series(group, name="group"))
+    return frame.by_group
 
 
 def pairwise_gaps(y_true, y_pred, group) -> pd.DataFrame:

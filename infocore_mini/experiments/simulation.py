@@ -158,7 +158,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean accuracies in percent with the half-width of the 95 % t-interval over draws, by view and method."""
     grouped = frame.groupby(["view", "method"])[["effect", "batch"]]
     mean, half = 100 * grouped.mean(), 100 * grouped.agg(half_width)
-    return mean.join(half, rsuffix="_ci95").assign(draws=grouped.size())
+    return mean.join(half.add_suffix("_ci95")).assign(draws=grouped.size())
 
 
 def paired_difference(frame: pd.DataFrame, method: str, baseline: str, *, view: str = "screen") -> pd.Series:
