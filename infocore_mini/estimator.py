@@ -6,13 +6,16 @@ from dataclasses import fields
 from inspect import Parameter, Signature
 
 import numpy as np
+import torch
 from pydantic import ValidationError
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from infocore_mini.config import Config
 from infocore_mini.parameters import ParameterError, explain
-from infocore_mini.train import Config, pretrain
+from infocore_mini.train import pretrain
+from infocore_mini.validation import as_matrix
 
 _METHOD_ONLY = {
     "method",
@@ -31,7 +34,7 @@ class _PairedScreenEstimator(BaseEstimator):
     """Fits two encoders that bring a drug and its screen readout together.
 
     Inputs are standardised by column on the rows given to ``fit``. Settings are those of
-    ``infocore_mini.train.Config``; view a is the drug, view b the screen.
+    ``infocore_mini.config.Config``; view a is the drug, view b the screen.
 
     Attributes after ``fit``:
         pretrained_: the trained ``Pretrained`` model, with its loss ``history``.
@@ -136,10 +139,4 @@ class InfoCORE(
 
 
 def _table(name: str, value) -> np.ndarray:
-    table = np.asarray(value, dtype=np.float64)
-    if table.ndim != 2 or len(table) == 0:
-        raise ValueError(f"{name}: got shape {table.shape}, expected (n, features) with n >= 1")
-    if not np.isfinite(table).all():
-        row = int(np.flatnonzero(~np.isfinite(table).all(axis=1))[0])
-        raise ValueError(f"{name}: got NaN or infinite values (first in row {row}), expected finite numbers")
-    return table
+    return as_matrix(name, value, dtype=torch.float64).numpy()

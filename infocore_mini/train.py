@@ -12,12 +12,9 @@ import os
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
 
-import numpy as np
 import torch
-from pydantic import ConfigDict, Field, TypeAdapter
-from pydantic.dataclasses import dataclass
+from pydantic import TypeAdapter
 from safetensors import safe_open
 from safetensors.torch import load_model, save_model
 from torch import Tensor
@@ -25,54 +22,11 @@ from torch.nn.functional import nll_loss
 from tqdm.auto import tqdm
 
 from infocore_mini.augment import feature_dropout, gaussian_noise
+from infocore_mini.config import Config
 from infocore_mini.contrast import Candidates, MoCo, SimCLR, TwoTower
 from infocore_mini.encoders import BatchClassifier, Encoder
-from infocore_mini.losses import Mixture, info_nce, reweighted_info_nce, same_batch_only
-from infocore_mini.parameters import Count, Fraction, Method, NonNegative, Positive, Seed
-
-Framework = Literal["simclr", "moco"]
-Sampling = Literal["random", "one_batch"]
-
-
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Config:
-    """Everything that decides a run besides the data. A bad value raises, naming the field.
-
-    Views are called a (drug) and b (screen); with one shared encoder only a's fields are read.
-    """
-
-    method: Method = "infocore"
-    framework: Framework = "simclr"
-    # objective (proposition 2 and 3)
-    alpha: Fraction = 0.33  # weight of the anchor's own posterior
-    gradient_scale: NonNegative = 0.0  # lambda of appendix D
-    mixture: Mixture = "arithmetic"
-    temperature: Positive = 0.1
-    # networks
-    embedding_dim: Count = 256
-    hidden_a: tuple[Count, ...] = (128, 128)
-    hidden_b: tuple[Count, ...] = (128, 128)
-    hidden_classifier: tuple[Count, ...] = (128,)
-    layer_norm: bool = False
-    dropout: Fraction = 0.0
-    # augmentation, on standardised inputs
-    noise_a: NonNegative = 0.0  # standard deviation
-    noise_b: NonNegative = 0.0
-    feature_dropout_b: Fraction = 0.0
-    # optimisation
-    epochs: Count = 60
-    warmup_epochs: Annotated[int, Field(ge=0)] = 0  # epochs that only fill the queues and train the classifiers
-    minibatch_size: Count = 64
-    sampling: Sampling = "random"  # or minibatches from one experimental batch each
-    learning_rate: Positive = 1e-3
-    classifier_learning_rate: Positive = 1e-2
-    classifier_steps: Count = 2
-    # MoCo
-    queue_size: Count = 4096  # rows; per experimental batch for CCL
-    momentum: Fraction = 0.999
-    classifier_momentum: Fraction = 0.999
-    seed: Seed = 0
-    device: str = "cpu"
+from infocore_mini.losses import info_nce, reweighted_info_nce, same_batch_only
+from infocore_mini.validation import as_matrix, check_pairs
 
 
 class Pretrained:
@@ -89,11 +43,11 @@ class Pretrained:
 
     def embed_a(self, a) -> Tensor:
         """(n, n_a) -> (n, d) unit-norm embeddings of view a, on the CPU."""
-        return self._embed(0, _matrix("a", a, self.shapes["n_a"]))
+        return self._embed(0, as_matrix("a", a, self.shapes["n_a"]))
 
     def embed_b(self, b) -> Tensor:
         """(n, n_b) -> (n, d) unit-norm embeddings of view b, on the CPU."""
-        return self._embed(1, _matrix("b", b, self.shapes["n_b"]))
+        return self._embed(1, as_matrix("b", b, self.shapes["n_b"]))
 
     @torch.no_grad()
     def _embed(self, view: int, x: Tensor) -> Tensor:
@@ -135,7 +89,7 @@ def pretrain(
             where the method needs them, or a checkpoint of another configuration or data shape.
         FloatingPointError: if the loss stops being finite.
     """
-    a, b, batch_id, n_batches = _check_data(a, b, batch_id, config)
+    a, b, batch_id, n_batches = check_pairs(a, b, batch_id, config)
     with _seeded(config):
         trainer = _Trainer(a, b, batch_id, n_batches, config)
         if checkpoint is not None and Path(checkpoint).exists():
@@ -328,57 +282,3 @@ def _seeded(config: Config):
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(config.seed)
         yield
-
-
-# ------------------------------------------------------------------ checks
-
-
-def _matrix(name: str, value, n_features: int | None = None) -> Tensor:
-    x = torch.as_tensor(np.asarray(value), dtype=torch.float32) if not isinstance(value, Tensor) else value.float()
-    expected = f"(n, {'features' if n_features is None else n_features})"
-    if x.ndim != 2 or len(x) == 0 or (n_features is not None and x.shape[1] != n_features):
-        raise ValueError(f"{name}: got shape {tuple(x.shape)}, expected {expected} with n >= 1")
-    if not bool(x.isfinite().all()):
-        row = int((~x.isfinite().all(1)).nonzero()[0])
-        raise ValueError(f"{name}: got NaN or infinite values (first in row {row}), expected finite numbers")
-    return x
-
-
-def _check_data(a, b, batch_id, config: Config) -> tuple[Tensor, Tensor | None, Tensor, int]:
-    a = _matrix("a", a)
-    b = None if b is None else _matrix("b", b)
-    if b is not None and len(b) != len(a):
-        raise ValueError(f"b: got {len(b)} rows, expected {len(a)} like a")
-    if len(a) < 2:
-        raise ValueError(f"a: got {len(a)} row, expected at least 2 to contrast")
-    batch_id = torch.as_tensor(np.asarray(batch_id)) if not isinstance(batch_id, Tensor) else batch_id
-    soft = batch_id.ndim == 2 and batch_id.is_floating_point()
-    if len(batch_id) != len(a) or not (soft or (batch_id.ndim == 1 and not batch_id.is_floating_point())):
-        raise ValueError(
-            f"batch_id: got shape {tuple(batch_id.shape)} of {batch_id.dtype}, "
-            f"expected ({len(a)},) integer codes or ({len(a)}, n_B) float rows that sum to 1"
-        )
-    if soft and (config.method == "ccl" or config.sampling == "one_batch"):
-        raise ValueError("batch_id: got soft labels, expected integer codes for method='ccl' or sampling='one_batch'")
-    n_batches = batch_id.shape[1] if soft else int(batch_id.max()) + 1
-    if not soft and int(batch_id.min()) < 0:
-        raise ValueError(f"batch_id: got {int(batch_id.min())}, expected codes >= 0")
-    if soft and not bool(((batch_id.sum(1) - 1).abs() < 1e-4).all() and (batch_id >= 0).all()):
-        raise ValueError("batch_id: got soft labels whose rows are not distributions, expected rows >= 0 that sum to 1")
-    if config.method == "ccl" and int(batch_id.bincount().max()) < 2:
-        raise ValueError("batch_id: every experimental batch has one row, expected rows to contrast for method='ccl'")
-    if config.method != "clip" and n_batches < 2:
-        raise ValueError(
-            f"batch_id: got one experimental batch, expected at least 2 for method={config.method!r} (CLIP needs none)"
-        )
-    if config.framework == "moco" and config.queue_size < config.minibatch_size:
-        raise ValueError(
-            f"queue_size: got {config.queue_size}, expected at least minibatch_size = {config.minibatch_size}"
-        )
-    device = torch.device(config.device)
-    return (
-        a.to(device),
-        None if b is None else b.to(device),
-        batch_id.to(device, torch.float32 if soft else torch.int64),
-        n_batches,
-    )

@@ -27,7 +27,7 @@ if "google.colab" in sys.modules:
 #
 # **You need.** [Start here](00_start_here) for the idea; the [derivation](01_derivation) only if you want the mathematics.
 #
-# **Time.** 20 minutes to read, 2 to 3 minutes to run on two CPU cores. All data on this page are *simulated*.
+# **Time.** 20 minutes to read, about 3 minutes to run on two CPU cores. All data on this page are *simulated*.
 #
 # The first block below can be changed, in the notebook or from outside:
 # `papermill notebooks/02_simulation.ipynb out.ipynb -p ALPHA 0.5 -p SEED 3`.
@@ -63,7 +63,7 @@ from infocore_mini.plotting import simulation as figures
 from infocore_mini.provenance import save_results
 from infocore_mini.simulate import simulation_study
 from infocore_mini.sources import data_file
-from infocore_mini.train import Config
+from infocore_mini.config import Config
 
 chosen = allowed.check_parameters(
     globals(),
@@ -92,8 +92,10 @@ chosen = allowed.check_parameters(
 # The 30 numbers go through two different random networks: one gives what we call the drug's structure $X_d$, the other its screen readout $X_g$, ten numbers each.
 #
 # $$
-# X_d = \mathrm{MLP}_d\big([\,\text{effect},\ \text{batch},\ \sigma\,\varepsilon\,]\big), \qquad
-# X_g = \mathrm{MLP}_g\big([\,\text{effect},\ \text{batch},\ \sigma\,\varepsilon\,]\big), \qquad \varepsilon \sim \mathcal{N}(0, I_{10}).
+# \begin{aligned}
+# X_d &= \mathrm{MLP}_d\big([\,\text{effect},\ \text{batch},\ \sigma\,\varepsilon\,]\big), \\
+# X_g &= \mathrm{MLP}_g\big([\,\text{effect},\ \text{batch},\ \sigma\,\varepsilon\,]\big), \qquad \varepsilon \sim \mathcal{N}(0, I_{10}).
+# \end{aligned}
 # $$ (eq-simulation)
 #
 # So the two views share the effect, and they share the batch.
@@ -298,7 +300,7 @@ path.name
 # This simulation therefore cannot show the weakness of CCL that the paper argues for, batches too small to contrast in; a screen with a thousand batches can.
 #
 # **What the paper does not say.** The spread of the noise moves InfoCORE and CCL by more points than the methods differ, and the generator's activation and width, the temperature and the learning rate each move all three.
-# With a generator and a training schedule left open, absolute numbers mean little and only the comparison within one setting counts; there the lead over CLIP keeps its sign at every value that we tried.
+# With a generator and a training schedule left open, absolute numbers mean little and only the comparison within one setting counts; there the mean lead over CLIP keeps its sign at every value that we tried, though at the two lowest temperatures its interval includes zero.
 # InfoCORE's own dials matter less: any $\alpha$ well below 1 will do, and so will one classifier step or five.
 #
 # **Limits.** The embedding has two dimensions on purpose, so that something must be dropped; with more, less is at stake.

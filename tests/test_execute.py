@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import os
 from pathlib import Path
 
 import execute
@@ -9,6 +12,7 @@ import nbformat
 import pytest
 import store_outputs
 from nbformat import v4
+from PIL import Image
 
 THERE = {"table.csv": True}
 
@@ -98,3 +102,12 @@ def test_a_parameter_that_was_injected_is_not_stored(project: Path):
         store_outputs.store_outputs(
             project / "notebooks" / "00_toy.ipynb", project / "_build" / "executed" / "00_toy.ipynb"
         )
+
+
+def test_stored_figures_keep_their_size_and_lose_colours():
+    noisy, stored = Image.frombytes("RGB", (40, 30), os.urandom(3 * 40 * 30)), io.BytesIO()
+    noisy.save(stored, "PNG")
+    small = store_outputs.fewer_colours(base64.b64encode(stored.getvalue()).decode())
+    image = Image.open(io.BytesIO(base64.b64decode(small)))
+    assert image.size == (40, 30)
+    assert len(image.getcolors()) <= 64

@@ -131,3 +131,4 @@ def test_plain_papermill_stops_on_an_impossible_value(name: str, value: str, tmp
     message = done.stderr.rsplit("ParameterError", 1)[1]
     assert name in message
     assert value in message
+    assert "should be" in message, "what is allowed is said"

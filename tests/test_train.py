@@ -10,12 +10,13 @@ import torch
 from pydantic import ValidationError
 
 from infocore_mini import CCL, CLIP, InfoCORE
+from infocore_mini.config import Config
 from infocore_mini.contrast import MoCo, Queue, TwoTower
 from infocore_mini.encoders import BatchClassifier, Encoder
 from infocore_mini.evaluate.mixing import linear_probe
 from infocore_mini.losses import info_nce, same_batch_only
 from infocore_mini.simulate import simulation_study
-from infocore_mini.train import Config, Pretrained, _Trainer, pretrain
+from infocore_mini.train import Pretrained, _Trainer, pretrain
 
 SMALL = dict(
     embedding_dim=4, hidden_a=(16,), hidden_b=(16,), hidden_classifier=(16,), epochs=2, minibatch_size=16, queue_size=32
@@ -330,3 +331,8 @@ def test_infocore_beats_clip_on_a_simulated_draw():
         z = train_on(study, Config(**{**SETTINGS, "method": method, "epochs": 30})).embed_b(study.screen[rows])
         scores[method] = linear_probe(z, study.effect[rows])[0], linear_probe(z, study.batch_id[rows])[0]
     assert scores["infocore"][0] > scores["clip"][0] and scores["infocore"][1] < scores["clip"][1], scores
+
+
+def test_values_that_are_no_numbers_are_named():
+    with pytest.raises(ValueError, match="X_drug: got values that are no numbers"):
+        InfoCORE().fit([["a", "b"]] * 4, np.ones((4, 2)), batch_id=[0, 1, 0, 1])

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
+from infocore_mini.config import Config
 from infocore_mini.encoders import MLP
 from infocore_mini.evaluate.fairness import all_aggregates
 from infocore_mini.fairness_data import GROUPS, FairnessData
-from infocore_mini.train import Config, pretrain
+from infocore_mini.train import pretrain
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,13 @@ from scipy import stats
 from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
+from infocore_mini.config import Config
 from infocore_mini.encoders import MLP
 from infocore_mini.evaluate.mixing import batch_mixing_entropy, knn_purity, linear_probe
 from infocore_mini.provenance import save_results
 from infocore_mini.simulate import SimulationStudy, simulation_study
 from infocore_mini.sources import paper_table
-from infocore_mini.train import Config, Pretrained, pretrain
+from infocore_mini.train import Pretrained, pretrain
 
 METHODS = ("clip", "ccl", "infocore")
 NEIGHBOURS = (2, 5, 10, 15, 20)

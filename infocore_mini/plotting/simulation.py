@@ -80,19 +80,19 @@ def accuracies(frame: pd.DataFrame, paper: Mapping[str, Mapping] | None = None) 
 
 def neighbourhoods(frame: pd.DataFrame) -> Figure:
     """KNN purity and entropy of batch mixing over k, mean and 95 % interval over draws (Figures 3 and 4, right)."""
-    fig, axes = figure(1, 4, panel=(2.5, 2.5))
+    fig, axes = figure(2, 2, panel=(3.6, 2.5))
     panels = [(view, metric) for view in ("screen", "drug") for metric in ("purity", "entropy")]
     names = {"purity": "KNN purity", "entropy": "batch entropy (nats)"}
-    for ax, (view, metric) in zip(axes, panels):
+    for ax, (view, metric) in zip(axes.flat, panels):
         columns = [c for c in frame.columns if c.startswith(metric)]
         rows = frame[frame.view == view].melt(["method", "draw"], columns, var_name="k")
         rows["k"] = rows.k.str.removeprefix(f"{metric}_").astype(int)
         sns.lineplot(rows, x="k", y="value", hue="method", palette=METHOD_COLOURS, marker="o", markersize=4,
-                     errorbar=("ci", 95), seed=0, ax=ax, legend=ax is axes[0])  # fmt: skip
+                     errorbar=("ci", 95), seed=0, ax=ax, legend=ax is axes[0, 0])  # fmt: skip
         ax.set(
             xlabel="neighbours k", ylabel=names[metric], title="$Z_g$ (screen)" if view == "screen" else "$Z_d$ (drug)"
         )
-    _name_methods(axes[0])
+    _name_methods(axes[0, 0])
     return finish(fig)
 
 
