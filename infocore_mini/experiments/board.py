@@ -71,7 +71,7 @@ def _fairness_rows():
 
 
 def _row(table, what, method, paper, mean, half, repeats, data) -> dict[str, str]:
-    cell = f"{mean:.1f} ± {half:.1f} ({paper:.1f})"
+    cell = f"{mean:.1f}\u00a0±\u00a0{half:.1f} ({paper:.1f})"
     return {
         "table": table,
         "data": data,
