@@ -9,6 +9,9 @@ from torch import Tensor
 from infocore_mini.config import Config
 
 
+_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+
+
 def as_matrix(name: str, value, n_features: int | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
     """An array, tensor or table of numbers as a tensor (n, n_features) of ``dtype``.
 
@@ -16,7 +19,7 @@ def as_matrix(name: str, value, n_features: int | None = None, dtype: torch.dtyp
         ValueError: if it is no finite matrix with at least one row, or has another number of features.
     """
     try:
-        x = value if isinstance(value, Tensor) else torch.from_numpy(np.array(value, dtype=str(dtype).removeprefix("torch.")))
+        x = value if isinstance(value, Tensor) else torch.from_numpy(np.array(value, dtype=_NUMPY[dtype]))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: got values that are no numbers ({error}), expected a matrix of numbers") from None
     if x.ndim != 2 or len(x) == 0 or (n_features is not None and x.shape[1] != n_features):

@@ -94,7 +94,7 @@ def test_the_error_is_a_value_error_and_names_every_fault():
         (NonNegative, [0, 0.5], [-1e-9, float("inf"), float("nan")]),
         (Profile, ["quick", "paper"], ["", "Quick", 1]),
         (Method, ["clip", "ccl", "infocore"], ["clipp", "CLIP", None]),
-        (OutputDir, ["output", "/tmp/x"], ["", 3]),
+        (OutputDir, ["output", "folder"], ["", 3]),
     ],
 )
 def test_each_type_takes_what_it_should_and_no_more(kind, good, bad):
