@@ -8,7 +8,6 @@ from torch import Tensor
 
 from infocore_mini.config import Config
 
-
 _NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 
 
