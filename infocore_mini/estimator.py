@@ -17,9 +17,7 @@ from infocore_mini.parameters import ParameterError, explain
 from infocore_mini.train import pretrain
 from infocore_mini.validation import as_matrix
 
-_METHOD_ONLY = {
-    "method",
-    "sampling",
+_INFOCORE_ONLY = (
     "alpha",
     "gradient_scale",
     "mixture",
@@ -27,7 +25,8 @@ _METHOD_ONLY = {
     "classifier_learning_rate",
     "classifier_steps",
     "classifier_momentum",
-}
+)
+_METHOD_ONLY = ("method", "sampling", *_INFOCORE_ONLY)
 
 
 class _PairedScreenEstimator(BaseEstimator):
@@ -119,19 +118,7 @@ class CCL(_PairedScreenEstimator, method="ccl", own=("sampling",)):
     """
 
 
-class InfoCORE(
-    _PairedScreenEstimator,
-    method="infocore",
-    own=(
-        "alpha",
-        "gradient_scale",
-        "mixture",
-        "hidden_classifier",
-        "classifier_learning_rate",
-        "classifier_steps",
-        "classifier_momentum",
-    ),
-):
+class InfoCORE(_PairedScreenEstimator, method="infocore", own=_INFOCORE_ONLY):
     """Contrast reweighted by batch posteriors (proposition 2): the experimental batch stops paying off.
 
     ``alpha`` weighs the anchor's own posterior, 1 = CLIP; ``gradient_scale`` is lambda of appendix D.

@@ -125,7 +125,7 @@ figures.ceilings(ceilings, low=85, high=95)
 #
 # That fixes $\sigma = 0.5$.
 # The training settings were then chosen on draws 1000 to 1007, for a high effect and a low batch accuracy of InfoCORE, and everything reported below is on draws from `SEED` on.
-# They were not tuned for CLIP or CCL; the sweeps at the end show how all three do elsewhere.
+# They were not tuned for CLIP or CCL, whose runs on the same eight draws we did see; the sweeps at the end show how all three do elsewhere.
 
 # %% [markdown]
 # ### One draw, as the paper shows it

@@ -159,13 +159,10 @@ def test_exact_zero_probabilities_stay_finite(mixture):
 
 # ------------------------------------------------------------------ properties
 
+ANY_CASE = dict(seed=st.integers(0, 10**6), mixture=st.sampled_from(["arithmetic", "geometric"]), alpha=st.floats(0, 1))
 
-@given(
-    seed=st.integers(0, 10**6),
-    mixture=st.sampled_from(["arithmetic", "geometric"]),
-    alpha=st.floats(0, 1),
-    soft=st.booleans(),
-)
+
+@given(**ANY_CASE, soft=st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_order_of_rows_does_not_matter(seed, mixture, alpha, soft):
     z_a, z_b, log_a, log_b, batch_id, _ = example(n=10, seed=seed, soft=soft)
@@ -184,12 +181,7 @@ def test_alpha_one_is_clip_plus_the_mean_log_posterior(seed, mixture, temperatur
     torch.testing.assert_close(found, clip_loss(z_a, z_b, temperature=temperature) + own)
 
 
-@given(
-    seed=st.integers(0, 10**6),
-    mixture=st.sampled_from(["arithmetic", "geometric"]),
-    alpha=st.floats(0, 1),
-    soft=st.booleans(),
-)
+@given(**ANY_CASE, soft=st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_uniform_posteriors_give_clip_up_to_a_constant(seed, mixture, alpha, soft):
     z_a, z_b, log_a, log_b, batch_id, _ = example(seed=seed, soft=soft)
@@ -198,7 +190,7 @@ def test_uniform_posteriors_give_clip_up_to_a_constant(seed, mixture, alpha, sof
     torch.testing.assert_close(found, clip_loss(z_a, z_b) - math.log(log_a.shape[1]))
 
 
-@given(seed=st.integers(0, 10**6), mixture=st.sampled_from(["arithmetic", "geometric"]), alpha=st.floats(0, 1))
+@given(**ANY_CASE)
 @settings(max_examples=40, deadline=None)
 def test_one_hot_soft_labels_equal_codes(seed, mixture, alpha):
     z_a, z_b, log_a, log_b, batch_id, _ = example(seed=seed)
