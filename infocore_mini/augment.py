@@ -20,28 +20,48 @@ def feature_dropout(x: Tensor, rate: float) -> Tensor:
     return x * (torch.rand_like(x) >= rate) if rate > 0 else x
 
 
-def dirichlet_mixup(replicates: Tensor, present: Tensor, concentration: float) -> Tensor:
-    """Random convex mixture of each condition's replicates (appendix F, 2).
+def dirichlet_weights(present: Tensor, concentration: float) -> Tensor:
+    """Random weights of each condition's replicates for Dirichlet mixup (appendix F, 2).
 
     Args:
-        replicates: (n, R, n_g) readouts, padded to R replicates a condition.
-        present: (n, R) boolean, which of them exist; at least one a row.
+        present: (n, R) boolean, which of up to R replicates exist; at least one a row.
         concentration: of the symmetric Dirichlet over the replicates that exist, > 0.
 
     Returns:
-        (n, n_g).
+        (n, R) float32, rows sum to 1, zero where no replicate is.
 
     Raises:
-        ValueError: if a condition has no replicate, the shapes do not fit, or concentration <= 0.
+        ValueError: if a condition has no replicate, or concentration <= 0.
     """
     if not concentration > 0:
         raise ValueError(f"concentration: got {concentration}, expected a number > 0")
-    if present.shape != replicates.shape[:2]:
-        raise ValueError(f"present: got shape {tuple(present.shape)}, expected {tuple(replicates.shape[:2])}")
     if not bool(present.any(1).all()):
         empty = int((~present.any(1)).nonzero()[0])
         raise ValueError(f"present: condition {empty} has no replicate, expected at least one a row")
-    shape = torch.full(present.shape, float(concentration), device=replicates.device)
+    shape = torch.full(present.shape, float(concentration), device=present.device)
     share = torch._standard_gamma(shape).clamp_min(torch.finfo(shape.dtype).tiny) * present
-    weight = share / share.sum(1, keepdim=True)
-    return torch.einsum("nr,nrg->ng", weight.to(replicates.dtype), replicates)
+    return share / share.sum(1, keepdim=True)
+
+
+def mix_replicates(replicates: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean of each condition's replicates, feature by feature over those that were measured.
+
+    Args:
+        replicates: (n, R, n_g) readouts, padded to R; NaN = not measured.
+        weight: (n, R), rows sum to 1, zero for padding.
+
+    Returns:
+        (n, n_g); NaN where no replicate of weight > 0 was measured.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+    """
+    if weight.shape != replicates.shape[:2]:
+        raise ValueError(f"weight: got shape {tuple(weight.shape)}, expected {tuple(replicates.shape[:2])}")
+    if replicates.shape[1] == 1:
+        return replicates.squeeze(1)
+    mixed = torch.einsum("nr,nrg->ng", weight, replicates)
+    if not bool(mixed.isnan().any()):
+        return mixed
+    total = torch.einsum("nr,nrg->ng", weight, replicates.nan_to_num(0.0))
+    return total / torch.einsum("nr,nrg->ng", weight, (~replicates.isnan()).to(weight.dtype))

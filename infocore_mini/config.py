@@ -10,8 +10,9 @@ from pydantic.dataclasses import dataclass
 from infocore_mini.losses import Mixture
 from infocore_mini.parameters import Count, Fraction, Method, NonNegative, Positive, Seed
 
+Epochs = Annotated[int, Field(ge=0)]
 Framework = Literal["simclr", "moco"]
-Sampling = Literal["random", "one_batch"]
+Sampling = Literal["random", "one_batch", "alternate"]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -35,18 +36,27 @@ class Config:
     hidden_classifier: tuple[Count, ...] = (128,)
     layer_norm: bool = False
     dropout: Fraction = 0.0
-    # augmentation, on standardised inputs
-    noise_a: NonNegative = 0.0  # standard deviation
+    cell_line_heads: bool = False  # a linear head on view a for each cell line
+    head_warmup_epochs: Epochs = 5  # epochs with one head for all, of which the others start as copies
+    # inputs of a PairedScreen: standardised and clipped (appendix H); plain arrays come as they should go in
+    clip_a: Positive | None = None  # in standard deviations
+    clip_b: Positive | None = None  # in units of the readout, before it is standardised
+    # augmentation
+    noise_a: NonNegative = 0.0  # standard deviation, in units of the input
     noise_b: NonNegative = 0.0
+    mixup_concentration: NonNegative = 0.0  # of the Dirichlet over replicates; 0 = no mixup
     feature_dropout_b: Fraction = 0.0
     # optimisation
     epochs: Count = 60
-    warmup_epochs: Annotated[int, Field(ge=0)] = 0  # epochs that only fill the queues and train the classifiers
+    warmup_epochs: Epochs = 0  # epochs that only fill the queues and train the classifiers
     minibatch_size: Count = 64
-    sampling: Sampling = "random"  # or minibatches from one experimental batch each
+    sampling: Sampling = "random"  # or minibatches of one experimental batch; or random and of one cell line in turn
     learning_rate: Positive = 1e-3
     classifier_learning_rate: Positive = 1e-2
     classifier_steps: Count = 2
+    halve_at: tuple[Count, ...] = ()  # epochs at whose start both learning rates are halved
+    adam_betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    adam_eps: Positive = 1e-8
     # MoCo
     queue_size: Count = 4096  # rows; per experimental batch for CCL
     momentum: Fraction = 0.999

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from infocore_mini.config import Config
+from infocore_mini.pairs import Minibatch
+
 
 class TwoTower(nn.Module):
     """Two encoders and, for InfoCORE, a batch classifier on each embedding. Views may share both.
@@ -19,16 +22,24 @@ class TwoTower(nn.Module):
     Args:
         encoders: (encoder of view a, encoder of view b); the same module twice = shared.
         classifiers: (classifier of z_a, classifier of z_b), or None for methods without one.
+        scalers: what prepares each view before augmentation is done and the encoders see it.
     """
 
-    def __init__(self, encoders: tuple[nn.Module, nn.Module], classifiers: tuple[nn.Module, nn.Module] | None):
+    def __init__(
+        self,
+        encoders: tuple[nn.Module, nn.Module],
+        classifiers: tuple[nn.Module, nn.Module] | None,
+        scalers: tuple[nn.Module, nn.Module] | None = None,
+    ) -> None:
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
         self.classifiers = nn.ModuleList(classifiers or ())
+        self.scalers = nn.ModuleList(scalers or (nn.Identity(), nn.Identity()))
 
-    def embed(self, views: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """(n, n_a), (n, n_b) -> unit-norm z_a, z_b, each (n, d)."""
-        return tuple(encoder(view) for encoder, view in zip(self.encoders, views))
+    def embed(self, minibatch: Minibatch) -> tuple[Tensor, Tensor]:
+        """Unit-norm z_a and z_b of the pairs, each (n, d); only view a, the drug, depends on the cell line."""
+        of_a, of_b = self.encoders
+        return of_a(minibatch.a, minibatch.cell_line), of_b(minibatch.b)
 
     def log_posteriors(self, z: tuple[Tensor, Tensor]) -> tuple[Tensor | None, Tensor | None]:
         """log p_hat(x_b | z) of each view, each (n, n_B); None without classifiers."""
@@ -42,22 +53,38 @@ class Candidates:
     """What the anchors of one view are compared with. The first rows are the minibatch's own partners.
 
     z: (m, d). log_posterior: (m, n_B) or None. batch_id: (m,) integers (unused entries -1), or (m, n_B).
+    drug_id: (m,) codes of the molecules (unused entries -1), or None.
     filled: (m,) boolean, rows that exist.
     """
 
     z: Tensor
     log_posterior: Tensor | None
     batch_id: Tensor
+    drug_id: Tensor | None
     filled: Tensor
+
+    def excluded(self, minibatch: Minibatch) -> Tensor:
+        """(n, m) or (1, m) boolean: rows that do not exist, or hold the anchor's molecule without being its partner.
+
+        The same molecule in another cell line, or in an older step of the queue, is no negative: retrieval
+        counts it as right.
+        """
+        if self.drug_id is None:
+            return ~self.filled[None]
+        same = self.drug_id == minibatch.drug_id[:, None]
+        same.fill_diagonal_(False)  # the partners come first, in the order of the anchors
+        return same | ~self.filled
 
 
 class SimCLR(nn.Module):
     """Candidates = the minibatch, seen from the other side."""
 
-    def candidates(self, views, z, log_posteriors, batch_id) -> tuple[Candidates, Candidates]:
+    def candidates(self, minibatch: Minibatch, z, log_posteriors) -> tuple[Candidates, Candidates]:
         """Candidates for anchors of view a, then for anchors of view b."""
         filled = torch.ones(len(z[0]), dtype=torch.bool, device=z[0].device)
-        of_a, of_b = (Candidates(z_v, p_v, batch_id, filled) for z_v, p_v in zip(z, log_posteriors))
+        of_a, of_b = (
+            Candidates(z_v, p_v, minibatch.batch_id, minibatch.drug_id, filled) for z_v, p_v in zip(z, log_posteriors)
+        )
         return of_b, of_a
 
     def update(self, model: TwoTower) -> None:
@@ -65,11 +92,11 @@ class SimCLR(nn.Module):
 
 
 class Queue(nn.Module):
-    """Ring buffers of past candidates, one lane each: one lane, or one per experimental batch (CCL).
+    """Ring buffers of past candidates, one lane each: one lane, one per experimental batch (CCL), or per cell line.
 
     Args:
         size: rows a lane.
-        n_lanes: 1, or n_B to keep ``size`` rows of every experimental batch.
+        n_lanes: 1, or the number of groups of which ``size`` rows each are kept.
         dim: embedding dimension.
         n_batches: n_B, or 0 to store no posteriors.
     """
@@ -81,69 +108,88 @@ class Queue(nn.Module):
         self.register_buffer("z", torch.zeros(rows, dim))
         self.register_buffer("log_posterior", torch.zeros(rows, n_batches) if n_batches else None)
         self.register_buffer("batch_id", torch.zeros(rows, *label_shape) if label_shape else torch.full((rows,), -1))
+        self.register_buffer("drug_id", torch.full((rows,), -1))
         self.register_buffer("filled", torch.zeros(rows, dtype=torch.bool))
         self.register_buffer("cursor", torch.zeros(n_lanes, dtype=torch.int64))
 
     @torch.no_grad()
-    def push(self, z: Tensor, log_posterior: Tensor | None, batch_id: Tensor) -> None:
-        """Store (n, d) embeddings over the oldest rows of their lanes; n <= size."""
-        lane = batch_id if self.n_lanes > 1 else torch.zeros(len(z), dtype=torch.int64, device=z.device)
+    def push(self, new: Candidates, lane: Tensor) -> None:
+        """Store the rows of ``new`` over the oldest of their lanes, (n,) codes; at most ``size`` a lane."""
         member = nn.functional.one_hot(lane, self.n_lanes)  # (n, lanes)
         rank = member.cumsum(0).gather(1, lane[:, None]).squeeze(1) - 1  # position among the lane's new rows
         slot = lane * self.size + (self.cursor[lane] + rank) % self.size
-        self.z[slot] = z
-        self.batch_id[slot] = batch_id
-        self.filled[slot] = True
-        if log_posterior is not None:
-            self.log_posterior[slot] = log_posterior
+        for name in ("z", "log_posterior", "batch_id", "drug_id", "filled"):
+            value = getattr(new, name)
+            if value is not None:
+                getattr(self, name)[slot] = value
         self.cursor += member.sum(0)
+
+    def extend(self, new: Candidates, lane: int | None = None) -> Candidates:
+        """``new`` and behind it what the queue holds, of one lane or of all."""
+        rows = slice(None) if lane is None else slice(lane * self.size, (lane + 1) * self.size)
+        fields = {
+            name: None if (value := getattr(new, name)) is None else torch.cat([value, getattr(self, name)[rows]])
+            for name in ("z", "log_posterior", "batch_id", "drug_id", "filled")
+        }
+        return Candidates(**fields)
 
 
 class MoCo(nn.Module):
-    """Momentum copies of encoders and classifiers, and one queue per view (He et al. 2020; appendix F).
+    """Momentum copies of encoders and classifiers, and queues for each view (He et al. 2020; appendix F).
+
+    With several cell lines each view has two queues: one for minibatches drawn at random, and one with a lane
+    of half the size for each cell line, which serves the minibatches of that line.
 
     Args:
         model: the online model; copied.
-        queue_size, n_lanes, dim, n_batches: see ``Queue``.
-        momentum, classifier_momentum: share of the old weights kept at each update.
+        config: of the run.
+        n_batches: n_B.
+        n_cell_lines: number of cell lines.
         label_shape: () for integer batch ids, (n_B,) for soft labels.
     """
 
     def __init__(
         self,
         model: TwoTower,
+        config: Config,
         *,
-        queue_size: int,
-        n_lanes: int,
-        dim: int,
         n_batches: int,
-        momentum: float,
-        classifier_momentum: float,
+        n_cell_lines: int = 1,
         label_shape: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
         self.slow = copy.deepcopy(model).requires_grad_(False)
-        self.queues = nn.ModuleList(Queue(queue_size, n_lanes, dim, n_batches, label_shape) for _ in range(2))
-        self.momentum, self.classifier_momentum = momentum, classifier_momentum
+        self.per_batch = config.method == "ccl"
+        self.momentum, self.classifier_momentum = config.momentum, config.classifier_momentum
+        stored = dict(dim=config.embedding_dim, label_shape=label_shape)
+        stored["n_batches"] = n_batches if model.classifiers else 0
+        n_lanes = n_batches if self.per_batch else 1
+        self.queues = nn.ModuleList(Queue(config.queue_size, n_lanes, **stored) for _ in range(2))
+        by_line = config.sampling == "alternate"
+        self.line_queues = nn.ModuleList(
+            Queue(config.queue_size // 2, n_cell_lines, **stored) for _ in range(2 if by_line else 0)
+        )
 
     @torch.no_grad()
-    def candidates(self, views, z, log_posteriors, batch_id) -> tuple[Candidates, Candidates]:
+    def candidates(self, minibatch: Minibatch, z, log_posteriors) -> tuple[Candidates, Candidates]:
         """Momentum-encoded partners, then the queue, for anchors of view a and of view b. Fills the queues."""
-        slow_z = self.slow.embed(views)
+        slow_z = self.slow.embed(minibatch)
         slow_posteriors = self.slow.log_posteriors(slow_z)
-        of_a, of_b = (self._extend(*new, batch_id) for new in zip(self.queues, slow_z, slow_posteriors))
+        filled = torch.ones(len(slow_z[0]), dtype=torch.bool, device=slow_z[0].device)
+        queues = self.queues if minibatch.lane is None else self.line_queues
+        extended = []
+        for queue, z_v, p_v in zip(queues, slow_z, slow_posteriors):
+            new = Candidates(z_v, p_v, minibatch.batch_id, minibatch.drug_id, filled)
+            extended.append(queue.extend(new, minibatch.lane))
+            queue.push(new, self._lanes(minibatch))
+        of_a, of_b = extended
         return of_b, of_a
 
-    def _extend(self, queue: Queue, z: Tensor, log_posterior: Tensor | None, batch_id: Tensor) -> Candidates:
-        filled = torch.ones(len(z), dtype=torch.bool, device=z.device)
-        extended = Candidates(
-            z=torch.cat([z, queue.z]),
-            log_posterior=None if log_posterior is None else torch.cat([log_posterior, queue.log_posterior]),
-            batch_id=torch.cat([batch_id, queue.batch_id]),
-            filled=torch.cat([filled, queue.filled]),
-        )
-        queue.push(z, log_posterior, batch_id)
-        return extended
+    def _lanes(self, minibatch: Minibatch) -> Tensor:
+        if minibatch.lane is None and self.per_batch:
+            return minibatch.batch_id
+        lane = minibatch.lane or 0
+        return torch.full((len(minibatch.a),), lane, dtype=torch.int64, device=minibatch.a.device)
 
     @torch.no_grad()
     def update(self, model: TwoTower) -> None:

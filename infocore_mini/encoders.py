@@ -1,9 +1,10 @@
-"""Networks: a plain MLP, an encoder onto the unit sphere, a classifier of experimental batches."""
+"""Networks: a plain MLP, encoders onto the unit sphere, a classifier of experimental batches, a scaler."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, normalize
 
@@ -37,8 +38,42 @@ class MLP(nn.Sequential):
 class Encoder(MLP):
     """MLP whose output is scaled to unit norm: (n, n_in) -> (n, d), so that f = cos / temperature."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cell_line: Tensor | None = None) -> Tensor:
+        """(n, n_in) -> (n, d); an encoder without heads does not read ``cell_line``."""
         return normalize(super().forward(x), dim=1)
+
+
+class CellLineEncoder(nn.Module):
+    """Universal MLP, then a linear head of each cell line: Z_d^c = proj_c(Enc_d(X_d)) (appendix F), unit norm.
+
+    Until ``part_heads`` is called every cell line uses the first head; then each starts as a copy of it.
+
+    Args:
+        n_in, hidden, dim, options: of the ``MLP``, whose output has the embedding's width ``dim`` as well.
+        n_cell_lines: number of heads.
+    """
+
+    def __init__(self, n_in: int, hidden: Sequence[int], dim: int, n_cell_lines: int, **options) -> None:
+        super().__init__()
+        self.universal = MLP(n_in, hidden, dim, **options)
+        first = nn.Linear(dim, dim)
+        self.weight = nn.Parameter(first.weight.detach().T.repeat(n_cell_lines, 1, 1))  # (cell lines, d in, d out)
+        self.bias = nn.Parameter(first.bias.detach().repeat(n_cell_lines, 1))
+        self.register_buffer("parted", torch.tensor(False))
+
+    @torch.no_grad()
+    def part_heads(self) -> None:
+        """From now on each cell line has its own head; all start where the shared one stands."""
+        self.weight.copy_(self.weight[:1].expand_as(self.weight))
+        self.bias.copy_(self.bias[:1].expand_as(self.bias))
+        self.parted.fill_(True)
+
+    def forward(self, x: Tensor, cell_line: Tensor) -> Tensor:
+        """(n, n_in) features and (n,) codes of the cell lines -> (n, d)."""
+        universal, head = self.universal(x), cell_line * self.parted
+        by_head = torch.einsum("nd,cde->nce", universal, self.weight)  # every head at once: one matrix product
+        z = by_head[torch.arange(len(x), device=x.device), head] + self.bias[head]
+        return normalize(z, dim=1)
 
 
 class BatchClassifier(MLP):
@@ -46,3 +81,37 @@ class BatchClassifier(MLP):
 
     def forward(self, z: Tensor) -> Tensor:
         return log_softmax(super().forward(z), dim=1)
+
+
+class Scaler(nn.Module):
+    """Standardises each feature and clips, as fitted on training rows; NaN (not measured) becomes the mean, 0.
+
+    Args:
+        n_features: columns.
+        clip_before: bound of the raw values, in their units; None = none (GE: 1.5 after control subtraction).
+        clip_after: bound in standard deviations; None = none (Mol2vec: 2.5).
+    """
+
+    def __init__(self, n_features: int, clip_before: float | None = None, clip_after: float | None = None) -> None:
+        super().__init__()
+        self.clip_before, self.clip_after = (torch.inf if clip is None else clip for clip in (clip_before, clip_after))
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("scale", torch.ones(n_features))
+
+    def fit(self, x: Tensor) -> Scaler:
+        """Mean and standard deviation of the columns of (n, n_features), over finite values, in one pass by chunks."""
+        count, total, square = (torch.zeros(x.shape[1], dtype=torch.float64) for _ in range(3))
+        for part in x.split(8192):
+            measured = ~part.isnan()
+            part = part.nan_to_num(0.0).clamp(-self.clip_before, self.clip_before).double()
+            count, total, square = count + measured.sum(0), total + part.sum(0), square + part.square().sum(0)
+        mean = total / count.clamp_min(1)
+        variance = (square / count.clamp_min(1) - mean.square()).clamp_min(0)
+        self.mean.copy_(mean)
+        self.scale.copy_(torch.where(variance > 1e-12, variance.sqrt(), 1.0))  # a constant feature becomes 0
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, n_features) -> the same shape, without unit."""
+        z = (x.clamp(-self.clip_before, self.clip_before) - self.mean) / self.scale
+        return z.clamp(-self.clip_after, self.clip_after).nan_to_num(0.0)

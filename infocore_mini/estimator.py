@@ -27,6 +27,7 @@ _INFOCORE_ONLY = (
     "classifier_momentum",
 )
 _METHOD_ONLY = ("method", "sampling", *_INFOCORE_ONLY)
+_SCREEN_ONLY = ("cell_line_heads", "head_warmup_epochs", "mixup_concentration", "clip_a", "clip_b")
 
 
 class _PairedScreenEstimator(BaseEstimator):
@@ -48,7 +49,9 @@ class _PairedScreenEstimator(BaseEstimator):
         """The constructor takes ``Config``'s fields, less those that only another method reads."""
         super().__init_subclass__()
         cls._method = method
-        cls._defaults = {f.name: f.default for f in fields(Config) if f.name in own or f.name not in _METHOD_ONLY}
+        cls._defaults = {
+            f.name: f.default for f in fields(Config) if f.name in own or f.name not in _METHOD_ONLY + _SCREEN_ONLY
+        }
         parameters = [Parameter(name, Parameter.KEYWORD_ONLY, default=value) for name, value in cls._defaults.items()]
         cls.__signature__ = Signature(parameters)
 

@@ -14,60 +14,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from pydantic import TypeAdapter
-from safetensors import safe_open
-from safetensors.torch import load_model, save_model
 from torch import Tensor
 from torch.nn.functional import nll_loss
 from tqdm.auto import tqdm
 
-from infocore_mini.augment import feature_dropout, gaussian_noise
+from infocore_mini.augment import feature_dropout
 from infocore_mini.config import Config
-from infocore_mini.contrast import Candidates, MoCo, SimCLR, TwoTower
-from infocore_mini.encoders import BatchClassifier, Encoder
+from infocore_mini.contrast import Candidates, MoCo, SimCLR
+
 from infocore_mini.losses import info_nce, reweighted_info_nce, same_batch_only
-from infocore_mini.validation import as_matrix, check_pairs
-
-
-class Pretrained:
-    """Trained encoders and classifiers: what ``pretrain`` returns and ``load`` reads back.
-
-    Attributes:
-        config: the ``Config`` of the run.
-        history: per epoch, mean "contrastive" and "classifier" loss in nats.
-        shapes: {"n_a", "n_b", "n_batches", "shared"}.
-    """
-
-    def __init__(self, model: TwoTower, config: Config, shapes: dict, history: list[dict[str, float]]) -> None:
-        self.model, self.config, self.shapes, self.history = model.eval(), config, shapes, history
-
-    def embed_a(self, a) -> Tensor:
-        """(n, n_a) -> (n, d) unit-norm embeddings of view a, on the CPU."""
-        return self._embed(0, as_matrix("a", a, self.shapes["n_a"]))
-
-    def embed_b(self, b) -> Tensor:
-        """(n, n_b) -> (n, d) unit-norm embeddings of view b, on the CPU."""
-        return self._embed(1, as_matrix("b", b, self.shapes["n_b"]))
-
-    @torch.no_grad()
-    def _embed(self, view: int, x: Tensor) -> Tensor:
-        parts = [self.model.encoders[view](part.to(self.config.device)).cpu() for part in x.split(65_536)]
-        return torch.cat(parts)
-
-    def save(self, path: str | Path) -> None:
-        """Write weights and configuration as one safetensors file (no pickle)."""
-        run = {"config": asdict(self.config), "shapes": self.shapes, "history": self.history}
-        save_model(self.model, str(path), metadata={"run": json.dumps(run)})
-
-    @classmethod
-    def load(cls, path: str | Path) -> Pretrained:
-        """Read what ``save`` wrote."""
-        with safe_open(str(path), framework="pt") as file:
-            run = json.loads(file.metadata()["run"])
-        config = TypeAdapter(Config).validate_python(run["config"])
-        model = _build(config, run["shapes"])
-        load_model(model, str(path))
-        return cls(model.to(config.device), config, run["shapes"], run["history"])
+from infocore_mini.pairs import Minibatch, Pairs, Rows, ScreenPairs, sample
+from infocore_mini.pretrained import Pretrained, build
+from infocore_mini.screens import PairedScreen
+from infocore_mini.validation import check_pairs, check_screen
 
 
 def pretrain(
@@ -86,56 +45,108 @@ def pretrain(
 
     Raises:
         ValueError: on NaN, wrong shapes, batch ids that are no codes, fewer than 2 experimental batches
-            where the method needs them, or a checkpoint of another configuration or data shape.
+            where the method needs them, a setting that only a PairedScreen can serve, or a checkpoint of
+            another configuration or data shape.
         FloatingPointError: if the loss stops being finite.
     """
-    a, b, batch_id, n_batches = check_pairs(a, b, batch_id, config)
+    pairs = Pairs(*check_pairs(a, b, batch_id, config))
     with _seeded(config):
-        trainer = _Trainer(a, b, batch_id, n_batches, config)
-        if checkpoint is not None and Path(checkpoint).exists():
-            trainer.load(Path(checkpoint))
-        for _ in tqdm(range(trainer.epoch, config.epochs), desc=config.method, disable=not progress):
-            trainer.run_epoch()
-            if checkpoint is not None:
-                trainer.save(Path(checkpoint))
-    return Pretrained(trainer.model, config, trainer.shapes, trainer.history)
+        trainer = _Trainer(pairs, config)
+        return trainer.run(checkpoint, progress)
+
+
+def pretrain_screen(
+    screen: PairedScreen,
+    config: Config,
+    *,
+    validation: PairedScreen | None = None,
+    validate_every: int = 5,
+    checkpoint: str | Path | None = None,
+    progress: bool = False,
+) -> Pretrained:
+    """Train on a PairedScreen: view a is the drug, view b the readout of one condition (appendix F).
+
+    Drug features and readouts are standardised and clipped by scalers that are fitted on ``screen`` and
+    travel with the model. Conditions of one molecule are never each other's negatives.
+
+    Args:
+        screen: the training molecules.
+        config: method and all settings.
+        validation: other molecules of the same screen. The weights of the epoch with the best retrieval on
+            them are returned (``retrieval_score``); None = those of the last epoch.
+        validate_every: epochs between two scores; the last epoch is always scored.
+        checkpoint, progress: see ``pretrain``.
+
+    Raises:
+        ValueError: as ``pretrain``; and if screen and validation differ in features or names of batches.
+        FloatingPointError: if the loss stops being finite.
+    """
+    check_screen(screen, config, validation)
+    with _seeded(config):
+        trainer = _Trainer(ScreenPairs(screen, config.device), config, validation, validate_every)
+        trainer.model.scalers[0].fit(screen.drug)
+        trainer.model.scalers[1].fit(screen.profile)
+        return trainer.run(checkpoint, progress)
+
+
+def retrieval_score(model: Pretrained, screen: PairedScreen) -> float:
+    """Mean over libraries (whole, batch), cell lines and top 1, 5, 10 of retrieval accuracy: what selects a model."""
+    from infocore_mini.evaluate.retrieval import screen_retrieval
+
+    table = screen_retrieval(*model.embed(screen), screen, minimum_library=2, n_bootstrap=0)
+    return float(table.loc[table["cell_line"] == "mean", "accuracy"].mean())
 
 
 class _Trainer:
-    """State of a run: networks, optimisers, queues, epoch and history."""
+    """State of a run: networks, optimisers, queues, epoch, history and the best weights so far."""
 
-    def __init__(self, a: Tensor, b: Tensor | None, batch_id: Tensor, n_batches: int, config: Config) -> None:
-        self.config, self.epoch, self.history = config, 0, []
-        self.a, self.b, self.batch_id = a, b, batch_id
+    def __init__(
+        self, pairs: Pairs, config: Config, validation: PairedScreen | None = None, validate_every: int = 1
+    ) -> None:
+        self.pairs, self.config, self.epoch, self.history = pairs, config, 0, []
+        self.validation, self.validate_every, self.best = validation, validate_every, {}
         self.shapes = {
-            "n_a": a.shape[1],
-            "n_b": (a if b is None else b).shape[1],
-            "n_batches": n_batches,
-            "shared": b is None,
+            **dict(zip(("n_a", "n_b"), pairs.widths)),
+            "n_batches": pairs.n_batches,
+            "n_cell_lines": pairs.n_cell_lines,
+            "shared": pairs.shared,
+            "scaled": isinstance(pairs, ScreenPairs),
         }
-        self.model = _build(config, self.shapes).to(config.device).train()
-        self.framework = self._build_framework(n_batches).to(config.device)
-        self.encoder_optimiser = _adam(self.model.encoders, config.learning_rate)
-        self.classifier_optimiser = _adam(self.model.classifiers, config.classifier_learning_rate)
+        self.model = build(config, self.shapes).to(config.device).train()
+        self.framework = self._build_framework().to(config.device)
+        self.encoder_optimiser = _adam(self.model.encoders, config.learning_rate, config)
+        self.classifier_optimiser = _adam(self.model.classifiers, config.classifier_learning_rate, config)
 
-    def _build_framework(self, n_batches: int) -> SimCLR | MoCo:
-        config = self.config
-        if config.framework == "simclr":
+    def _build_framework(self) -> SimCLR | MoCo:
+        if self.config.framework == "simclr":
             return SimCLR()
+        pairs = self.pairs
+        label_shape = tuple(pairs.batch_id.shape[1:])
         return MoCo(
             self.model,
-            queue_size=config.queue_size,
-            n_lanes=n_batches if config.method == "ccl" else 1,
-            dim=config.embedding_dim,
-            n_batches=n_batches if config.method == "infocore" else 0,
-            momentum=config.momentum,
-            classifier_momentum=config.classifier_momentum,
-            label_shape=tuple(self.batch_id.shape[1:]),
+            self.config,
+            n_batches=pairs.n_batches,
+            n_cell_lines=pairs.n_cell_lines,
+            label_shape=label_shape,
         )
+
+    def run(self, checkpoint: str | Path | None, progress: bool) -> Pretrained:
+        """The remaining epochs, then the model of the best epoch, or of the last without validation."""
+        checkpoint = None if checkpoint is None else Path(checkpoint)
+        if checkpoint is not None and checkpoint.exists():
+            self.load(checkpoint)
+        for _ in tqdm(range(self.epoch, self.config.epochs), desc=self.config.method, disable=not progress):
+            self.run_epoch()
+            if checkpoint is not None:
+                self.save(checkpoint)
+        if self.best:
+            self.model.load_state_dict(self.best["model"])
+        return Pretrained(self.model, self.config, self.shapes, self.history)
 
     def run_epoch(self) -> None:
         """One pass over the data; appends the mean losses to the history."""
-        losses = [self._step(rows) for rows in self._minibatches()]
+        self._start_epoch()
+        losses = [self._step(chosen) for chosen in sample(self.pairs, self.config)]
         contrastive, classifier = torch.stack(losses).mean(0).tolist()
         if not math.isfinite(contrastive + classifier):
             raise FloatingPointError(
@@ -143,47 +154,63 @@ class _Trainer:
             )
         self.history.append({"contrastive": contrastive, "classifier": classifier})
         self.epoch += 1
+        if self.validation is not None and (self.epoch % self.validate_every == 0 or self.epoch == self.config.epochs):
+            self._validate()
 
-    def _minibatches(self) -> list[Tensor]:
-        """Row indices of each minibatch; a short rest is left to the next epoch's shuffle."""
-        size, order = self.config.minibatch_size, torch.randperm(len(self.a), device=self.a.device)
-        if self.config.sampling == "random":
-            size = min(size, len(order))
-            return list(order[: len(order) - len(order) % size].split(size))
-        by_batch = order[self.batch_id[order].argsort(stable=True)]
-        counts = self.batch_id.bincount().tolist()
-        chunks = [chunk for rows in by_batch.split(counts) for chunk in rows.split(size) if len(chunk) > 1]
-        return [chunks[i] for i in torch.randperm(len(chunks)).tolist()]
+    def _start_epoch(self) -> None:
+        """Learning rates and, when their time has come, heads of their own for the cell lines."""
+        config = self.config
+        factor = 0.5 ** sum(self.epoch >= epoch for epoch in config.halve_at)
+        for optimiser, rate in (
+            (self.encoder_optimiser, config.learning_rate),
+            (self.classifier_optimiser, config.classifier_learning_rate),
+        ):
+            for group in optimiser.param_groups if optimiser else ():
+                group["lr"] = rate * factor
+        if config.cell_line_heads and self.epoch == config.head_warmup_epochs:
+            for model in (self.model, getattr(self.framework, "slow", self.model)):
+                model.encoders[0].part_heads()
 
-    def _step(self, rows: Tensor) -> Tensor:
+    def _validate(self) -> None:
+        """Score the validation molecules; keep the weights if none were better."""
+        score = retrieval_score(Pretrained(self.model, self.config, self.shapes, []), self.validation)
+        self.model.train()
+        self.history[-1]["validation"] = score
+        if not self.best or score > self.best["score"]:
+            weights = {name: value.clone() for name, value in self.model.state_dict().items()}
+            self.best = {"score": score, "epoch": self.epoch, "model": weights}
+
+    def _step(self, chosen: Rows) -> Tensor:
         """Encoders, then classifiers. Returns the two losses, (2,), detached."""
-        batch_id = self.batch_id[rows]
-        views = self._augment(self.a[rows], (self.a if self.b is None else self.b)[rows])
-        z = self.model.embed(views)
-        contrastive = self._contrastive_loss(views, z, batch_id)
+        minibatch = self._augmented(chosen)
+        z = self.model.embed(minibatch)
+        contrastive = self._contrastive_loss(minibatch, z)
         if self.epoch >= self.config.warmup_epochs:
             self.encoder_optimiser.zero_grad()
             contrastive.backward(inputs=list(self.model.encoders.parameters()))
             self.encoder_optimiser.step()
-        classifier = self._train_classifiers(tuple(embedding.detach() for embedding in z), batch_id)
+        classifier = self._train_classifiers(tuple(embedding.detach() for embedding in z), minibatch.batch_id)
         self.framework.update(self.model)
         return torch.stack([contrastive.detach(), classifier])
 
-    def _augment(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        config = self.config
-        noise_b = config.noise_a if self.b is None else config.noise_b
-        return gaussian_noise(a, config.noise_a), feature_dropout(gaussian_noise(b, noise_b), config.feature_dropout_b)
+    def _augmented(self, chosen: Rows) -> Minibatch:
+        """Augmented in units of the input, then scaled, then with features dropped (appendix F)."""
+        minibatch = self.pairs.draw(chosen, self.config)
+        a, b = (scaler(view) for scaler, view in zip(self.model.scalers, (minibatch.a, minibatch.b)))
+        return minibatch._replace(a=a, b=feature_dropout(b, self.config.feature_dropout_b))
 
-    def _contrastive_loss(self, views: tuple[Tensor, Tensor], z: tuple[Tensor, Tensor], batch_id: Tensor) -> Tensor:
+    def _contrastive_loss(self, minibatch: Minibatch, z: tuple[Tensor, Tensor]) -> Tensor:
         """L_CLIP of the method, mean over both anchor directions."""
         log_posteriors = self.model.log_posteriors(z)
-        candidates = self.framework.candidates(views, z, log_posteriors, batch_id)
+        candidates = self.framework.candidates(minibatch, z, log_posteriors)
         directions = zip(z, log_posteriors, candidates)
-        return torch.stack([self._directional(*direction, batch_id) for direction in directions]).mean()
+        return torch.stack([self._directional(minibatch, *direction) for direction in directions]).mean()
 
-    def _directional(self, z: Tensor, log_posterior: Tensor | None, candidates: Candidates, batch_id: Tensor) -> Tensor:
-        config = self.config
-        similarity = (z @ candidates.z.T / config.temperature).masked_fill(~candidates.filled, -torch.inf)
+    def _directional(
+        self, minibatch: Minibatch, z: Tensor, log_posterior: Tensor | None, candidates: Candidates
+    ) -> Tensor:
+        config, batch_id = self.config, minibatch.batch_id
+        similarity = (z @ candidates.z.T / config.temperature).masked_fill(candidates.excluded(minibatch), -torch.inf)
         positive = torch.arange(len(z), device=z.device)
         if config.method == "infocore":
             return reweighted_info_nce(
@@ -220,12 +247,13 @@ class _Trainer:
 
     def _fingerprint(self) -> str:
         settings = {name: value for name, value in asdict(self.config).items() if name not in ("epochs", "device")}
-        return json.dumps([settings, self.shapes, len(self.a)])
+        return json.dumps([settings, self.shapes, len(self.pairs)])
 
     def save(self, path: Path) -> None:
         state = {name: part.state_dict() for name, part in self._parts().items()}
-        rng = {"cpu": torch.get_rng_state()} | ({"cuda": torch.cuda.get_rng_state()} if self.a.is_cuda else {})
-        state |= {"epoch": self.epoch, "history": self.history, "fingerprint": self._fingerprint(), "rng": rng}
+        rng = {"cpu": torch.get_rng_state()} | ({"cuda": torch.cuda.get_rng_state()} if self._on_cuda() else {})
+        state |= {"epoch": self.epoch, "history": self.history, "best": self.best}
+        state |= {"fingerprint": self._fingerprint(), "rng": rng}
         partial = path.with_name(path.name + ".partial")
         torch.save(state, partial)
         os.replace(partial, path)  # a kill leaves the old file or the new one, never half of one
@@ -241,34 +269,20 @@ class _Trainer:
             )
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
-        self.epoch, self.history = state["epoch"], state["history"]
+        self.epoch, self.history, self.best = state["epoch"], state["history"], state["best"]
         torch.set_rng_state(state["rng"]["cpu"].cpu())
-        if self.a.is_cuda:
+        if self._on_cuda():
             torch.cuda.set_rng_state(state["rng"]["cuda"].cpu())
 
-
-# ------------------------------------------------------------------ building
-
-
-def _build(config: Config, shapes: dict) -> TwoTower:
-    options = dict(layer_norm=config.layer_norm, dropout=config.dropout)
-    encoder_a = Encoder(shapes["n_a"], config.hidden_a, config.embedding_dim, **options)
-    encoder_b = (
-        encoder_a if shapes["shared"] else Encoder(shapes["n_b"], config.hidden_b, config.embedding_dim, **options)
-    )
-    if config.method != "infocore":
-        return TwoTower((encoder_a, encoder_b), None)
-    n_classifiers = 1 if shapes["shared"] else 2
-    classifiers = [
-        BatchClassifier(config.embedding_dim, config.hidden_classifier, shapes["n_batches"])
-        for _ in range(n_classifiers)
-    ]
-    return TwoTower((encoder_a, encoder_b), (classifiers[0], classifiers[-1]))
+    def _on_cuda(self) -> bool:
+        return self.config.device.startswith("cuda")
 
 
-def _adam(module: torch.nn.Module, learning_rate: float) -> torch.optim.Adam | None:
+def _adam(module: torch.nn.Module, learning_rate: float, config: Config) -> torch.optim.Adam | None:
     parameters = list(module.parameters())
-    return torch.optim.Adam(parameters, lr=learning_rate, fused=True) if parameters else None
+    if not parameters:
+        return None
+    return torch.optim.Adam(parameters, lr=learning_rate, betas=config.adam_betas, eps=config.adam_eps, fused=True)
 
 
 def _cross_entropy(log_posterior: Tensor, batch_id: Tensor) -> Tensor:

@@ -11,12 +11,14 @@ from pydantic import ValidationError
 
 from infocore_mini import CCL, CLIP, InfoCORE
 from infocore_mini.config import Config
-from infocore_mini.contrast import MoCo, Queue, TwoTower
+from infocore_mini.contrast import Candidates, MoCo, Queue, TwoTower
 from infocore_mini.encoders import BatchClassifier, Encoder
 from infocore_mini.evaluate.mixing import linear_probe
 from infocore_mini.losses import info_nce, same_batch_only
 from infocore_mini.simulate import simulation_study
-from infocore_mini.train import Pretrained, _Trainer, pretrain
+from infocore_mini.pairs import Minibatch, Pairs, sample
+from infocore_mini.pretrained import Pretrained
+from infocore_mini.train import _Trainer, pretrain
 
 SMALL = dict(
     embedding_dim=4, hidden_a=(16,), hidden_b=(16,), hidden_classifier=(16,), epochs=2, minibatch_size=16, queue_size=32
@@ -60,15 +62,18 @@ def test_encoders_and_classifiers_alternate():
     """The encoder step leaves the classifiers alone and the classifier step leaves the encoders alone."""
     a, b, batch_id = data()
     for warmup_epochs, encoders_move in ((1, False), (0, True)):
-        trainer = _Trainer(a, b, batch_id, 4, Config(**SMALL | {"gradient_scale": 1.0, "warmup_epochs": warmup_epochs}))
+        trainer = _Trainer(
+            Pairs(a, b, batch_id, 4), Config(**SMALL | {"gradient_scale": 1.0, "warmup_epochs": warmup_epochs})
+        )
         before = [p.clone() for p in trainer.model.encoders.parameters()]
         trainer.run_epoch()
         after = list(trainer.model.encoders.parameters())
         assert all(torch.equal(x, y) for x, y in zip(before, after)) != encoders_move
 
-    trainer = _Trainer(a, b, batch_id, 4, Config(**SMALL | {"gradient_scale": 1.0}))
-    z = trainer.model.embed((a, b))
-    trainer._contrastive_loss((a, b), z, batch_id).backward(inputs=list(trainer.model.encoders.parameters()))
+    trainer = _Trainer(Pairs(a, b, batch_id, 4), Config(**SMALL | {"gradient_scale": 1.0}))
+    minibatch = Minibatch(a, b, batch_id)
+    z = trainer.model.embed(minibatch)
+    trainer._contrastive_loss(minibatch, z).backward(inputs=list(trainer.model.encoders.parameters()))
     assert all(p.grad is None for p in trainer.model.classifiers.parameters())
 
 
@@ -80,10 +85,11 @@ def test_infocore_at_alpha_one_trains_as_clip():
     states = [{k: v.clone() for k, v in encoder.state_dict().items()} for encoder in encoders]
     gradients = []
     for method in ("clip", "infocore"):
-        trainer = _Trainer(a, b, batch_id, 4, Config(**SMALL | {"method": method, "alpha": 1.0}))
+        trainer = _Trainer(Pairs(a, b, batch_id, 4), Config(**SMALL | {"method": method, "alpha": 1.0}))
         for encoder, state in zip(trainer.model.encoders, states):
             encoder.load_state_dict(state)
-        trainer._contrastive_loss((a, b), trainer.model.embed((a, b)), batch_id).backward()
+        minibatch = Minibatch(a, b, batch_id)
+        trainer._contrastive_loss(minibatch, trainer.model.embed(minibatch)).backward()
         gradients.append(torch.cat([p.grad.flatten() for p in trainer.model.encoders.parameters()]))
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-7)
 
@@ -91,10 +97,14 @@ def test_infocore_at_alpha_one_trains_as_clip():
 # ------------------------------------------------------------------ queues
 
 
+def new(codes: torch.Tensor) -> Candidates:
+    return Candidates(codes[:, None].float(), None, codes, codes, torch.ones(len(codes), dtype=torch.bool))
+
+
 def test_queue_keeps_the_newest_rows():
     queue = Queue(size=4, n_lanes=1, dim=1, n_batches=0)
     for start in (0, 3):
-        queue.push(torch.arange(start, start + 3.0)[:, None], None, torch.arange(start, start + 3))
+        queue.push(new(torch.arange(start, start + 3)), torch.zeros(3, dtype=torch.int64))
     assert sorted(queue.z.flatten().tolist()) == [2, 3, 4, 5] and queue.filled.all()
     assert torch.equal(queue.z.flatten().long(), queue.batch_id)
 
@@ -106,7 +116,7 @@ def test_lanes_keep_each_experimental_batch_apart():
     for step in range(6):
         lane = torch.randint(2, (3,), generator=generator)
         value = torch.arange(3.0) + 10 * step
-        queue.push(value[:, None], None, lane)
+        queue.push(Candidates(value[:, None], None, lane, None, torch.ones(3, dtype=torch.bool)), lane)
         for code, x in zip(lane.tolist(), value.tolist()):
             pushed[code].append(x)
     for code, values in pushed.items():
@@ -121,10 +131,12 @@ def test_moco_candidates_are_partners_then_queue_without_gradient():
     model = TwoTower(
         (Encoder(5, (8,), 3), Encoder(6, (8,), 3)), (BatchClassifier(3, (8,), 4), BatchClassifier(3, (8,), 4))
     )
-    moco = MoCo(model, queue_size=8, n_lanes=1, dim=3, n_batches=4, momentum=0.5, classifier_momentum=0.5)
-    z = model.embed((a, b))
+    config = Config(queue_size=8, embedding_dim=3, momentum=0.5, classifier_momentum=0.5)
+    moco = MoCo(model, config, n_batches=4)
+    minibatch = Minibatch(a, b, batch_id)
+    z = model.embed(minibatch)
     for filled in (8, 16):
-        for_a, for_b = moco.candidates((a, b), z, model.log_posteriors(z), batch_id)
+        for_a, for_b = moco.candidates(minibatch, z, model.log_posteriors(z))
         torch.testing.assert_close(for_a.z[:8], z[1].detach())  # the slow copy has not moved yet
         torch.testing.assert_close(for_b.z[:8], z[0].detach())
         assert int(for_a.filled.sum()) == filled and not for_a.z.requires_grad and not for_a.log_posterior.requires_grad
@@ -147,10 +159,8 @@ def test_ccl_candidates_come_from_the_anchors_batch():
 
 def test_one_batch_minibatches_hold_one_experimental_batch():
     a, b, batch_id = data(60, n_batches=7)
-    trainer = _Trainer(
-        a, b, batch_id, 7, Config(**SMALL | {"method": "ccl", "sampling": "one_batch", "minibatch_size": 5})
-    )
-    chunks = trainer._minibatches()
+    config = Config(**SMALL | {"method": "ccl", "sampling": "one_batch", "minibatch_size": 5})
+    chunks = [chosen.rows for chosen in sample(Pairs(a, b, batch_id, 7), config)]
     assert all(len(batch_id[rows].unique()) == 1 and 2 <= len(rows) <= 5 for rows in chunks)
     drawn = torch.cat(chunks)
     assert len(drawn.unique()) == len(drawn)

@@ -1,0 +1,276 @@
+"""PairedScreen: molecules, what they did to cells, and in which experimental batch it was seen.
+
+One row of ``profile`` is one replicate. Replicates of the same drug in the same context form a *condition*,
+which is what the paper calls a drug-cell line pair (appendix H): the unit of training and of retrieval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from infocore_mini.validation import as_matrix
+
+Featuriser = Callable[[Sequence[str]], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class PairedScreen:
+    """Molecules and their readouts, replicate by replicate. Build one with ``from_profiles``.
+
+    Attributes:
+        drug: (n_drugs, n_d) float32 drug features as featurised, one row per unique molecule.
+        smiles: (n_drugs,) their SMILES.
+        profile: (n_profiles, n_g) float32 readouts in the units of the assay, sorted by condition; NaN = not measured.
+        condition: (n_profiles,) int64 condition of each replicate, ascending from 0.
+        profile_batch: (n_profiles,) int64 code of each replicate's experimental batch.
+        drug_id: (n_conditions,) int64 row of ``drug``.
+        cell_line: (n_conditions,) int64 code of the cell line.
+        batch_names, cell_line_names: what the codes stand for; every subset keeps them.
+        feature_names: (n_g,) names of the readout's features, or ().
+    """
+
+    drug: Tensor
+    smiles: np.ndarray
+    profile: Tensor
+    condition: Tensor
+    profile_batch: Tensor
+    drug_id: Tensor
+    cell_line: Tensor
+    batch_names: tuple[str, ...]
+    cell_line_names: tuple[str, ...]
+    feature_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Shapes and codes that do not fit raise ValueError."""
+        n_drugs, n_conditions, n_profiles = len(self.drug), len(self.drug_id), len(self.profile)
+        _require(n_profiles > 0, "profile", "no rows", "at least one replicate")
+        _require(len(self.smiles) == n_drugs, "smiles", f"{len(self.smiles)}", f"{n_drugs} like the rows of drug")
+        codes = {
+            "condition": (self.condition, n_profiles, n_conditions),
+            "profile_batch": (self.profile_batch, n_profiles, self.n_batches),
+            "drug_id": (self.drug_id, n_conditions, n_drugs),
+            "cell_line": (self.cell_line, n_conditions, len(self.cell_line_names)),
+        }
+        for name, (code, length, n_codes) in codes.items():
+            fits = code.shape == (length,) and code.dtype == torch.int64
+            _require(fits, name, f"{tuple(code.shape)} of {code.dtype}", f"({length},) of torch.int64")
+            _require(
+                0 <= int(code.min()) and int(code.max()) < n_codes,
+                name,
+                f"up to {int(code.max())}",
+                f"0..{n_codes - 1}",
+            )
+        step = self.condition.diff()
+        dense = int(self.condition[0]) == 0 and int(self.condition[-1]) == n_conditions - 1
+        _require(dense and bool(((step == 0) | (step == 1)).all()), "condition", "gaps", "ascending codes without gaps")
+        _require(
+            self.feature_names == () or len(self.feature_names) == self.profile.shape[1],
+            "feature_names",
+            f"{len(self.feature_names)} names",
+            f"{self.profile.shape[1]} like the columns of profile",
+        )
+
+    @classmethod
+    def from_profiles(
+        cls,
+        *,
+        smiles: Sequence[str],
+        drug: Featuriser,
+        profile,
+        batch: Sequence,
+        cell_line: Sequence | None = None,
+        condition: Sequence | None = None,
+        feature_names: Sequence[str] = (),
+        allow_missing: bool = False,
+    ) -> PairedScreen:
+        """A screen from flat columns, one row per replicate profile.
+
+        Args:
+            smiles: (n_profiles,) molecule of each row; equal strings are one molecule.
+            drug: featuriser, list of unique SMILES -> (n, n_d) features, such as ``featurize.mol2vec``.
+            profile: (n_profiles, n_g) readouts.
+            batch: (n_profiles,) label of the experimental batch.
+            cell_line: (n_profiles,) label of the cell line; None = one.
+            condition: (n_profiles,) label of what are replicates of each other, finer than molecule and cell
+                line (a dose, a time point); None = molecule and cell line.
+            feature_names: (n_g,) names of the columns of ``profile``, or ().
+            allow_missing: NaN in ``profile`` stands for "not measured"; a row of nothing else is still an error.
+
+        Raises:
+            ValueError: naming the argument that is empty, of another length, or not finite.
+        """
+        n = len(smiles)
+        table = pd.DataFrame({"smiles": np.asarray(smiles, dtype=str)})
+        for name, column in {"batch": batch, "cell_line": cell_line, "condition": condition}.items():
+            if column is None:
+                column = np.zeros(n, dtype=int)
+            _require(len(column) == n, name, f"{len(column)} rows", f"{n} like smiles")
+            missing = pd.isna(np.asarray(column, dtype=object))
+            _require(not missing.any(), name, f"a missing label in row {missing.argmax()}", "a label in every row")
+            table[name] = np.asarray(column)
+        profile = _profiles(profile, n, allow_missing)
+        keys = ["smiles", "cell_line", "condition"]
+        codes, names = {}, {}
+        for name in ("smiles", "batch", "cell_line"):
+            codes[name], names[name] = pd.factorize(table[name], sort=True)
+        table["code"] = table.groupby(keys, sort=True).ngroup()
+        order = np.argsort(table["code"].to_numpy(), kind="stable")
+        first = table["code"].drop_duplicates().sort_values().index.to_numpy()  # one row of each condition
+        unique_smiles = names["smiles"].to_numpy()
+        return cls(
+            drug=as_matrix("drug", drug(unique_smiles.tolist())),
+            smiles=unique_smiles,
+            profile=profile[torch.from_numpy(order)],
+            condition=torch.from_numpy(table["code"].to_numpy()[order].astype(np.int64)),
+            profile_batch=torch.from_numpy(codes["batch"][order].astype(np.int64)),
+            drug_id=torch.from_numpy(codes["smiles"][first].astype(np.int64)),
+            cell_line=torch.from_numpy(codes["cell_line"][first].astype(np.int64)),
+            batch_names=tuple(map(str, names["batch"])),
+            cell_line_names=("all",) if cell_line is None else tuple(map(str, names["cell_line"])),
+            feature_names=tuple(feature_names),
+        )
+
+    # ------------------------------------------------------------------ what it holds
+
+    def __len__(self) -> int:
+        """Number of conditions."""
+        return len(self.drug_id)
+
+    def __repr__(self) -> str:
+        return (
+            f"PairedScreen({len(self.drug):,} molecules, {len(self):,} conditions, {len(self.profile):,} profiles of "
+            f"{self.profile.shape[1]} features, {self.n_batches} experimental batches, "
+            f"{len(self.cell_line_names)} cell lines)"
+        )
+
+    @property
+    def n_batches(self) -> int:
+        """n_B, also of a subset that does not hold every experimental batch."""
+        return len(self.batch_names)
+
+    @cached_property
+    def n_replicates(self) -> Tensor:
+        """(n_conditions,) int64 replicates of each condition."""
+        return self.condition.bincount(minlength=len(self))
+
+    @cached_property
+    def first_profile(self) -> Tensor:
+        """(n_conditions,) int64 row of ``profile`` at which each condition starts."""
+        return self.n_replicates.cumsum(0) - self.n_replicates
+
+    @cached_property
+    def batch_id(self) -> Tensor:
+        """Experimental batch of each condition, as the losses take it.
+
+        (n_conditions,) int64 if the replicates of each condition share one, else soft labels
+        (n_conditions, n_B): the share of the replicates that comes from each.
+        """
+        hard = self.profile_batch[self.first_profile]
+        if bool((self.profile_batch == hard[self.condition]).all()):
+            return hard
+        shares = torch.zeros(len(self), self.n_batches)
+        shares.index_put_(
+            (self.condition, self.profile_batch), 1 / self.n_replicates[self.condition].float(), accumulate=True
+        )
+        return shares
+
+    def membership(self) -> Tensor:
+        """(n_conditions, n_B) boolean: experimental batches that hold a replicate of the condition."""
+        member = torch.zeros(len(self), self.n_batches, dtype=torch.bool)
+        member[self.condition, self.profile_batch] = True
+        return member
+
+    def mean_profile(self) -> Tensor:
+        """(n_conditions, n_g) mean over replicates; NaN where none was measured."""
+        if not bool(self.profile.isnan().any()):
+            total = torch.zeros(len(self), self.profile.shape[1]).index_add_(0, self.condition, self.profile)
+            return total / self.n_replicates[:, None]
+        measured = (~self.profile.isnan()).float()
+        total, count = (
+            torch.zeros(len(self), self.profile.shape[1]).index_add_(0, self.condition, x)
+            for x in (self.profile.nan_to_num(0.0), measured)
+        )
+        return total / count  # 0 / 0 = NaN
+
+    # ------------------------------------------------------------------ other screens made of it
+
+    def subset(self, drugs) -> PairedScreen:
+        """The screen of some molecules only.
+
+        Args:
+            drugs: row numbers of ``drug``, (n,) integers without repeats, or (n_drugs,) booleans.
+
+        Raises:
+            ValueError: if no condition is left, or a row number repeats or does not exist.
+        """
+        rows = torch.as_tensor(drugs)
+        rows = rows.nonzero().squeeze(1) if rows.dtype == torch.bool else rows.long()
+        valid = len(rows) > 0 and 0 <= int(rows.min()) and int(rows.max()) < len(self.drug)
+        _require(valid and len(rows.unique()) == len(rows), "drugs", "unfit rows", f"unique rows of {len(self.drug)}")
+        new_drug = torch.full((len(self.drug),), -1)
+        new_drug[rows] = torch.arange(len(rows))
+        kept = new_drug[self.drug_id] >= 0
+        new_condition = kept.long().cumsum(0) - 1
+        profiles = kept[self.condition]
+        return replace(
+            self,
+            drug=self.drug[rows],
+            smiles=self.smiles[rows.numpy()],
+            profile=self.profile[profiles],
+            condition=new_condition[self.condition[profiles]],
+            profile_batch=self.profile_batch[profiles],
+            drug_id=new_drug[self.drug_id[kept]],
+            cell_line=self.cell_line[kept],
+        )
+
+    def split(self, seed: int) -> Split:
+        """Train, validation and test screens, 64 / 16 / 20 % of the molecules at random: none is in two of them.
+
+        Raises:
+            ValueError: if there are too few molecules to give each part one.
+        """
+        n = len(self.drug)
+        n_test, n_validation = round(0.2 * n), round(0.16 * n)
+        _require(min(n_test, n_validation) > 0, "screen", f"{n} molecules", "enough to hold out 16 % and 20 %")
+        order = torch.from_numpy(np.random.default_rng(seed).permutation(n))
+        parts = order.split([n - n_test - n_validation, n_validation, n_test])
+        return Split(*(self.subset(part.sort().values) for part in parts))
+
+    def with_drug(self, drug: Featuriser) -> PairedScreen:
+        """The same screen under other drug features."""
+        return replace(self, drug=as_matrix("drug", drug(self.smiles.tolist())))
+
+
+class Split(NamedTuple):
+    """Three screens without a molecule in common."""
+
+    train: PairedScreen
+    validation: PairedScreen
+    test: PairedScreen
+
+
+def _profiles(profile, n: int, allow_missing: bool) -> Tensor:
+    """(n, n_g) float32; NaN only where allowed, and never a whole row of it."""
+    if not allow_missing:
+        x = as_matrix("profile", profile)
+    else:
+        x = torch.as_tensor(np.asarray(profile, dtype=np.float32))
+        _require(x.ndim == 2, "profile", f"shape {tuple(x.shape)}", "(n_profiles, n_g)")
+        empty = x.isnan().all(1)
+        _require(not bool(empty.any()), "profile", "a row without any measurement", "at least one in each row")
+        _require(not bool(x.isinf().any()), "profile", "infinite values", "finite numbers or NaN")
+    _require(len(x) == n, "profile", f"{len(x)} rows", f"{n} like smiles")
+    return x
+
+
+def _require(holds: bool, name: str, got: str, expected: str) -> None:
+    if not holds:
+        raise ValueError(f"{name}: got {got}, expected {expected}")
