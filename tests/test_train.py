@@ -15,9 +15,9 @@ from infocore_mini.contrast import Candidates, MoCo, Queue, TwoTower
 from infocore_mini.encoders import BatchClassifier, Encoder
 from infocore_mini.evaluate.mixing import linear_probe
 from infocore_mini.losses import info_nce, same_batch_only
-from infocore_mini.simulate import simulation_study
 from infocore_mini.pairs import Minibatch, Pairs, sample
 from infocore_mini.pretrained import Pretrained
+from infocore_mini.simulate import simulation_study
 from infocore_mini.train import _Trainer, pretrain
 
 SMALL = dict(
