@@ -48,6 +48,7 @@ class Config:
     feature_dropout_b: Fraction = 0.0
     # optimisation
     epochs: Count = 60
+    steps_per_epoch: Count | None = None  # at most so many minibatches, so that long epochs are saved more often
     warmup_epochs: Epochs = 0  # epochs that only fill the queues and train the classifiers
     minibatch_size: Count = 64
     sampling: Sampling = "random"  # or minibatches of one experimental batch; or random and of one cell line in turn

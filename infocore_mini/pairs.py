@@ -105,7 +105,12 @@ def sample(pairs: Pairs, config: Config) -> list[Rows]:
     "random": every minibatch full, a short rest is left to the next epoch's shuffle.
     "one_batch": each from one experimental batch, at least 2 rows (CCL over many batches, appendix F).
     "alternate": random minibatches and minibatches of one cell line take turns, half of the pairs each.
+    ``steps_per_epoch`` cuts the list short.
     """
+    return _sampled(pairs, config)[: config.steps_per_epoch]
+
+
+def _sampled(pairs: Pairs, config: Config) -> list[Rows]:
     size, order = config.minibatch_size, torch.randperm(len(pairs), device=pairs.batch_id.device)
     if config.sampling == "one_batch":
         chunks = [Rows(rows) for _, rows in _grouped(order, pairs.batch_id, size)]

@@ -108,6 +108,13 @@ def test_minibatches_alternate_between_random_and_one_cell_line():
     assert len(drawn.unique()) == len(drawn) > 0.8 * len(screen)
 
 
+def test_an_epoch_can_be_cut_short():
+    pairs = ScreenPairs(toy(), "cpu")
+    whole = len(sample(pairs, Config(**FULL)))
+    assert whole > 2 == len(sample(pairs, Config(**FULL | {"steps_per_epoch": 2})))
+    assert len(pretrain_screen(toy(), Config(**FULL | {"steps_per_epoch": 2})).history) == FULL["epochs"]
+
+
 # ------------------------------------------------------------------ networks
 
 

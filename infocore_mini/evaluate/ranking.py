@@ -1,0 +1,148 @@
+"""Where the true molecule ranks among the candidates, for each query.
+
+The rank is counted, not sorted for: 1 + the number of candidates above the true one. Cosines are float64; two closer
+than ``TIE`` are tied, and a tie is scored by its expected value under a random order of the tied candidates: with a
+candidates above the true one and t tied (itself included), P(rank <= k) = (k - a) / t, clipped to [0, 1]. A constant
+embedding therefore scores chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from infocore_mini.validation import as_matrix
+
+TIE = 1e-9  # far above the rounding of float64 cosines, far below what float32 embeddings resolve
+CHUNK_ENTRIES = 2**22  # cosines held at a time: 32 MiB
+
+
+@torch.no_grad()
+def retrieval_hits(
+    z_query, z_library, target, *, top: Sequence[int] = (1, 5, 10), query_batch=None, library_batch=None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each query finds its true library row, and in how large a library.
+
+    Args:
+        z_query: (n, d) embeddings; any length (a zero vector has cosine 0 with everything).
+        z_library: (m, d).
+        target: (n,) integers, the true library row of each query.
+        top: the k's, positive integers.
+        query_batch: (n,) integers, the experimental batch whose molecules are the library of the query.
+        library_batch: (m,) integer codes, or (m, n_B) booleans where a row may be in several experimental batches.
+
+    Returns:
+        ``(hits, size)``: (n, len(top)) float64 probability of a rank <= k (0 or 1 unless the true row is tied);
+        (n,) int64 library rows that were ranked, the true one included.
+
+    Raises:
+        ValueError: naming the argument that has NaN, another shape or an index out of range; for one of
+            ``query_batch`` and ``library_batch`` without the other; for a true row outside its query's library.
+    """
+    z_query, z_library = embeddings(z_query=z_query, z_library=z_library)
+    n, m = len(z_query), len(z_library)
+    ranks = torch.tensor(checked_top(top), dtype=torch.float64)
+    target = _codes("target", target, n, m)
+    query_batch, library_batch = _batches(query_batch, library_batch, n, m)
+    own = library_batch[target]
+    inside = own == query_batch if own.ndim == 1 else own[torch.arange(n), query_batch]
+    if not bool(inside.all()):
+        i = int((~inside).nonzero()[0])
+        raise ValueError(
+            f"target: library row {int(target[i])} of query {i} is not in experimental batch {int(query_batch[i])}, "
+            "expected the true row in the query's own library"
+        )
+    hits, sizes = [], []
+    for rows, cosine in cosines(z_query, z_library):
+        candidate = _candidates(query_batch[rows], library_batch)
+        true = cosine.gather(1, target[rows, None])
+        above = ((cosine > true + TIE) & candidate).sum(1, keepdim=True)
+        tied = (((cosine - true).abs() <= TIE) & candidate).sum(1, keepdim=True)
+        hits.append(((ranks - above) / tied).clamp(0, 1))
+        sizes.append(candidate.sum(1))
+    return torch.cat(hits).numpy(), torch.cat(sizes).numpy()
+
+
+@torch.no_grad()
+def nearest(z_query, z_library, *, n: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """The n library rows most similar to each query, best first: (q, n) row numbers and (q, n) cosines.
+
+    Raises ValueError for embeddings that do not fit and for an n outside 1..m.
+    """
+    z_query, z_library = embeddings(z_query=z_query, z_library=z_library)
+    if not 1 <= n <= len(z_library):
+        raise ValueError(f"n: got {n}, expected 1..{len(z_library)}, the rows of z_library")
+    found = [cosine.topk(n, dim=1) for _, cosine in cosines(z_query, z_library)]
+    return torch.cat([f.indices for f in found]).numpy(), torch.cat([f.values for f in found]).numpy()
+
+
+def cosines(z_query: Tensor, z_library: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Query rows (c,) and their cosines with the whole library (c, m), a bounded number at a time."""
+    for rows in torch.arange(len(z_query)).split(max(1, CHUNK_ENTRIES // len(z_library))):
+        yield rows, z_query[rows] @ z_library.T
+
+
+def _candidates(query_batch: Tensor, library_batch: Tensor) -> Tensor:
+    """(c, m) boolean: library rows in the experimental batch of each query."""
+    return query_batch[:, None] == library_batch if library_batch.ndim == 1 else library_batch[:, query_batch].T
+
+
+def share_among_first(cosine: Tensor, same: Tensor, k: int) -> Tensor:
+    """(c,) expected share of ``same`` among the k highest cosines, ties in random order."""
+    lowest = cosine.topk(k, dim=1).values[:, -1:]
+    above, tied = cosine > lowest + TIE, (cosine - lowest).abs() <= TIE
+    places_left = k - above.sum(1)
+    return ((above & same).sum(1) + places_left * (tied & same).sum(1) / tied.sum(1)) / k
+
+
+def embeddings(**pair) -> tuple[Tensor, Tensor]:
+    """Two float64 matrices of unit rows and the same width, on the CPU."""
+    (query_name, query), (library_name, library) = (
+        (name, z.cpu() if isinstance(z, Tensor) else z) for name, z in pair.items()
+    )
+    query = as_matrix(query_name, query, dtype=torch.float64)
+    library = as_matrix(library_name, library, query.shape[1], dtype=torch.float64)
+    return normalize(query, dim=1), normalize(library, dim=1)
+
+
+def _batches(query_batch, library_batch, n: int, m: int) -> tuple[Tensor, Tensor]:
+    """(n,) codes and (m,) codes or (m, n_B) booleans; one experimental batch for all where none is given."""
+    if (query_batch is None) != (library_batch is None):
+        missing, given = ("query_batch", "library_batch") if query_batch is None else ("library_batch", "query_batch")
+        raise ValueError(f"{missing}: got None, expected experimental batches, since {given} is given")
+    if query_batch is None:
+        return torch.zeros(n, dtype=torch.int64), torch.zeros(m, dtype=torch.int64)
+    member = _array(library_batch)
+    if member.ndim == 1:
+        return _codes("query_batch", query_batch, n), _codes("library_batch", member, m)
+    if member.ndim != 2 or len(member) != m or member.dtype != bool:
+        raise ValueError(
+            f"library_batch: got shape {member.shape} of {member.dtype}, "
+            f"expected ({m},) integer codes or ({m}, n_B) booleans"
+        )
+    return _codes("query_batch", query_batch, n, member.shape[1]), torch.from_numpy(member)
+
+
+def _codes(name: str, value, length: int, n_codes: int | None = None) -> Tensor:
+    """(length,) int64, in 0..n_codes - 1 where that is given."""
+    code = _array(value)
+    if code.shape != (length,) or code.dtype.kind not in "iu":
+        raise ValueError(f"{name}: got shape {code.shape} of {code.dtype}, expected ({length},) integers")
+    if n_codes is not None and not (0 <= code.min() and code.max() < n_codes):
+        raise ValueError(f"{name}: got {code.min()} to {code.max()}, expected 0 to {n_codes - 1}")
+    return torch.from_numpy(code.astype(np.int64))
+
+
+def _array(value) -> np.ndarray:
+    return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+
+
+def checked_top(top: Sequence[int]) -> list[int]:
+    """The k's as positive integers; ValueError for others."""
+    if not len(top) or not all(isinstance(k, int | np.integer) and k >= 1 for k in top):
+        raise ValueError(f"top: got {top!r}, expected positive integers such as (1, 5, 10)")
+    return [int(k) for k in top]

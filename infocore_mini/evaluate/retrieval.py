@@ -1,0 +1,266 @@
+"""Retrieval in a held-out screen: given a profile, find the molecule that caused it (section 3.2, appendix I).
+
+Molecules are ranked by cosine (``evaluate.ranking``), in two libraries: all held-out molecules (*whole*), and those
+that share the query's experimental batch (*batch*). All accuracies are fractions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from infocore_mini.evaluate.ranking import checked_top, cosines, embeddings, retrieval_hits, share_among_first
+from infocore_mini.screens import PairedScreen
+
+_COLUMNS = """cell_line library top accuracy chance lift low high
+              n_queries n_molecules library_size n_left_out""".split()
+
+
+def retrieval_accuracy(
+    z_query, z_library, target, *, top: Sequence[int] = (1, 5, 10), query_batch=None, library_batch=None
+) -> dict[int, float]:
+    """Share of queries whose true library row is among the k most similar, for each k in ``top``.
+
+    Arguments and errors as in `retrieval_hits`, which gives the same query by query.
+    """
+    hits, _ = retrieval_hits(z_query, z_library, target, top=top, query_batch=query_batch, library_batch=library_batch)
+    return dict(zip(top, hits.mean(axis=0).tolist(), strict=True))
+
+
+def screen_retrieval(
+    z_screen,
+    z_drug,
+    screen: PairedScreen,
+    *,
+    top: Sequence[int] = (1, 5, 10),
+    minimum_library: int = 20,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    seen: Sequence[PairedScreen] = (),
+) -> pd.DataFrame:
+    """Retrieval in a held-out screen, cell line by cell line, among all its molecules and within experimental batches.
+
+    Pass ``split.test`` alone: the authors' evaluation script ranks and scores every molecule outside the training
+    set, those of model selection included. ``seen`` guards against it.
+
+    Two libraries. *whole*: one query for each condition, every molecule of the cell line a candidate. *batch*: one
+    query for each condition and experimental batch that holds a replicate of it, as in the authors' script;
+    candidates are the molecules of the same cell line and batch; libraries below ``minimum_library`` are left out.
+
+    Args:
+        z_screen: (n_conditions, d) embedded profile of each condition.
+        z_drug: (n_conditions, d) embedded molecule of each condition under its cell line's head. Or
+            (n_cell_lines, n_drugs, d), every molecule under every head: then the whole library holds all molecules
+            of the screen, measured in that cell line or not, as in the paper.
+        screen: the held-out molecules.
+        top: the k's.
+        minimum_library: molecules that a batch library needs (the paper's configuration: 20).
+        n_bootstrap: resamples of the molecules that are queried, with all their queries; the libraries stay. 0: none.
+        seed: of the resamples.
+        seen: screens used to train or to select, such as ``(split.train, split.validation)``.
+
+    Returns:
+        A row for each cell line that the screen holds, and "mean" (unweighted mean of the cell lines with a query, as
+        in the paper), by library and top. Columns: accuracy; chance (expected accuracy of a random order, the mean of
+        min(k, size) / size); lift = accuracy / chance; low, high: 95 % bootstrap interval of the accuracy; n_queries;
+        n_molecules queried; library_size, mean over queries; n_left_out queries. NaN where no query is left.
+
+    Raises:
+        ValueError: if shapes do not fit ``screen``, a molecule has two embeddings in one cell line, or a molecule of
+            ``screen`` is in ``seen``.
+    """
+    top = checked_top(top)
+    _check_held_out(screen, seen)
+    tasks = list(_tasks(z_screen, z_drug, screen))
+    n_drugs = len(screen.drug)
+    weights = np.random.default_rng(seed).multinomial(n_drugs, np.full(n_drugs, 1 / n_drugs), n_bootstrap)
+    weights = weights.astype(np.float32)
+    whole = _table([_score_whole(task, top) for task in tasks], weights, top).assign(library="whole")
+    batch = _table([_score_batch(task, top, minimum_library) for task in tasks], weights, top).assign(library="batch")
+    return pd.concat([whole, batch], ignore_index=True)[_COLUMNS]
+
+
+@torch.no_grad()
+def same_batch_share(z_screen, z_drug, screen: PairedScreen, *, top: Sequence[int] = (1, 5, 10)) -> pd.DataFrame:
+    """How many of the molecules retrieved from the whole library share an experimental batch with the query.
+
+    The true molecule is left out, so that finding it does not count as following the batch. A molecule shares a
+    batch if any replicate of it and of the query's condition lie in one. Ties are scored by their expected share.
+    Arguments and errors as in `screen_retrieval`.
+
+    Returns:
+        A row for each condition and top: condition (row of the screen), cell_line, top, share of the first k
+        molecules, expected share under a random order. Cell lines of fewer than 2 molecules have no row.
+    """
+    parts = []
+    for task in _tasks(z_screen, z_drug, screen):
+        n_others = len(task.z_library) - 1
+        for rows, cosine in cosines(*embeddings(z_screen=task.z_query, z_drug=task.z_library)) if n_others else ():
+            same = (task.query_member[rows].float() @ task.library_member.T.float()) > 0
+            itself = task.target[rows, None]
+            cosine.scatter_(1, itself, -torch.inf)
+            same.scatter_(1, itself, False)
+            expected = same.sum(1) / n_others
+            for k in checked_top(top):
+                share = share_among_first(cosine, same, min(k, n_others))
+                columns = {"condition": task.condition[rows], "cell_line": task.cell_line, "top": k}
+                parts.append(pd.DataFrame(columns | {"share": share, "expected": expected}))
+    if not parts:
+        raise ValueError("screen: got one molecule in each cell line, expected at least 2 to rank")
+    return pd.concat(parts).sort_values(["condition", "top"], ignore_index=True)
+
+
+# ------------------------------------------------------------------ a screen, cell line by cell line
+
+
+class _Task(NamedTuple):
+    """Retrieval in one cell line: n conditions, m molecules."""
+
+    cell_line: str
+    condition: Tensor  # (n,) row of the screen
+    molecule: Tensor  # (n,) row of screen.drug
+    z_query: Tensor  # (n, d)
+    z_library: Tensor  # (m, d)
+    target: Tensor  # (n,)
+    query_member: Tensor  # (n, n_B) boolean
+    library_member: Tensor  # (m, n_B) boolean
+
+
+class _Scored(NamedTuple):
+    """Queries of one cell line in one library."""
+
+    cell_line: str
+    molecule: np.ndarray  # (n,) row of screen.drug
+    hits: np.ndarray  # (n, len(top))
+    size: np.ndarray  # (n,)
+    n_left_out: int
+
+
+def _tasks(z_screen, z_drug, screen: PairedScreen) -> Iterator[_Task]:
+    if not isinstance(screen, PairedScreen):
+        raise ValueError(f"screen: got {type(screen).__name__}, expected a PairedScreen such as split.test")
+    z_screen, z_drug = (torch.as_tensor(z).detach().cpu() for z in (z_screen, z_drug))
+    if z_screen.ndim != 2 or len(z_screen) != len(screen):
+        raise ValueError(f"z_screen: got shape {tuple(z_screen.shape)}, expected ({len(screen)}, d), a row a condition")
+    whole = (len(screen.cell_line_names), len(screen.drug), z_screen.shape[1])
+    if tuple(z_drug.shape) not in (tuple(z_screen.shape), whole):
+        expected = f"{tuple(z_screen.shape)} like z_screen, or (n_cell_lines, n_drugs, d) = {whole}"
+        raise ValueError(f"z_drug: got shape {tuple(z_drug.shape)}, expected {expected}")
+    membership = screen.membership()
+    for code in screen.cell_line.unique().tolist():
+        rows = (screen.cell_line == code).nonzero().squeeze(1)
+        name, molecule = screen.cell_line_names[code], screen.drug_id[rows]
+        if z_drug.ndim == 3:
+            z_library, target = z_drug[code], molecule
+        else:
+            z_library, target = _unique_library(z_drug[rows], molecule, name)
+        member = torch.zeros(len(z_library), screen.n_batches)
+        member.index_add_(0, target, membership[rows].float())
+        yield _Task(name, rows, molecule, z_screen[rows], z_library, target, membership[rows], member > 0)
+
+
+def _unique_library(z_drug: Tensor, molecule: Tensor, cell_line: str) -> tuple[Tensor, Tensor]:
+    """One embedding for each molecule, (m, d), and the library row of each condition, (n,)."""
+    _, first, target = np.unique(molecule.numpy(), return_index=True, return_inverse=True)
+    z_library, target = z_drug[torch.from_numpy(first)], torch.from_numpy(target)
+    if not torch.allclose(z_drug, z_library[target], rtol=0, atol=1e-4, equal_nan=True):
+        raise ValueError(
+            f"z_drug: got different embeddings of one molecule in cell line {cell_line}, expected one: "
+            "that of the molecule under the cell line's head"
+        )
+    return z_library, target
+
+
+def _score_whole(task: _Task, top: list[int]) -> _Scored:
+    hits, size = retrieval_hits(task.z_query, task.z_library, task.target, top=top)
+    return _Scored(task.cell_line, task.molecule.numpy(), hits, size, 0)
+
+
+def _score_batch(task: _Task, top: list[int], minimum_library: int) -> _Scored:
+    query, query_batch = task.query_member.nonzero().T
+    large = task.library_member.sum(0)[query_batch] >= minimum_library
+    n_left_out = int((~large).sum())
+    query, query_batch = query[large], query_batch[large]
+    if not len(query):
+        return _Scored(task.cell_line, np.empty(0, int), np.empty((0, len(top))), np.empty(0), n_left_out)
+    hits, size = retrieval_hits(
+        task.z_query[query],
+        task.z_library,
+        task.target[query],
+        top=top,
+        query_batch=query_batch,
+        library_batch=task.library_member,
+    )
+    return _Scored(task.cell_line, task.molecule[query].numpy(), hits, size, n_left_out)
+
+
+def _table(scored: list[_Scored], weights: np.ndarray, top: list[int]) -> pd.DataFrame:
+    """Rows of `screen_retrieval` for one library: each cell line, then their mean."""
+    draws = [_resampled(line, weights) for line in scored]
+    table = pd.concat([_line_rows(line, drawn, top) for line, drawn in zip(scored, draws, strict=True)])
+    queried = [i for i, line in enumerate(scored) if len(line.molecule)]
+    columns = ["accuracy", "chance", "library_size"]
+    mean = table.groupby("top")[columns].mean().reindex(top).rename_axis("top").reset_index()
+    low, high = _interval(np.mean([draws[i] for i in queried], axis=0) if queried else np.empty((0, len(top))))
+    molecules = np.concatenate([line.molecule for line in scored])
+    mean = mean.assign(
+        cell_line="mean",
+        low=low,
+        high=high,
+        n_queries=len(molecules),
+        n_molecules=len(np.unique(molecules)),
+        n_left_out=sum(line.n_left_out for line in scored),
+    )
+    table = pd.concat([table, mean])
+    return table.assign(lift=table["accuracy"] / table["chance"])
+
+
+def _line_rows(line: _Scored, draws: np.ndarray, top: list[int]) -> pd.DataFrame:
+    """One cell line: a row for each top."""
+    scores = np.full((3, len(top)), np.nan)
+    if len(line.molecule):
+        size = line.size[:, None]
+        scores = line.hits.mean(axis=0), (np.minimum(top, size) / size).mean(axis=0), line.size.mean()
+    low, high = _interval(draws)
+    return pd.DataFrame(
+        {
+            "cell_line": line.cell_line,
+            "top": top,
+            **dict(zip(("accuracy", "chance", "library_size"), scores, strict=True)),
+            "low": low,
+            "high": high,
+            "n_queries": len(line.molecule),
+            "n_molecules": len(np.unique(line.molecule)),
+            "n_left_out": line.n_left_out,
+        }
+    )
+
+
+def _resampled(line: _Scored, weights: np.ndarray) -> np.ndarray:
+    """(n_bootstrap, len(top)) accuracies with molecule i counted weights[:, i] times; NaN if none was drawn."""
+    total = np.zeros((weights.shape[1], line.hits.shape[1]), dtype=np.float32)
+    np.add.at(total, line.molecule, line.hits)
+    count = np.bincount(line.molecule, minlength=weights.shape[1]).astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        return (weights @ total) / (weights @ count)[:, None]
+
+
+def _interval(draws: np.ndarray) -> np.ndarray:
+    """(2, len(top)) 2.5 and 97.5 % quantiles over the resamples that hold a query of every cell line."""
+    draws = draws[np.isfinite(draws).all(axis=1)]
+    return np.quantile(draws, [0.025, 0.975], axis=0) if len(draws) else np.full((2, draws.shape[1]), np.nan)
+
+
+def _check_held_out(screen: PairedScreen, seen: Sequence[PairedScreen]) -> None:
+    for other in seen:
+        shared = np.intersect1d(screen.smiles, other.smiles)
+        if len(shared):
+            raise ValueError(
+                f"screen: got {len(shared)} molecules that training or selection has seen (first {shared[0]}), "
+                "expected held-out molecules only, such as split.test"
+            )
