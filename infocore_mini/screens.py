@@ -231,6 +231,20 @@ class PairedScreen:
             cell_line=self.cell_line[kept],
         )
 
+    def per_batch(self) -> PairedScreen:
+        """The same profiles with conditions cut by experimental batch, so that each lies in one (hard labels)."""
+        code, condition = (self.condition * self.n_batches + self.profile_batch).unique(return_inverse=True)
+        order = condition.argsort(stable=True)
+        whole = code // self.n_batches
+        return replace(
+            self,
+            profile=self.profile[order],
+            condition=condition[order],
+            profile_batch=self.profile_batch[order],
+            drug_id=self.drug_id[whole],
+            cell_line=self.cell_line[whole],
+        )
+
     def split(self, seed: int) -> Split:
         """Train, validation and test screens, 64 / 16 / 20 % of the molecules at random: none is in two of them.
 

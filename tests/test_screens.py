@@ -81,6 +81,24 @@ def test_a_subset_keeps_rows_together():
     assert set(made.subset(mask).smiles) == set(part.smiles)
 
 
+def test_conditions_can_be_cut_by_experimental_batch():
+    rows = table(batches_per_condition=2)
+    made = screen(rows)
+    cut = made.per_batch()
+    assert cut.batch_id.ndim == 1 and len(cut) == rows.groupby(["smiles", "cell_line", "batch"]).ngroups > len(made)
+    assert torch.equal(cut.profile_batch, cut.batch_id[cut.condition])
+    expected = pd.DataFrame(made.profile.numpy()).groupby(
+        [[names[i] for i in code] for names, code in (
+            (made.smiles, made.drug_id[made.condition]),
+            (made.cell_line_names, made.cell_line[made.condition]),
+            (made.batch_names, made.profile_batch),
+        )]
+    ).mean()
+    keys = zip(cut.smiles[cut.drug_id], cut.cell_line, cut.batch_id)
+    keys = [(s, made.cell_line_names[c], made.batch_names[b]) for s, c, b in keys]
+    np.testing.assert_allclose(cut.mean_profile(), expected.loc[keys].to_numpy(), atol=1e-5)
+
+
 def test_other_drug_features_for_the_same_screen():
     made = screen(table()).with_drug(lambda smiles: np.ones((len(smiles), 7)))
     assert made.drug.shape == (len(made.smiles), 7)

@@ -1,0 +1,230 @@
+"""Cell painting: tables of morphological profiles, one row per well, features beside metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from infocore_mini.featurize import mol2vec
+from infocore_mini.screens import Featuriser
+
+from .wells import ReadScreen, Wells, listed, located, read_table, report, require, require_columns
+
+COMAS = (
+    "cell_painting_dark_matter.tsv",
+    "cell_painting_natural_products.tsv",
+    "cell_painting_natural_products_more.tsv",
+)
+BBBC021 = "cell_painting_bbbc021.csv.gz"
+METADATA = ("Metadata_", "Image_Metadata_")
+IMAGE_COLUMNS = {
+    "Image_Metadata_Plate_DAPI": "plate",
+    "Image_Metadata_Well_DAPI": "well",
+    "Image_Metadata_Compound": "name",
+    "Image_Metadata_Concentration": "dose",
+}
+
+
+def read_comas(
+    paths: Sequence[str | Path] = COMAS, *, drug: Featuriser = mol2vec, separate: Sequence[str] = ()
+) -> ReadScreen:
+    """The COMAS screens of dark chemical matter and of natural products, on their shared 579 features.
+
+    The profiles are robust z-scores against the DMSO wells of their own plate already; nothing is subtracted.
+    The experimental batch is the run (dark chemical matter: "run 1", "run 2") or the date that ends a plate's name
+    (natural products: "date 181116").  A well that a later file repeats is left out.
+
+    Args:
+        paths: TSV files with Compound_Id, Well_Id, Smiles, Run or Plate, and Median_... features.
+        drug: featuriser of SMILES.
+        separate: ("dose",) keeps the concentrations of a molecule apart; None of it: they are replicates.
+
+    Raises:
+        ReadError: for a damaged file, a missing column, other features than in the first file, a plate name without
+            date, or wells that two files describe differently.
+    """
+    require(not isinstance(paths, str | Path) and len(paths) > 0, "paths", repr(paths), "a list of files")
+    found = [located(path) for path in paths]
+    tables = [read_table(path, ["Compound_Id", "Well_Id", "Smiles"]) for path in found]
+    features = [name for name in tables[0] if name.startswith("Median_")]
+    require(len(features) > 0, found[0], "no feature named Median_...", "at least one")
+    parts = []
+    for path, table in zip(found, tables, strict=True):
+        require_columns(table, features, path)
+        require(not set(table.filter(regex="^Median_")) - set(features), path, "more features", f"{len(features)}")
+        parts.append(_comas_wells(table, features, path))
+    info = pd.concat([part.info for part in parts], ignore_index=True)
+    wells = Wells(np.concatenate([part.profile for part in parts]), info, tuple(features))
+    repeated = info.duplicated(["well", "batch"]).to_numpy()
+    _require_equal_wells(wells, listed(found))
+    left_out = report(info["file"][repeated], "a well that an earlier row holds")
+    return wells.where(~repeated).screen(drug, listed(found), separate=separate, left_out=left_out)
+
+
+def read_bbbc021_wells(path: str | Path = BBBC021, *, images: str | Path | None = None) -> Wells:
+    """The wells of BBBC021 (Ljosa et al. 2013): per-well means of 516 features, DMSO wells included.
+
+    The table names plate and well and no compound; BBBC021's own image table does.
+
+    Args:
+        path: table with Image_Metadata_Plate ("Week10_40111"), Image_Metadata_Well and features.
+        images: ``BBBC021_v1_image.csv`` of the Broad Bioimage Benchmark Collection, which says what each well holds;
+            None leaves names and SMILES unknown and marks no control.
+
+    Returns:
+        Wells; `info` has plate, well, batch (the week), name, smiles (all missing), dose, is_control (DMSO).
+
+    Raises:
+        ReadError: for a damaged file, a missing column, or a well that `images` lacks.
+    """
+    path = located(path)
+    table = read_table(path, ["Image_Metadata_Plate", "Image_Metadata_Well"])
+    info = table[["Image_Metadata_Plate", "Image_Metadata_Well"]].set_axis(["plate", "well"], axis=1)
+    info["batch"] = info["plate"].str.extract(r"^(Week\d+)_", expand=False)
+    require(info["batch"].notna().all(), path, f"plates {listed(info['plate'][info['batch'].isna()])}", "WeekN_...")
+    if images is None:
+        info = info.assign(name="", dose=np.nan)
+    else:
+        known = read_table(located(images), list(IMAGE_COLUMNS)).rename(columns=IMAGE_COLUMNS)
+        known = known[list(IMAGE_COLUMNS.values())].drop_duplicates(["plate", "well"])
+        info = info.merge(known, on=["plate", "well"], how="left")
+        unknown = info["plate"][info["name"].isna()] + " " + info["well"][info["name"].isna()]
+        require(len(unknown) == 0, images, f"nothing on the wells {listed(unknown)}", f"the wells of {path}")
+    info = info.assign(smiles=None, is_control=info["name"].str.upper() == "DMSO")
+    features = _feature_columns(table, METADATA)
+    return Wells(_matrix(table, features, path), info, tuple(features))
+
+
+def read_bbbc021(
+    images: str | Path,
+    compounds: str | Path,
+    *,
+    path: str | Path = BBBC021,
+    drug: Featuriser = mol2vec,
+    separate: Sequence[str] = (),
+) -> ReadScreen:
+    """BBBC021 as a screen: per-plate DMSO mean subtracted, experimental batch = week.
+
+    Args:
+        images, path: see `read_bbbc021_wells`.
+        compounds: ``BBBC021_v1_compound.csv`` of the same collection: compound, smiles.
+        drug: featuriser of SMILES.
+        separate: ("dose",) keeps the concentrations of a molecule apart.
+
+    Raises:
+        ReadError: as `read_bbbc021_wells`; also for a plate without DMSO well.
+    """
+    wells = read_bbbc021_wells(path, images=images)
+    table = read_table(located(compounds), ["compound", "smiles"]).drop_duplicates("compound")
+    wells.info["smiles"] = wells.info["name"].map(table.set_index("compound")["smiles"])
+    return wells.minus_controls(str(path), plate="plate").screen(drug, str(path), separate=separate)
+
+
+def read_profiles(
+    path: str | Path,
+    *,
+    drug: Featuriser = mol2vec,
+    smiles: str = "Metadata_smiles",
+    name: str = "Metadata_broad_sample",
+    batch: str = "Metadata_Plate",
+    plate: str = "Metadata_Plate",
+    controls: tuple[str, str] | None = ("Metadata_pert_type", "control"),
+    cell_line: str | None = None,
+    separate: Sequence[str] = (),
+) -> ReadScreen:
+    """Per-well profiles as pycytominer writes them and Bray et al. (2017) published them, in CSV, TSV or Parquet.
+
+    Features are the numeric columns whose names do not start with ``Metadata_``; those with missing values and those
+    that never vary are left out by name.
+
+    Args:
+        path: the table; Bray et al. keep the SMILES in a second one, to be merged on ``Metadata_broad_sample`` first.
+        drug: featuriser of SMILES.
+        smiles, name, batch, plate, cell_line: columns with the SMILES, the compound's name, the experimental batch, the
+            plate and the cell line (None = one).
+        controls: column and value of the control wells (Bray et al.: ("Metadata_ASSAY_WELL_ROLE", "mock")), whose mean
+            over the plate is subtracted; None = the profiles are normalised already.
+        separate: further columns that tell conditions apart, such as a concentration.
+
+    Raises:
+        ReadError: for a damaged file, a missing column, a plate without control well, or no usable feature or well.
+    """
+    path = located(path)
+    chosen = {"smiles": smiles, "name": name, "batch": batch, "plate": plate}
+    chosen |= {"cell_line": cell_line} if cell_line else {}
+    control = [controls[0]] if controls else []
+    table = read_table(path, [*chosen.values(), *control, *separate])
+    info = pd.DataFrame({key: table[column] for key, column in chosen.items()})
+    info = info.assign(is_control=table[controls[0]] == controls[1] if controls else False)
+    info = pd.concat([info, table[list(separate)]], axis=1)
+    features = _feature_columns(table, METADATA, leave=[*chosen.values(), *control, *separate])
+    left_out = pd.concat([
+        report(pd.Series(bad), reason).assign(profiles=len(table))
+        for reason, bad in _unusable(table[features]).items()
+    ])  # fmt: skip
+    features = [feature for feature in features if feature not in set(left_out["name"])]
+    wells = Wells(_matrix(table, features, path), info, tuple(features))
+    if controls:
+        wells = wells.minus_controls(str(path), plate="plate")
+    return wells.screen(drug, str(path), separate=separate, left_out=left_out)
+
+
+def _comas_wells(table: pd.DataFrame, features: list[str], path: Path) -> Wells:
+    if "Run" in table:
+        batch = "run " + table["Run"].astype(str)
+    else:
+        require_columns(table, ["Plate"], path)
+        date = table["Plate"].str.extract(r"-(\d{6})$", expand=False)
+        require(date.notna().all(), path, f"plates {listed(table['Plate'][date.isna()])}", "names that end in -YYMMDD")
+        batch = "date " + date
+    info = pd.DataFrame(
+        {
+            "name": table["Compound_Id"].astype(str),
+            "smiles": table["Smiles"],
+            "batch": batch,
+            "plate": table["Plate"] if "Plate" in table else batch,
+            "well": table["Well_Id"],
+            "dose": table["Well_Id"].str.extract(r"_([\d.]+)$", expand=False).astype(float),
+            "is_control": False,
+            "file": path.name,
+        }
+    )
+    return Wells(_matrix(table, features, path), info, tuple(features))
+
+
+def _require_equal_wells(wells: Wells, source: str) -> None:
+    key = wells.info.groupby(["well", "batch"]).ngroup().to_numpy()
+    _, first = np.unique(key, return_index=True)
+    differs = (wells.profile != wells.profile[first[key]]).any(1)
+    names = wells.info["well"][differs]
+    require(not differs.any(), source, f"wells twice with other values: {listed(names)}", "each well once")
+
+
+def _feature_columns(table: pd.DataFrame, prefixes: tuple[str, ...], leave: Sequence[str] = ()) -> list[str]:
+    numeric = table.select_dtypes("number").columns
+    return [name for name in numeric if not name.startswith(prefixes) and name not in leave]
+
+
+def _unusable(features: pd.DataFrame) -> dict[str, list[str]]:
+    """Names of the features that cannot be used, by reason."""
+    finite = np.isfinite(features.to_numpy(dtype=float)).all(0)
+    varies = (features.max() > features.min()).to_numpy()
+    names = features.columns.to_numpy()
+    return {
+        "feature with missing values": names[~finite].tolist(),
+        "feature that never varies": names[finite & ~varies].tolist(),
+    }
+
+
+def _matrix(table: pd.DataFrame, features: list[str], path: Path) -> np.ndarray:
+    require(len(features) > 0, path, "no numeric feature", "at least one")
+    try:
+        matrix = table[features].to_numpy(dtype=np.float32)
+    except ValueError as error:
+        require(False, path, str(error), "numbers in the features")
+    bad = ~np.isfinite(matrix).all(0)
+    require(not bad.any(), path, f"missing values in {listed(np.array(features)[bad])}", "finite numbers")
+    return matrix

@@ -1,0 +1,186 @@
+"""What the readers share: wells as they lie in a file, the checks on them, and the step from wells to a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rdkit import Chem, rdBase
+
+from infocore_mini.screens import Featuriser, PairedScreen
+from infocore_mini.sources import fetch, registry
+
+LEFT_OUT_COLUMNS = ["name", "reason", "profiles"]
+
+
+class ReadError(ValueError):
+    """A file is damaged or does not hold what the reader needs; the message names file, finding and expectation."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ReadScreen(PairedScreen):
+    """A PairedScreen read from files, with a list of what the files hold and the screen does not.
+
+    Attributes:
+        left_out: one row for each molecule or kind of well left out: its name, the reason, and how many profiles it had.
+    """
+
+    left_out: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEFT_OUT_COLUMNS))
+
+
+@dataclass(frozen=True, eq=False)
+class Wells:
+    """Wells of a screen, control wells among them.
+
+    Attributes:
+        profile: (n_wells, n_g) float32 readouts.
+        info: n_wells rows: `name` (of the molecule), `smiles` (as in the file; missing = unknown), `batch`,
+            `is_control` and what else the reader found, such as `cell_line`, `dose`, `time`, `well`.
+        feature_names: (n_g,) names of the readouts.
+    """
+
+    profile: np.ndarray
+    info: pd.DataFrame
+    feature_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Number of wells."""
+        return len(self.info)
+
+    def where(self, kept: np.ndarray) -> Wells:
+        """The wells at which `kept`, (n_wells,) booleans, is true."""
+        return replace(self, profile=self.profile[kept], info=self.info[kept].reset_index(drop=True))
+
+    def minus_controls(self, source: str, plate: str = "batch") -> Wells:
+        """The same wells after the mean over the control wells of their own plate is subtracted (`info[plate]`).
+
+        Raises ReadError, naming `source`, if a plate has no control well.
+        """
+        codes, plates = pd.factorize(self.info[plate])
+        control = self.info["is_control"].to_numpy(dtype=bool)
+        bare = plates[np.bincount(codes[control], minlength=len(plates)) == 0]
+        require(len(bare) == 0, source, f"no control well on {listed(bare)}", "at least one on every plate")
+        profile = self.profile.copy()
+        for code in range(len(plates)):
+            on_plate = codes == code
+            profile[on_plate] -= profile[on_plate & control].mean(0, dtype=np.float64).astype(np.float32)
+        return replace(self, profile=profile)
+
+    def screen(
+        self,
+        drug: Featuriser,
+        source: str,
+        *,
+        separate: Sequence[str] = (),
+        left_out: pd.DataFrame | None = None,
+        allow_missing: bool = False,
+    ) -> ReadScreen:
+        """The screen of the treated wells, its molecules under canonical SMILES; wells without one are listed.
+
+        Args:
+            drug: featuriser, see `PairedScreen.from_profiles`.
+            source: what to name in an error.
+            separate: columns of `info`, such as "dose", that tell conditions apart beside molecule and cell line.
+            left_out: what has been left out so far.
+            allow_missing: NaN in `profile` stands for "not measured".
+
+        Raises:
+            ReadError: if a name in `separate` is unknown, or no well is left.
+        """
+        unknown = [name for name in separate if name not in self.info]
+        require(not unknown, "separate", f"{listed(unknown)}", f"some of {listed(self.info.columns)}")
+        treated = self.where(~self.info["is_control"].to_numpy(dtype=bool))
+        canonical, reason = canonical_smiles(treated.info["smiles"])
+        usable = (reason == "").to_numpy()
+        missing = report(treated.info["name"][~usable], reason[~usable])
+        kept = treated.where(usable)
+        require(len(kept) > 0, source, f"no well with a usable SMILES among {len(self)}", "at least one")
+        keys = kept.info[list(separate)]
+        condition = keys.groupby(list(separate), dropna=False).ngroup() if separate else None
+        screen = ReadScreen.from_profiles(
+            smiles=canonical[usable].tolist(),
+            drug=drug,
+            profile=kept.profile,
+            batch=kept.info["batch"].tolist(),
+            cell_line=kept.info["cell_line"].tolist() if "cell_line" in kept.info else None,
+            condition=None if condition is None else condition.tolist(),
+            feature_names=self.feature_names,
+            allow_missing=allow_missing,
+        )
+        return replace(screen, left_out=pd.concat([left_out, missing], ignore_index=True))
+
+
+# ---- molecules ---------------------------------------------------------------------------------------------------
+
+
+def canonical_smiles(smiles: Iterable) -> tuple[pd.Series, pd.Series]:
+    """RDKit's canonical isomeric SMILES of each entry, and the reason where there is none ("" where there is one)."""
+    given = pd.Series(list(smiles), dtype=object)
+    with rdBase.BlockLogs():
+        found = {text: _canonical(text) for text in given.dropna().unique()}
+    pairs = [found.get(text, ("", "no SMILES")) for text in given]
+    return pd.Series([pair[0] for pair in pairs], dtype=object), pd.Series([pair[1] for pair in pairs], dtype=object)
+
+
+def _canonical(text: object) -> tuple[str, str]:
+    molecule = Chem.MolFromSmiles(str(text))
+    if molecule is None or molecule.GetNumAtoms() == 0:
+        return "", f"invalid SMILES {text!r}"
+    return Chem.MolToSmiles(molecule), ""
+
+
+def report(name: pd.Series, reason: pd.Series | str) -> pd.DataFrame:
+    """Rows of `left_out`: profiles counted by name and reason."""
+    table = pd.DataFrame({"name": name.astype(str).to_numpy(), "reason": np.asarray(reason, dtype=object)})
+    return table.groupby(["name", "reason"], sort=True).size().reset_index(name="profiles")
+
+
+# ---- files -------------------------------------------------------------------------------------------------------
+
+
+def located(path: str | Path) -> Path:
+    """`path` itself, or the checked file for a name in ``data/sources.csv``.  Raises FileNotFoundError."""
+    if str(path) in registry():
+        return fetch(str(path))
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"path: no file {path}; expected a file or a name in data/sources.csv")
+    return Path(path)
+
+
+def read_table(path: Path, columns: Sequence[str], **options) -> pd.DataFrame:
+    """A table in Parquet or in text (tab- or comma-separated by its name, gzip or not), checked for `columns`.
+
+    Raises ReadError for a damaged or empty file and for a missing column.
+    """
+    suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
+    try:
+        if suffixes[-1:] == [".parquet"]:
+            table = pd.read_parquet(path)
+        else:
+            table = pd.read_csv(path, sep="," if suffixes[-1:] == [".csv"] else "\t", low_memory=False, **options)
+    except (ValueError, OSError, EOFError) as error:  # pandas', gzip's and pyarrow's errors are among these
+        raise ReadError(f"{path}: got {error}, expected a readable table") from error
+    require_columns(table, columns, path)
+    require(len(table) > 0, path, "a table without rows", "at least one")
+    return table
+
+
+def require_columns(table: pd.DataFrame, columns: Sequence[str], path: str | Path) -> None:
+    """Raises ReadError if a column is missing."""
+    missing = [column for column in columns if column not in table]
+    require(not missing, path, f"no column {listed(missing)} among {listed(table.columns)}", f"{listed(columns)}")
+
+
+def require(holds: bool, source: object, got: str, expected: str) -> None:
+    """Raises ReadError unless `holds`."""
+    if not holds:
+        raise ReadError(f"{source}: got {got}, expected {expected}")
+
+
+def listed(names: Iterable, at_most: int = 8) -> str:
+    """Names for a message: the first few, and how many more."""
+    names = list(map(str, names))
+    return ", ".join(names[:at_most]) + (f" and {len(names) - at_most} more" if len(names) > at_most else "")
