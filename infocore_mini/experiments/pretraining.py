@@ -140,7 +140,7 @@ def score(model: Pretrained, split: Split, minimum_library: int = 20) -> dict:
     test = split.test
     z_screen, z_drug = model.embed(test)
     seen = (split.train, split.validation)
-    table = screen_retrieval(z_screen, z_drug, test, minimum_library=minimum_library, n_bootstrap=200, seen=seen)
+    table = screen_retrieval(z_screen, z_drug, test, minimum_library=minimum_library, seen=seen)
     share = same_batch_share(z_screen, z_drug, test, top=(10,))[["share", "expected"]].mean()
     return {
         "retrieval": table.to_dict("records"),
@@ -185,7 +185,9 @@ def retrieval_table(records: list[dict]) -> pd.DataFrame:
 
 def store(study: Study, records: list[dict], output: Path, data: Mapping[str, str]) -> Path:
     """Write ``results/<study>.json``: settings, scores of each run and where they come from."""
-    slim = [r | {"training": {"seconds": r["training"]["seconds"], **_course(r["training"]["history"])}} for r in records]
+    slim = [
+        r | {"training": {"seconds": r["training"]["seconds"], **_course(r["training"]["history"])}} for r in records
+    ]
     parameters = {
         "settings": dict(study.settings),
         "arms": {name: dict(change) for name, change in study.arms.items()},
