@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-import pandas as pd
 import torch
 from joblib import Parallel, delayed
 
@@ -111,22 +110,32 @@ def ablation_arms() -> dict[str, dict]:
     return {"InfoCORE": {"method": "infocore"}, "CLIP": clip} | without | {"vanilla CLIP": vanilla}
 
 
-def run(study: Study, arm: str, seed: int, folder: Path) -> dict:
-    """Train and score one arm on one seed; kept in ``folder`` as JSON, with a checkpoint until it is done."""
+def run(study: Study, arm: str, seed: int, folder: Path | None = None) -> dict:
+    """Train and score one arm on one seed.
+
+    With a ``folder`` the record is kept there as JSON, with a checkpoint until it is done, and found again.
+    """
     config = study.config(arm, seed)
+    if folder is None:
+        return _run(study, arm, config, None)
     key = hashlib.sha256(repr((study.name, arm, config, study.minimum_library)).encode()).hexdigest()[:12]
     stored = folder / f"{study.name}-{arm.replace(' ', '_')}-{seed}-{key}.json"
     if stored.exists():
         return json.loads(stored.read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
-    started, checkpoint = time.time(), stored.with_suffix(".pt")
-    split = study.screen(seed).split(seed)
-    model = pretrain_screen(split.train, config, validation=split.validation, checkpoint=checkpoint)
-    record = {"arm": arm, "seed": seed, **score(model, split, study.minimum_library)}
-    record["training"] = {"history": model.history, "seconds": round(time.time() - started, 1)}
+    checkpoint = stored.with_suffix(".pt")
+    record = _run(study, arm, config, checkpoint)
     stored.write_text(json.dumps(record), encoding="utf-8")
     checkpoint.unlink(missing_ok=True)
     return record
+
+
+def _run(study: Study, arm: str, config: Config, checkpoint: Path | None) -> dict:
+    started = time.time()
+    split = study.screen(config.seed).split(config.seed)
+    model = pretrain_screen(split.train, config, validation=split.validation, checkpoint=checkpoint)
+    record = {"arm": arm, "seed": config.seed, **score(model, split, study.minimum_library)}
+    return record | {"training": {"history": model.history, "seconds": round(time.time() - started, 1)}}
 
 
 def score(model: Pretrained, split: Split, minimum_library: int = 20) -> dict:
@@ -166,21 +175,15 @@ def batch_probe(z, screen: PairedScreen, *, folds: int = 5) -> float | None:
     return sum(scores) / len(scores) if scores else None
 
 
-def run_study(study: Study, folder: Path, *, n_jobs: int = 2) -> list[dict]:
-    """All runs of a study, seed by seed, ``n_jobs`` at a time with one thread each."""
+def run_study(study: Study, folder: Path | None = None, *, n_jobs: int = 2, verbose: int = 0) -> list[dict]:
+    """All runs of a study, seed by seed, ``n_jobs`` at a time with one thread each; ``folder`` as in ``run``."""
 
     def one(arm: str, seed: int) -> dict:
         torch.set_num_threads(1)
         return run(study, arm, seed, folder)
 
     tasks = [(arm, seed) for seed in study.seeds for arm in study.arms]
-    return Parallel(n_jobs=n_jobs, verbose=10)(delayed(one)(*task) for task in tasks)
-
-
-def retrieval_table(records: list[dict]) -> pd.DataFrame:
-    """The records' retrieval scores as rows: arm, seed, and the columns of ``screen_retrieval``."""
-    parts = [pd.DataFrame(record["retrieval"]).assign(arm=record["arm"], seed=record["seed"]) for record in records]
-    return pd.concat(parts, ignore_index=True)
+    return Parallel(n_jobs=n_jobs, verbose=verbose)(delayed(one)(*task) for task in tasks)
 
 
 def store(study: Study, records: list[dict], output: Path, data: Mapping[str, str]) -> Path:
@@ -215,7 +218,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     for name in options.study:
-        records = run_study(STUDIES[name], options.runs, n_jobs=options.jobs)
+        records = run_study(STUDIES[name], options.runs, n_jobs=options.jobs, verbose=10)
         print(store(STUDIES[name], records, options.output, checksums(STUDIES[name])))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 
 from infocore_mini.experiments.pretraining import METHODS, SETTINGS, Study, ablation_arms
@@ -10,11 +11,12 @@ from infocore_mini.readers import read_comas, read_toxcast
 from infocore_mini.readers.cell_painting import COMAS
 from infocore_mini.readers.toxcast import TOXCAST
 from infocore_mini.screens import PairedScreen
-from infocore_mini.simulate_screen import simulate_screen
-from infocore_mini.sources import fetch, sha256_of
+from infocore_mini.simulate_screen import CP_DOSES, simulate_screen
+from infocore_mini.sources import DataUnavailable, fetch, sha256_of
 
 # GE shape of the paper, reduced to what two cores train in minutes; every dose is calibrated (experiments/calibration.py).
 REDUCED = MappingProxyType(dict(n_drugs=4000, cell_lines=("A375", "MCF7", "PC3"), n_batches=60, n_replicates=3))
+SMALL = MappingProxyType(dict(n_drugs=800, cell_lines=("A375", "MCF7"), n_batches=12, n_features=300, n_replicates=2))
 _ONE_LINE = {"cell_line_heads": False, "sampling": "random"}
 
 # Assay calls are 0 or 1: neither noise nor clipping fits them.
@@ -37,6 +39,60 @@ _COMAS = {
     "minibatch_size": 64,
     "queue_size": 512,
 }
+
+
+# What a notebook runs live: narrow layers and few epochs, one seed, two cores, well under a minute an arm.
+_QUICK = MappingProxyType(
+    dict(
+        embedding_dim=64,
+        hidden_a=(256, 256),
+        hidden_b=(256,),
+        hidden_classifier=(256,),
+        head_warmup_epochs=2,
+        epochs=12,
+        minibatch_size=128,
+        queue_size=1024,
+        learning_rate=1e-3,
+        halve_at=(8,),
+    )
+)
+
+
+def quick(name: str, seed: int) -> Study:
+    """A study small enough to run live: one seed, ``_QUICK`` settings, and less of a simulated screen.
+
+    Its real screens are whole; where their files cannot be had, ``simulated_stand_in`` takes their place, under the
+    name "simulated" (see ``Study.name``), which a page must show.
+    """
+    study = STUDIES[name]
+    simulated = name in ("gene_expression", "ablation")
+    if simulated:
+        study = replace(study, screen=lambda s: simulate_screen(s, **SMALL).screen)
+    elif not available(study):
+        study = replace(study, name="simulated", screen=simulated_stand_in)
+    arms = {
+        arm: dict(change) | ({"minibatch_size": 128} if "minibatch_size" in change else {})
+        for arm, change in study.arms.items()
+    }
+    minibatch = {"minibatch_size": 64, "queue_size": 512} if name == "comas" else {}
+    settings = dict(study.settings) | dict(_QUICK) | minibatch
+    return replace(study, settings=settings, arms=arms, seeds=(seed,), minimum_library=min(study.minimum_library, 10))
+
+
+def available(study: Study) -> bool:
+    """Whether the real files behind a study can be had."""
+    try:
+        checksums(study)
+    except DataUnavailable:
+        return False
+    return True
+
+
+def simulated_stand_in(seed: int) -> PairedScreen:
+    """A small simulated cell-painting screen, for pages whose real files cannot be had."""
+    return simulate_screen(
+        seed, n_drugs=800, cell_lines=("U2OS",), n_batches=12, n_features=300, n_replicates=2, doses=CP_DOSES
+    ).screen
 
 
 def simulated_gene_expression(seed: int) -> PairedScreen:

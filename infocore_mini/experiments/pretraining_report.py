@@ -1,0 +1,90 @@
+"""Stored pretraining studies as tables: accuracies over seeds, arms compared seed by seed, probes, the paper's Table 5."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from scipy import stats
+
+from infocore_mini.evaluate.retrieval_report import compare, over_seeds
+from infocore_mini.sources import data_file, paper_table
+
+Tables = dict[str, dict[int, pd.DataFrame]]
+
+
+def stored(name: str) -> list[dict]:
+    """Records of ``data/results/<name>.json``, one for each arm and seed. Raises FileNotFoundError."""
+    return json.loads(data_file(f"results/{name}.json").read_text(encoding="utf-8"))["results"]
+
+
+def tables(records: Sequence[Mapping]) -> Tables:
+    """arm -> seed -> rows of ``screen_retrieval``."""
+    found: Tables = {}
+    for record in records:
+        found.setdefault(record["arm"], {})[record["seed"]] = pd.DataFrame(record["retrieval"])
+    return found
+
+
+def accuracies(by_arm: Tables) -> pd.DataFrame:
+    """Mean over cell lines by arm, library and top: accuracy over seeds with its 95 % t-interval, chance, lift."""
+    parts = [over_seeds(by_seed).assign(arm=arm) for arm, by_seed in by_arm.items()]
+    rows = pd.concat(parts, ignore_index=True)
+    return rows[rows["cell_line"] == "mean"].drop(columns="cell_line")
+
+
+def against(by_arm: Tables, arm: str, reference: str) -> pd.DataFrame:
+    """One arm against another, paired by seed: rows of ``retrieval_report.compare``, mean over cell lines."""
+    rows = compare(by_arm[arm], by_arm[reference])
+    return rows[rows["cell_line"] == "mean"].drop(columns="cell_line").reset_index(drop=True)
+
+
+def side_by_side(by_arm: Tables, top: Sequence[int] = (1, 5, 10)) -> pd.DataFrame:
+    """What a reader wants to see: percent with half of the 95 % interval, a row an arm, a column a library and top."""
+    rows = accuracies(by_arm)
+    rows = rows[rows["top"].isin(top)]
+    half = (rows["high"] - rows["low"]) / 2
+    text = [f"{100 * a:.1f} ± {100 * h:.1f}" for a, h in zip(rows["accuracy"], half)]
+    wide = rows.assign(text=text).pivot(index="arm", columns=["library", "top"], values="text")
+    return wide.loc[list(by_arm), [("whole", k) for k in top] + [("batch", k) for k in top]]
+
+
+def what_the_batch_leaves(records: Sequence[Mapping]) -> pd.DataFrame:
+    """Percent, mean over seeds with half of the 95 % interval, a row an arm.
+
+    Columns: "same batch": share of the first 10 retrieved molecules that share the query's batch, and "expected" at
+    random; "probe screen", "probe drug": accuracy of a linear probe for the experimental batch.
+    """
+    rows = pd.DataFrame(
+        {
+            "arm": record["arm"],
+            "same batch": record["same_batch"]["share"],
+            "expected": record["same_batch"]["expected"],
+            "probe screen": record["probe"]["screen"],
+            "probe drug": record["probe"]["drug"],
+        }
+        for record in records
+    )
+    grouped = rows.groupby("arm", sort=False)
+    mean, n = 100 * grouped.mean(), grouped.size().iloc[0]
+    half = 100 * grouped.std() * stats.t.ppf(0.975, n - 1) / n**0.5
+    text = {name: [f"{m:.1f} ± {h:.1f}" for m, h in zip(mean[name], half[name])] for name in mean}
+    return pd.DataFrame(text, index=mean.index)
+
+
+def paper_ablation() -> pd.DataFrame:
+    """Table 5 as printed, percent: index of our arm names, columns (library, top)."""
+    names = {
+        "CLIP (w/o MoCo)": "CLIP without MoCo",
+        "CLIP (w/o aug)": "CLIP without augmentation",
+        "CLIP (w/o cellproj)": "CLIP without cell-line heads",
+        "CLIP (w/o train bycell)": "CLIP without one-line minibatches",
+    }
+    rows = {
+        names.get(row["method"], row["method"]): {
+            (library, int(k)): value for library in ("whole", "batch") for k, value in row[library].items()
+        }
+        for row in paper_table("table5_ablation_gene_expression")
+    }
+    return pd.DataFrame(rows).T

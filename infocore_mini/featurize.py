@@ -1,0 +1,253 @@
+"""SMILES to numbers: Mol2vec (sums of learnt substructure vectors), Morgan fingerprints, and Murcko scaffolds.
+
+Every function reads molecules in one way, that of ``mol2vec featurize`` (Jaeger, Fulle and Turk, 2018): RDKit parses and
+sanitises the SMILES and *nothing is removed*, so that each fragment of a salt counts.  Stereochemistry, isotopes
+and tautomers: Morgan identifiers see no chirality; they do see isotopes and which tautomer was drawn.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from rdkit import Chem, rdBase
+from rdkit.Chem import Mol
+from rdkit.Chem.rdFingerprintGenerator import AdditionalOutput, GetMorganGenerator
+from rdkit.Chem.Scaffolds.MurckoScaffold import MurckoScaffoldSmiles
+from safetensors import safe_open
+from safetensors.numpy import save
+from scipy.sparse import csr_array
+
+from infocore_mini.sources import data_file
+
+RADIUS = 1  # Mol2vec's sentences hold the identifiers of radius 0 and 1
+UNSEEN = "UNK"  # the word that stands for every substructure that training did not see, or saw too rarely
+_CHUNK = 2048  # molecules held in memory at a time
+
+
+class InvalidSmiles(ValueError):
+    """Some rows are no molecules.  ``faults`` lists each as (row, what came, why); the message shows the first ten."""
+
+    def __init__(self, faults: list[tuple[int, Any, str]]):
+        self.faults = faults
+        shown = [f"row {row}: {given!r}: {reason}" for row, given, reason in faults[:10]]
+        more = [f"... and {len(faults) - 10} more"] if len(faults) > 10 else []
+        count = "1 row is no molecule" if len(faults) == 1 else f"{len(faults)} rows are no molecules"
+        super().__init__("\n  ".join([f"smiles: {count}", *shown, *more]))
+
+
+@dataclass(frozen=True, eq=False)
+class SubstructureVectors:
+    """What Word2Vec learnt: a vector for each Morgan identifier.
+
+    Attributes:
+        identifiers: (n_words,) int64, ascending.
+        vectors: (n_words + 1, dim) float32; the last row belongs to every identifier that is not in the list.
+        metadata: corpus, settings and versions of the training.
+    """
+
+    identifiers: np.ndarray
+    vectors: np.ndarray
+    metadata: dict[str, Any]
+
+    def rows(self, identifiers: np.ndarray) -> np.ndarray:
+        """Row of ``vectors`` for each identifier, (n,) int64; ``len(self.identifiers)`` for the unseen."""
+        place = np.searchsorted(self.identifiers, identifiers)
+        known = self.identifiers[np.minimum(place, len(self.identifiers) - 1)] == identifiers
+        return np.where(known, place, len(self.identifiers))
+
+    def save(self, path: str | Path) -> None:
+        """Write identifiers (int64), vectors (float16) and metadata to one safetensors file, always the same bytes."""
+        tensors = {"identifiers": self.identifiers, "vectors": self.vectors.astype(np.float16)}
+        about = {"mol2vec": json.dumps(self.metadata)}  # one entry: safetensors writes several in random order
+        Path(path).write_bytes(save(tensors, metadata=about))
+
+    @classmethod
+    def from_keyed_vectors(cls, words, metadata: dict[str, Any]) -> SubstructureVectors:
+        """From gensim's KeyedVectors, whose words are Morgan identifiers written as decimals, and "UNK".
+
+        Raises:
+            ValueError: if "UNK" is missing or another word is no number.
+        """
+        if UNSEEN not in words.key_to_index:
+            raise ValueError(f"words: {len(words)} words without {UNSEEN!r}, expected a model trained with it")
+        strange = [word for word in words.index_to_key if word != UNSEEN and not word.isdecimal()]
+        if strange:
+            raise ValueError(f"words: got {strange[0]!r}, expected Morgan identifiers such as '2246728737'")
+        known = sorted((int(word), word) for word in words.index_to_key if word != UNSEEN)
+        vectors = words[[word for _, word in known] + [UNSEEN]]
+        return cls(np.array([identifier for identifier, _ in known], dtype=np.int64), vectors, metadata)
+
+
+def load_vectors(path: str | Path | None = None) -> SubstructureVectors:
+    """Substructure vectors: this project's own, or those in a file that the reader supplies.
+
+    Args:
+        path: None for ``data/mol2vec.safetensors``; else a ``.safetensors`` file of ours, or a model in word2vec's
+            own format, binary (``.bin``) or text (any other ending).  Pickles are not read: the model card says how
+            to convert the published 300-d model once.
+
+    Raises:
+        FileNotFoundError: if there is no such file.  ValueError: if it is a pickle or holds no Mol2vec model.
+    """
+    path = Path(path or data_file("mol2vec.safetensors"))
+    if not path.is_file():
+        raise FileNotFoundError(f"path: no file {path}")
+    if path.suffix in {".pkl", ".model", ".pickle"}:
+        raise ValueError(f"path: got {path.name}, a pickle, which can run any code; expected word2vec's own format "
+                         "(the model card shows how to convert)")  # fmt: skip
+    if path.suffix != ".safetensors":
+        from gensim.models import KeyedVectors  # a second of import time that few readers need
+
+        words = KeyedVectors.load_word2vec_format(str(path), binary=path.suffix == ".bin")
+        return SubstructureVectors.from_keyed_vectors(words, {"file": path.name})
+    with safe_open(path, "numpy") as file:
+        about = (file.metadata() or {}).get("mol2vec")
+        if about is None:
+            raise ValueError(f"path: {path} holds no substructure vectors, expected a file of SubstructureVectors.save")
+        vectors = file.get_tensor("vectors").astype(np.float32)
+        return SubstructureVectors(file.get_tensor("identifiers"), vectors, json.loads(about))
+
+
+def mol2vec(smiles: Iterable[str], *, vectors: SubstructureVectors | None = None, n_jobs: int = 1) -> np.ndarray:
+    """Mol2vec features: the sum of the vectors of a molecule's substructures of radius 0 and 1.
+
+    The features of a molecule do not depend on how its SMILES is spelt, to the last bit.
+
+    Args:
+        smiles: n SMILES.
+        vectors: default ``load_vectors()``.
+        n_jobs: processes, as in joblib.
+
+    Returns:
+        (n, dim) float32, dim = 300 with the default vectors; unscaled, so longer for larger molecules.
+
+    Raises:
+        InvalidSmiles: if a row is no molecule or holds no atom.
+    """
+    vectors = _default_vectors() if vectors is None else vectors
+    return np.concatenate(_by_chunk(partial(_sums, vectors), smiles, n_jobs) or [_sums(vectors, [])])
+
+
+def morgan(smiles: Iterable[str], *, radius: int = 2, n_bits: int = 2048, n_jobs: int = 1) -> np.ndarray:
+    """Morgan fingerprints (ECFP): which substructures up to ``radius`` bonds from an atom are there, hashed.
+
+    Returns:
+        (n, n_bits) float32 of zeros and ones.
+
+    Raises:
+        InvalidSmiles: if a row is no molecule or holds no atom.
+    """
+    if radius < 0 or n_bits < 1:
+        raise ValueError(f"radius, n_bits: got {radius}, {n_bits}, expected radius >= 0 and n_bits >= 1")
+    bits = partial(_bits, radius, n_bits)
+    return np.concatenate(_by_chunk(bits, smiles, n_jobs) or [bits([])])
+
+
+def murcko_scaffold(smiles: Iterable[str]) -> list[str]:
+    """Bemis-Murcko scaffold of each molecule: its rings and what links them, as canonical SMILES without chirality.
+
+    Molecules without a ring have the scaffold ``""``.  Raises InvalidSmiles as ``mol2vec`` does.
+    """
+    return list(chain.from_iterable(_by_chunk(_scaffolds, smiles, n_jobs=1)))
+
+
+def substructure_sentences(smiles: Iterable[str]) -> list[list[str]]:
+    """Each molecule as Mol2vec's sentence: for each atom in turn its Morgan identifiers at radius 0, then 1.
+
+    An atom whose neighbourhood covers the same bonds as another's says nothing at radius 1.
+
+    Raises:
+        InvalidSmiles: if a row is no molecule or holds no atom.
+    """
+    return list(chain.from_iterable(_by_chunk(_sentences, smiles, n_jobs=1)))
+
+
+def substructures(mol: Mol) -> list[tuple[int, int, int]]:
+    """The substructures of radius 0 and 1 as (central atom, radius, Morgan identifier), atom by atom."""
+    places = AdditionalOutput()
+    places.AllocateBitInfoMap()
+    _morgan_generator(RADIUS).GetSparseCountFingerprint(mol, additionalOutput=places)
+    return sorted((*place, word) for word, where in places.GetBitInfoMap().items() for place in where)
+
+
+@cache
+def _default_vectors() -> SubstructureVectors:
+    return load_vectors()
+
+
+@cache
+def _morgan_generator(radius: int, n_bits: int = 2048):
+    return GetMorganGenerator(radius=radius, fpSize=n_bits)
+
+
+def _sentences(mols: list[Mol]) -> list[list[str]]:
+    return [[sys.intern(str(word)) for _atom, _radius, word in substructures(mol)] for mol in mols]
+
+
+def _sums(vectors: SubstructureVectors, mols: list[Mol]) -> np.ndarray:
+    """Counts (molecule x word), a sparse matrix, times the vectors (word x dim)."""
+    generator = _morgan_generator(RADIUS)
+    counts = [generator.GetSparseCountFingerprint(mol).GetNonzeroElements() for mol in mols]
+    columns = vectors.rows(np.fromiter(chain.from_iterable(counts), np.int64))
+    values = np.fromiter(chain.from_iterable(count.values() for count in counts), np.float32)
+    rows = np.repeat(np.arange(len(mols)), [len(count) for count in counts])
+    table = csr_array((values, (rows, columns)), shape=(len(mols), len(vectors.vectors)))
+    table.sum_duplicates()  # also sorts the columns: a sum never depends on the order of a molecule's atoms
+    return table @ vectors.vectors
+
+
+def _bits(radius: int, n_bits: int, mols: list[Mol]) -> np.ndarray:
+    generator = _morgan_generator(radius, n_bits)
+    table = np.empty((len(mols), n_bits), np.float32)
+    for row, mol in zip(table, mols):
+        row[:] = generator.GetFingerprintAsNumPy(mol)
+    return table
+
+
+def _scaffolds(mols: list[Mol]) -> list[str]:
+    return [MurckoScaffoldSmiles(mol=mol, includeChirality=False) for mol in mols]
+
+
+def _by_chunk(features: Callable[[list[Mol]], Any], smiles: Iterable[str], n_jobs: int) -> list:
+    """``features`` of the molecules of each chunk of rows, in order; InvalidSmiles if any row of any chunk is bad."""
+    if isinstance(smiles, str):
+        raise ValueError(f"smiles: got the string {smiles!r}, expected a list of SMILES")
+    smiles = list(smiles)
+    starts = range(0, len(smiles), _CHUNK)
+    done = joblib.Parallel(n_jobs)(
+        joblib.delayed(_one_chunk)(features, start, smiles[start : start + _CHUNK]) for start in starts
+    )
+    faults = [fault for _, chunk_faults in done for fault in chunk_faults]
+    if faults:
+        raise InvalidSmiles(faults)
+    return [result for result, _ in done]
+
+
+def _one_chunk(features: Callable, start: int, smiles: list[str]) -> tuple[Any, list]:
+    with rdBase.BlockLogs():
+        read = [_molecule(text) for text in smiles]
+    faults = [(start + i, text, mol) for i, (text, mol) in enumerate(zip(smiles, read)) if isinstance(mol, str)]
+    return (None if faults else features(read)), faults
+
+
+def _molecule(text: Any) -> Mol | str:
+    """The molecule, or why there is none."""
+    if not isinstance(text, str):
+        return f"a {type(text).__name__}, expected a string"
+    mol = Chem.MolFromSmiles(text)
+    if mol is not None:
+        return mol if mol.GetNumAtoms() else "no atoms"
+    unchecked = Chem.MolFromSmiles(text, sanitize=False)
+    if unchecked is None:
+        return "not SMILES"
+    problems = [problem.Message() for problem in Chem.DetectChemistryProblems(unchecked)]
+    return "; ".join(problems) or "RDKit cannot sanitise it"
