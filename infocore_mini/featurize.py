@@ -96,19 +96,13 @@ def load_vectors(path: str | Path | None = None) -> SubstructureVectors:
             to convert the published 300-d model once.
 
     Raises:
-        FileNotFoundError: if there is no such file.  ValueError: if it is a pickle or holds no Mol2vec model.
+        FileNotFoundError: if there is no such file.  ValueError: if it is a pickle or no Mol2vec model.
     """
     path = Path(path or data_file("mol2vec.safetensors"))
     if not path.is_file():
         raise FileNotFoundError(f"path: no file {path}")
-    if path.suffix in {".pkl", ".model", ".pickle"}:
-        raise ValueError(f"path: got {path.name}, a pickle, which can run any code; expected word2vec's own format "
-                         "(the model card shows how to convert)")  # fmt: skip
     if path.suffix != ".safetensors":
-        from gensim.models import KeyedVectors  # a second of import time that few readers need
-
-        words = KeyedVectors.load_word2vec_format(str(path), binary=path.suffix == ".bin")
-        return SubstructureVectors.from_keyed_vectors(words, {"file": path.name})
+        return SubstructureVectors.from_keyed_vectors(_word2vec_file(path), {"file": path.name})
     with safe_open(path, "numpy") as file:
         about = (file.metadata() or {}).get("mol2vec")
         if about is None:
@@ -177,6 +171,19 @@ def substructures(mol: Mol) -> list[tuple[int, int, int]]:
     places.AllocateBitInfoMap()
     _morgan_generator(RADIUS).GetSparseCountFingerprint(mol, additionalOutput=places)
     return sorted((*place, word) for word, where in places.GetBitInfoMap().items() for place in where)
+
+
+def _word2vec_file(path: Path):
+    from gensim.models import KeyedVectors  # a second of import time that few readers need
+
+    with path.open("rb") as file:
+        if file.read(1) == b"\x80":
+            raise ValueError(f"path: got {path.name}, a pickle, which can run any code; expected word2vec's own format "
+                             "(the model card shows how to convert)")  # fmt: skip
+    try:
+        return KeyedVectors.load_word2vec_format(str(path), binary=path.suffix == ".bin")
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"path: {path.name} is not in word2vec's own format ({error})") from error
 
 
 @cache

@@ -113,7 +113,7 @@ def drug_like(smiles: str) -> str | None:
     if molecule is None or not HEAVY_ATOMS[0] <= molecule.GetNumHeavyAtoms() <= HEAVY_ATOMS[1]:
         return None
     elements = {atom.GetSymbol() for atom in molecule.GetAtoms()}
-    return Chem.MolToSmiles(molecule, isomericSmiles=False) if "C" in elements <= ELEMENTS else None
+    return Chem.MolToSmiles(molecule, isomericSmiles=False) if "C" in elements and elements <= ELEMENTS else None
 
 
 def substructure_counts(smiles: Sequence[str], n_bits: int = 1024) -> np.ndarray:

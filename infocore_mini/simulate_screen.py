@@ -11,98 +11,22 @@ so that structure and batch shift are associated: the confounding of the paper's
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from infocore_mini.doses import CP_DOSES, GE_DOSES, Doses, require
 from infocore_mini.featurize import mol2vec
 from infocore_mini.molecules import Molecules, sample_molecules, substructure_counts
 from infocore_mini.screens import Featuriser, PairedScreen
+from infocore_mini.simulate_batches import SimulatedBatches, unit_rms
 from infocore_mini.validation import as_matrix
 
+__all__ = ["CP_DOSES", "GE_DOSES", "Doses", "SimulatedScreen", "simulate_screen"]
+
 _CHUNK = 4096  # profiles made at a time, so that memory stays near that of the result
-
-
-def _require(holds: bool, name: str, got: object, expected: str) -> None:
-    if not holds:
-        raise ValueError(f"{name}: got {got}, expected {expected}")
-
-
-@dataclass(frozen=True)
-class Doses:
-    """How much of everything. Readout units: log2 expression (GE) or z-scores against DMSO (CP).
-
-    Attributes:
-        n_mechanisms: M, mechanisms shared by all molecules.
-        structure: share of a mechanism's drive that substructures explain; the rest is the molecule's own.
-        effect: rms over features of the drug effect of the median molecule.
-        potency_spread: standard deviation of ln potency; potency does not depend on structure.
-        stress: mean share of a signature that lies along one axis common to all mechanisms, in either direction.
-        one_sided: share of that axis on which all mechanisms agree in direction.
-        context: share of each signature that is specific to the cell line.
-        scaffold: how strongly a drug plate prefers molecules similar to its own series; 0 = at random.
-        batch_effect: rms over features of the shift that subtracting the control mean leaves behind.
-        interaction: standard deviation of ln of how strongly a feature responds to drugs in a batch.
-        plate_level: rms over features of the batch differences that subtracting the control mean removes.
-        noise: median over features of the standard deviation of well noise.
-        noise_spread: standard deviation over features of ln noise, half of its variance particular to the batch.
-        common_noise: share of the noise variance in few directions particular to the batch (gradients over the plate);
-            the mean over batches, of which a few have much and most little.
-        flip_rate, flip_size: share of values that jump by an amount particular to feature and batch (in L1000 two genes
-            share a bead colour and can be taken for each other), and the standard deviation of that amount.
-        n_controls: vehicle wells in a batch, whose mean is subtracted.
-    """
-
-    n_mechanisms: int = 48
-    structure: float = 0.5
-    effect: float = 0.24
-    potency_spread: float = 0.9
-    stress: float = 0.5
-    one_sided: float = 0.0
-    context: float = 0.3
-    scaffold: float = 1.5
-    batch_effect: float = 0.17
-    interaction: float = 0.6
-    plate_level: float = 0.8
-    noise: float = 0.28
-    noise_spread: float = 0.45
-    common_noise: float = 0.45
-    flip_rate: float = 0.05
-    flip_size: float = 2.2
-    n_controls: int = 20
-
-    def __post_init__(self) -> None:
-        """A dose out of its range raises ValueError."""
-        shares = ("structure", "stress", "one_sided", "context", "common_noise", "flip_rate")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            counts = field.name in ("n_mechanisms", "n_controls")
-            _require(value >= (1 if counts else 0), field.name, value, f"at least {1 if counts else 0}")
-            _require(field.name not in shares or value <= 1, field.name, value, "a share, 0 to 1")
-
-
-GE_DOSES = Doses()
-CP_DOSES = Doses(
-    n_mechanisms=24,
-    structure=0.5,
-    effect=2.0,
-    potency_spread=0.55,
-    stress=0.65,
-    one_sided=0.8,
-    context=0.0,
-    scaffold=5.0,
-    batch_effect=0.35,
-    interaction=0.1,
-    plate_level=0.0,
-    noise=0.8,
-    noise_spread=0.3,
-    common_noise=0.3,
-    flip_rate=0.0,
-    flip_size=0.0,
-    n_controls=200,
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,20 +105,20 @@ def simulate_screen(
         n_drugs=n_drugs, n_features=n_features, n_replicates=n_replicates, replicate_batches=replicate_batches
     )
     for name, count in counts.items():
-        _require(count >= 1, name, count, "at least 1")
-    _require(len(cell_lines) > 0, "cell_lines", "none", "at least one name")
+        require(count >= 1, name, count, "at least 1")
+    require(len(cell_lines) > 0, "cell_lines", "none", "at least one name")
     runs = len(cell_lines) * replicate_batches
-    _require(n_batches >= runs, "n_batches", n_batches, f"at least {runs}, one drug plate in each cell line")
+    require(n_batches >= runs, "n_batches", n_batches, f"at least {runs}, one drug plate in each cell line")
     n_plates = -(-n_batches // runs)
-    _require(n_drugs >= n_plates, "n_drugs", n_drugs, f"at least {n_plates}, one on each drug plate")
+    require(n_drugs >= n_plates, "n_drugs", n_drugs, f"at least {n_plates}, one on each drug plate")
     n_pairs = n_drugs * len(cell_lines)
-    _require(
+    require(
         n_conditions is None or n_drugs <= n_conditions <= n_pairs,
         "n_conditions",
         n_conditions,
         f"{n_drugs} to {n_pairs}",
     )
-    _require(replicate_batches <= n_replicates, "replicate_batches", replicate_batches, f"at most {n_replicates}")
+    require(replicate_batches <= n_replicates, "replicate_batches", replicate_batches, f"at most {n_replicates}")
 
     streams = (
         torch.Generator().manual_seed(int(s)) for s in np.random.SeedSequence(seed).generate_state(7, np.uint64) >> 1
@@ -208,7 +132,7 @@ def simulate_screen(
     plate, group = _drug_plates(substructures, n_plates, doses.scaffold, by_plate)
     del substructures
     drug_id, line = _pairs(n_drugs, len(cell_lines), n_conditions, by_pair)
-    batches = _Batches.draw(n_batches, n_features, runs, replicate_batches, doses, by_batch)
+    batches = SimulatedBatches.draw(n_batches, n_features, runs, replicate_batches, doses, by_batch)
     control = batches.wells(torch.arange(n_batches).repeat_interleave(doses.n_controls), by_control)
     control = control.view(n_batches, doses.n_controls, n_features)
     profile_batch = _replicate_batches(
@@ -285,13 +209,13 @@ def _signatures(n_lines: int, n_features: int, doses: Doses, stream: torch.Gener
         mix = torch.randn(*shape, n_modules, generator=stream) * (
             torch.rand(*shape, n_modules, generator=stream) < 0.06
         )
-        return _unit_rms((mix @ module + 1e-3 * torch.randn(*shape, n_features, generator=stream)) * reach)
+        return unit_rms((mix @ module + 1e-3 * torch.randn(*shape, n_features, generator=stream)) * reach)
 
     common, own, local = part(1), part(doses.n_mechanisms), part(n_lines, doses.n_mechanisms)
     sign = torch.randn(doses.n_mechanisms, 1, generator=stream)
     sign = doses.one_sided**0.5 + (1 - doses.one_sided) ** 0.5 * sign
     shared = doses.stress**0.5 * sign * common + (1 - doses.stress) ** 0.5 * own
-    return _unit_rms((1 - doses.context) ** 0.5 * shared + doses.context**0.5 * local)
+    return unit_rms((1 - doses.context) ** 0.5 * shared + doses.context**0.5 * local)
 
 
 def _rms_effect(loading: Tensor, signature: Tensor) -> Tensor:
@@ -353,65 +277,3 @@ def _batch_names(cell_lines: tuple[str, ...], n_batches: int, copies: int) -> tu
         plate, line, copy = code // (copies * len(cell_lines)), code // copies % len(cell_lines), code % copies
         names.append(f"P{plate:03d}_{cell_lines[line]}" + (f"_X{copy + 1}" if copies > 1 else ""))
     return tuple(names)
-
-
-# ------------------------------------------------------------------ experimental batches
-
-
-@dataclass(frozen=True, eq=False)
-class _Batches:
-    """What each batch does to its wells; see `Doses` and `SimulatedScreen` for the fields."""
-
-    level: Tensor
-    shift: Tensor
-    response: Tensor
-    scale: Tensor
-    common_share: Tensor
-    gradient: Tensor
-    flip_rate: Tensor
-    flip_size: Tensor
-
-    @classmethod
-    def draw(
-        cls, n_batches: int, n_features: int, runs: int, copies: int, doses: Doses, stream: torch.Generator
-    ) -> _Batches:
-        """The shift is half low-rank, half feature by feature; a quarter of it the same in all plates of a cell line."""
-
-        def normal(*shape: int) -> Tensor:
-            return torch.randn(*shape, generator=stream)
-
-        line = torch.arange(n_batches) % runs // copies
-        n_lines = runs // copies
-        basis = normal(8, n_features)
-        own = _unit_rms(normal(n_batches, 8) @ basis) + _unit_rms(normal(n_batches, n_features))
-        shared = _unit_rms(normal(n_lines, n_features))[line]
-        shift = doses.batch_effect * (0.75**0.5 * _unit_rms(own) + 0.5 * shared)
-        level = 8 + 2 * normal(1, n_features) + normal(n_lines, n_features)[line]
-        level = level + doses.plate_level * normal(n_batches, n_features)
-        response = (doses.interaction * normal(n_batches, n_features)).exp()
-        spread = doses.noise_spread / 2**0.5
-        scale = doses.noise * (spread * normal(1, n_features) + spread * normal(n_batches, n_features)).exp()
-        mean_share = max(doses.common_noise, 1e-6)
-        share = torch.rand(n_batches, generator=stream) ** ((1 - mean_share) / mean_share)
-        gradient = _unit_rms(normal(n_batches, 3, n_features)) * torch.tensor([0.7, 0.25, 0.05]).sqrt()[:, None]
-        flip_rate = (doses.flip_rate * normal(n_batches, n_features).square()).clamp(max=0.5)
-        flip_size = doses.flip_size * normal(n_batches, n_features)
-        return cls(level, shift, response, scale, share, gradient, flip_rate, flip_size)
-
-    def noise(self, batch_id: Tensor, stream: torch.Generator) -> Tensor:
-        """(n, n_g) noise of wells in these batches: independent, gradients over the plate, flips."""
-        n, n_features = len(batch_id), self.scale.shape[1]
-        share = self.common_share[batch_id, None]
-        noise = torch.randn(n, n_features, generator=stream).mul_((1 - share).sqrt())
-        place = torch.randn(n, 1, 3, generator=stream) * share[:, None].sqrt()
-        noise.add_((place @ self.gradient[batch_id]).squeeze(1)).mul_(self.scale[batch_id])
-        flipped = torch.rand(n, n_features, generator=stream) < self.flip_rate[batch_id]
-        return noise.addcmul_(flipped.float(), self.flip_size[batch_id])
-
-    def wells(self, batch_id: Tensor, stream: torch.Generator) -> Tensor:
-        """(n, n_g) raw control wells."""
-        return self.noise(batch_id, stream).add_(self.level[batch_id])
-
-
-def _unit_rms(x: Tensor) -> Tensor:
-    return x / x.square().mean(-1, keepdim=True).sqrt()

@@ -87,13 +87,20 @@ def test_conditions_can_be_cut_by_experimental_batch():
     cut = made.per_batch()
     assert cut.batch_id.ndim == 1 and len(cut) == rows.groupby(["smiles", "cell_line", "batch"]).ngroups > len(made)
     assert torch.equal(cut.profile_batch, cut.batch_id[cut.condition])
-    expected = pd.DataFrame(made.profile.numpy()).groupby(
-        [[names[i] for i in code] for names, code in (
-            (made.smiles, made.drug_id[made.condition]),
-            (made.cell_line_names, made.cell_line[made.condition]),
-            (made.batch_names, made.profile_batch),
-        )]
-    ).mean()
+    expected = (
+        pd.DataFrame(made.profile.numpy())
+        .groupby(
+            [
+                [names[i] for i in code]
+                for names, code in (
+                    (made.smiles, made.drug_id[made.condition]),
+                    (made.cell_line_names, made.cell_line[made.condition]),
+                    (made.batch_names, made.profile_batch),
+                )
+            ]
+        )
+        .mean()
+    )
     keys = zip(cut.smiles[cut.drug_id], cut.cell_line, cut.batch_id)
     keys = [(s, made.cell_line_names[c], made.batch_names[b]) for s, c, b in keys]
     np.testing.assert_allclose(cut.mean_profile(), expected.loc[keys].to_numpy(), atol=1e-5)

@@ -13,6 +13,7 @@ from sklearn.linear_model import Ridge
 
 from infocore_mini import molecules as molecules_module
 from infocore_mini.experiments import calibration
+from infocore_mini.experiments.calibration_diagnostics import Plate, diagnose, same_plate_rate, structure_dependence
 from infocore_mini.featurize import morgan
 from infocore_mini.molecules import SCAFFOLDS, SUBSTITUENTS, drug_like, sample_molecules, substructure_counts
 from infocore_mini.plotting import calibration as figures
@@ -115,7 +116,7 @@ def same_batch_rate(simulated):
     parts = [chosen.nonzero().squeeze(1)[batch_id == code] for code in batch_id.unique()]
     names = [screen.drug_id[screen.condition][rows].numpy() for rows in parts]
     assert len(drug) == sum(map(len, parts))
-    return calibration.same_plate_rate([screen.profile[rows].numpy() for rows in parts], names)
+    return same_plate_rate([screen.profile[rows].numpy() for rows in parts], names)
 
 
 def test_without_batch_effect_neighbours_are_at_chance():
@@ -135,9 +136,9 @@ def test_other_marks_of_a_batch(dose):
 def test_scaffold_dose_ties_plates_to_structure():
     def dependence(scaffold):
         simulated = small(n_drugs=400, n_features=4, doses=replace(GE_DOSES, scaffold=scaffold))
-        return calibration.structure_dependence(
+        return structure_dependence(
             [
-                calibration.Plate(np.zeros((0, 4)), np.zeros((0, 4)), rows, simulated.screen.smiles[rows], rows)
+                Plate(np.zeros((0, 4)), np.zeros((0, 4)), rows, simulated.screen.smiles[rows], rows)
                 for rows in (np.flatnonzero(simulated.plate == code) for code in range(4))
             ]
         )
@@ -321,7 +322,7 @@ def test_diagnostics_of_the_real_plates_are_as_stored(stored):
         real = calibration.real_plates()
     except DataUnavailable as reason:
         pytest.skip(f"data: {reason}")
-    assert calibration.diagnose(real) == pytest.approx(stored["gene_expression"]["real"], rel=1e-3)
+    assert diagnose(real) == pytest.approx(stored["gene_expression"]["real"], rel=1e-3)
 
 
 def test_figures_show_simulated_beside_real(stored):

@@ -101,6 +101,7 @@ DRUGS = {  # by class; well-known structures, written down here for this book
         "lidocaine": "CCN(CC)CC(=O)Nc1c(C)cccc1C",
     },
 }
+_CLASSES = {drug_like(smiles): group for group, drugs in DRUGS.items() if group != "other" for smiles in drugs.values()}
 NAMED = {name: smiles for group in DRUGS.values() for name, smiles in group.items()}
 
 
@@ -128,6 +129,11 @@ def library() -> Library:
     written = dict.fromkeys(text.split("|")[0] for text in listed)  # after "|": ChemAxon's extensions
     found = [molecule for molecule in map(drug_like, written) if molecule]
     return Library(list(dict.fromkeys(named + found)), "")
+
+
+def class_of(smiles: str) -> str:
+    """The class of one of our drugs by its SMILES in the library; "" for every other molecule and for class "other"."""
+    return _CLASSES.get(smiles, "")
 
 
 def features(smiles: list[str], vectors: SubstructureVectors) -> dict[str, np.ndarray]:

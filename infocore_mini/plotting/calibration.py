@@ -50,7 +50,8 @@ def real_and_simulated(record: Mapping) -> Figure:
                     share = np.linspace(0, 1, len(values))
                     ax.plot(values, share, color=colour, linestyle=line, label=f"{source}, {label}")
         ax.set(title=title, xlabel=_XLABELS[title], ylabel="cumulative share")
-        ax.legend(fontsize=7)
+        ax.set(ylim=(-0.05, 1.6), yticks=(0, 0.5, 1))  # room for the legend above the curves
+        ax.legend(fontsize=7, loc="upper left")
     axes[0].set_xlim(0, 1.1 * np.quantile(record["distributions"]["real"]["treated_rms"], 0.99))
     _diagnostics(axes[2], record)
     return finish(fig)

@@ -17,7 +17,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from infocore_mini.featurize import substructures
-from infocore_mini.plotting.style import CATEGORIES, NEUTRAL, figure, finish
+from infocore_mini.plotting.style import CATEGORIES, figure, finish
 
 _PIXELS = (260, 180)
 _UNITS = {"Mol2vec": "cosine", "Morgan": "Tanimoto"}
@@ -71,9 +71,9 @@ def neighbour_grid(found: pd.DataFrame, drugs: Mapping[str, str]) -> Figure:
     for ax in axes.flat:
         ax.set_axis_off()
     for line, ((drug, kind), nearest) in zip(axes, rows):
-        _labelled(line[0], drugs[drug], f"{drug}, by {kind}", bold=True)
+        _labelled(line[0], drugs[drug], f"{drug}, {kind}", bold=True)
         for ax, one in zip(line[1:], nearest.itertuples()):
-            _labelled(ax, one.smiles, " ".join(filter(None, [one.name, f"{_UNITS[kind]} {one.similarity:.2f}"])))
+            _labelled(ax, one.smiles, " ".join(filter(None, [one.name, f"{_UNITS[kind]} {one.similarity:.3f}"])))
     return finish(fig)
 
 
@@ -105,5 +105,5 @@ def size_and_map(features: np.ndarray, heavy_atoms: np.ndarray, groups: Sequence
         chosen = places[groups == name]
         right.scatter(*chosen.T, s=26, color=colour, marker=marker, edgecolor="white", linewidths=0.5, label=name)
     right.set(xlabel="t-SNE 1", ylabel="t-SNE 2", xticks=[], yticks=[], title="direction tells the class")
-    right.legend(fontsize=7, frameon=True, edgecolor=NEUTRAL, loc="best")
+    fig.legend(fontsize=8, loc="outside lower right", ncols=6, frameon=False, handletextpad=0.1, columnspacing=1)
     return finish(fig)
