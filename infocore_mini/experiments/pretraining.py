@@ -118,10 +118,11 @@ def run(study: Study, arm: str, seed: int, folder: Path | None = None) -> dict:
     config = study.config(arm, seed)
     if folder is None:
         return _run(study, arm, config, None)
-    key = hashlib.sha256(repr((study.name, arm, config, study.minimum_library)).encode()).hexdigest()[:12]
-    stored = folder / f"{study.name}-{arm.replace(' ', '_')}-{seed}-{key}.json"
+    screen = study.screen.__name__  # studies that share a screen share its runs
+    key = hashlib.sha256(repr((screen, config, study.minimum_library)).encode()).hexdigest()[:12]
+    stored = folder / f"{screen}-{key}.json"
     if stored.exists():
-        return json.loads(stored.read_text(encoding="utf-8"))
+        return json.loads(stored.read_text(encoding="utf-8")) | {"arm": arm}
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = stored.with_suffix(".pt")
     record = _run(study, arm, config, checkpoint)
