@@ -88,3 +88,33 @@ def paper_ablation() -> pd.DataFrame:
         for row in paper_table("table5_ablation_gene_expression")
     }
     return pd.DataFrame(rows).T
+
+
+def steps_from(by_arm: Tables, reference: str, paper: pd.DataFrame) -> pd.DataFrame:
+    """Top-1 accuracy of each arm minus the reference's, in points, paired by seed: with interval, and the paper's.
+
+    Args:
+        paper: percent, as ``paper_ablation``.
+    """
+    parts = {}
+    for arm in by_arm:
+        if arm == reference:
+            continue
+        rows = against(by_arm, arm, reference)
+        for row in rows[rows["top"] == 1].itertuples():
+            ours = {"ours": row.difference, "low": row.difference_low, "high": row.difference_high}
+            printed = paper.loc[arm, (row.library, 1)] - paper.loc[reference, (row.library, 1)]
+            parts[arm, row.library] = {name: 100 * value for name, value in ours.items()} | {"paper": printed}
+    return (
+        pd.DataFrame(parts).T.rename_axis(["arm", "library"]).sort_index(level=1, ascending=False, sort_remaining=False)
+    )
+
+
+def order_agreement(by_arm: Tables, paper: pd.DataFrame) -> pd.Series:
+    """Spearman's rank correlation between our arms and the paper's, top-1 accuracy, by library."""
+    rows = accuracies(by_arm)
+    ours = rows[rows["top"] == 1].pivot(index="arm", columns="library", values="accuracy").loc[paper.index]
+    return pd.Series(
+        {library: stats.spearmanr(ours[library], paper[library, 1]).statistic for library in ("whole", "batch")},
+        name="rank correlation",
+    )

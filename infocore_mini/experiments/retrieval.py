@@ -1,0 +1,330 @@
+"""What the retrieval chapter shows: extreme embeddings, what gives a campaign away, live runs, hits and misses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from scipy import stats
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from infocore_mini.evaluate.ranking import nearest, retrieval_hits
+from infocore_mini.evaluate.retrieval import screen_retrieval
+from infocore_mini.evaluate.retrieval_report import compare, over_seeds
+from infocore_mini.experiments.pretraining import Study, batch_probe, score
+from infocore_mini.experiments.pretraining_report import Tables
+from infocore_mini.featurize import morgan, murcko_scaffold
+from infocore_mini.plotting.style import METHOD_NAMES
+from infocore_mini.pretrained import Pretrained
+from infocore_mini.screens import PairedScreen, Split
+from infocore_mini.sources import paper_table
+from infocore_mini.train import pretrain_screen
+
+Embeddings = tuple[Tensor, Tensor]  # z_screen and z_drug, each (n_conditions, d)
+HEAVY_ATOMS = (12, 32)  # of molecules that are drawn: large enough to be of interest, small enough to read
+
+
+class Trained(NamedTuple):
+    """One live run: ``record`` as `pretraining.run` returns."""
+
+    arm: str
+    seed: int
+    model: Pretrained
+    record: dict
+
+
+def banner(study: Study) -> str:
+    """What the live sections of the page show: a name, and a warning where it is simulated."""
+    if study.name != "simulated":
+        return f"**Live sections: real data, {study.name}.**"
+    return (
+        "**SIMULATED SCREEN in the live sections.** The real file is not at hand, so a small simulated cell-painting "
+        "screen takes its place; set INFOCORE_DATA to the folder that holds the file."
+    )
+
+
+# ------------------------------------------------------------------ before any training
+
+
+def extremes(screen: PairedScreen, seed: int) -> dict[str, Embeddings]:
+    """Embeddings that know the experimental batch alone, nothing, and the molecule alone; hard batch labels."""
+    label = one_hot(screen.batch_id, screen.n_batches).float()
+    nothing = torch.ones(len(screen), 1)
+    molecule = torch.randn(len(screen.drug), 64, generator=torch.Generator().manual_seed(seed))[screen.drug_id]
+    return {"batch alone": (label, label), "constant": (nothing, nothing), "perfect": (molecule, molecule)}
+
+
+def campaign_from_structure(split: Split) -> Embeddings:
+    """The most that following the batch can give here: for the test conditions, the batch itself, one-hot, and the
+    batch as a molecule's features tell it, log p(b | drug) + const of a linear discriminant fitted to ``split.train``.
+    """
+    train, test = split.train, split.test
+    scaler = StandardScaler().fit(train.drug)
+    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+    model.fit(scaler.transform(train.drug[train.drug_id]), train.batch_id)
+    z_drug = torch.zeros(len(test), test.n_batches)
+    posterior = model.predict_proba(scaler.transform(test.drug[test.drug_id]))
+    z_drug[:, model.classes_] = torch.as_tensor(posterior, dtype=torch.float32)
+    return one_hot(test.batch_id, test.n_batches).float(), z_drug
+
+
+def score_extremes(embeddings: Mapping[str, Embeddings], screen: PairedScreen, minimum_library: int) -> pd.DataFrame:
+    """Top-1 accuracy in percent and its multiple of chance, whole and batch library, a row for each embedding."""
+    rows = {}
+    for name, (z_screen, z_drug) in embeddings.items():
+        table = screen_retrieval(z_screen, z_drug, screen, top=(1,), minimum_library=minimum_library, n_bootstrap=0)
+        mean = table[table["cell_line"] == "mean"].set_index("library")
+        rows[name] = {
+            f"{library}, {what}": mean.loc[library, column] * unit
+            for library in ("whole", "batch")
+            for what, column, unit in (("%", "accuracy", 100), ("x chance", "lift", 1))
+        }
+    return pd.DataFrame(rows).T
+
+
+def readability(screen: PairedScreen) -> pd.Series:
+    """Percent of conditions whose experimental batch a linear probe names, cross-validated, from each kind of input.
+
+    "largest batch" is what always naming that one gives. Batches of fewer than 5 conditions are left out.
+    """
+    profile = screen.mean_profile()
+    sources = {
+        "Mol2vec": screen.drug[screen.drug_id],
+        "Morgan fingerprint": torch.as_tensor(morgan(screen.smiles.tolist()))[screen.drug_id],
+        "readout, missing = mean": torch.where(profile.isnan(), profile.nanmean(0).nan_to_num(), profile),
+        "which readouts are missing": profile.isnan().float(),
+    }
+    sources = {name: torch.as_tensor(StandardScaler().fit_transform(x)) for name, x in sources.items()}
+    count = screen.batch_id.bincount()
+    count = count[count >= 5]
+    largest = {"largest batch": float(count.max() / count.sum())}
+    return 100 * pd.Series(largest | {name: batch_probe(x, screen) for name, x in sources.items()})
+
+
+# ------------------------------------------------------------------ live runs
+
+
+def train(study: Study, split: Split, seed: int, *, n_jobs: int = 2) -> dict[str, Trained]:
+    """Every arm of a study on one split, ``n_jobs`` at a time with one thread each: arm -> run."""
+
+    def one(arm: str) -> Trained:
+        torch.set_num_threads(1)
+        model = pretrain_screen(split.train, study.config(arm, seed), validation=split.validation)
+        record = {"arm": arm, "seed": seed, **score(model, split, study.minimum_library)}
+        return Trained(arm, seed, model, record)
+
+    return dict(zip(study.arms, Parallel(n_jobs=n_jobs)(delayed(one)(arm) for arm in study.arms), strict=True))
+
+
+def live_table(runs: Mapping[str, Trained]) -> pd.DataFrame:
+    """Percent with the 95 % interval over molecules, and the share of the first ten from the query's own batch."""
+    rows = {}
+    for arm, run in runs.items():
+        table = pd.DataFrame(run.record["retrieval"])
+        table = table[(table["cell_line"] == "mean") & (table["top"] != 5)]
+        cells = {
+            f"{row.library}, top {row.top}": f"{100 * row.accuracy:.1f} ({100 * row.low:.1f} to {100 * row.high:.1f})"
+            for row in table.itertuples()
+        }
+        share, expected = (f"{100 * run.record['same_batch'][key]:.0f}" for key in ("share", "expected"))
+        rows[arm] = cells | {"same batch": share, "expected": expected}
+    return pd.DataFrame(rows).T
+
+
+# ------------------------------------------------------------------ hits and misses
+
+
+def similarity(smiles: Sequence[str]) -> np.ndarray:
+    """(n, n) Tanimoto coefficients of Morgan fingerprints, 1 = the same bits."""
+    bits = morgan(smiles)
+    shared, size = bits @ bits.T, bits.sum(1)
+    return shared / (size[:, None] + size - shared)
+
+
+def first_mistakes(embeddings: Mapping[str, Embeddings], screen: PairedScreen) -> pd.DataFrame:
+    """The best-ranked wrong molecule of the whole library: how near it is to the true one, mean over queries.
+
+    One condition for each molecule, hard batch labels. Columns: Tanimoto coefficient, percent of the same Murcko
+    scaffold (molecules with rings), percent of the same experimental batch. Two rows of reference: a random molecule
+    of the query's batch, and a random one.
+    """
+    smiles = screen.smiles[screen.drug_id]
+    scaffold = np.array(murcko_scaffold(smiles))
+    same_scaffold = (scaffold[:, None] == scaffold) & (scaffold != "")
+    same_batch = (screen.batch_id[:, None] == screen.batch_id).numpy()
+    measures = {
+        "Tanimoto": similarity(smiles),
+        "same scaffold, %": 100.0 * same_scaffold,
+        "same batch, %": 100.0 * same_batch,
+    }
+    query, other = np.arange(len(smiles)), ~np.eye(len(smiles), dtype=bool)
+    alone = (same_batch & other).sum(1) == 0
+    rows = {}
+    for name, (z_screen, z_drug) in embeddings.items():
+        found, _ = nearest(z_screen, z_drug, n=2)
+        wrong = np.where(found[:, 0] == query, found[:, 1], found[:, 0])
+        rows[name] = {measure: values[query, wrong].mean() for measure, values in measures.items()}
+    for name, allowed in {"random, same batch": same_batch & other, "random": other}.items():
+        kept = ~alone if name != "random" else slice(None)
+        rows[name] = {
+            measure: np.average(values[kept], axis=1, weights=allowed[kept]).mean()
+            for measure, values in measures.items()
+        }
+    return pd.DataFrame(rows).T
+
+
+class Examples(NamedTuple):
+    """Queries to draw: ``molecules`` as `plotting.retrieval.hits_and_misses` takes them, ``facts`` a row for each."""
+
+    molecules: dict
+    facts: pd.DataFrame
+
+
+def examples(z: Embeddings, screen: PairedScreen, seed: int, *, n: int = 2, shown: int = 4) -> Examples:
+    """``n`` queries found at the first place of the whole library and ``n`` not among the first ten, drawn by ``seed``.
+
+    One condition for each molecule. facts: rank kind, and of the best-ranked wrong molecule its Tanimoto coefficient
+    with the true one, whether it has the same scaffold, and whether it is from the same experimental batch.
+    """
+    smiles, everything = screen.smiles[screen.drug_id], np.arange(len(screen))
+    hits, _ = retrieval_hits(*z, everything, top=(1, 10))
+    drawable = np.array([HEAVY_ATOMS[0] <= _heavy_atoms(text) <= HEAVY_ATOMS[1] for text in smiles])
+    rng = np.random.default_rng(seed)
+    groups = {"hit": hits[:, 0] == 1, "miss": hits[:, 1] == 0}
+    chosen = {kind: rng.permutation(np.flatnonzero(rows & drawable))[:n] for kind, rows in groups.items()}
+    query = np.concatenate(list(chosen.values()))
+    titles = [f"{kind} {i + 1}" for kind, rows in chosen.items() for i in range(len(rows))]
+    found, cosine = nearest(z[0][query], z[1], n=shown)
+    wrong = np.where(found[:, 0] == query, found[:, 1], found[:, 0])
+    pairs = list(zip(smiles[query], smiles[wrong], strict=True))
+    scaffolds = [murcko_scaffold(pair) for pair in pairs]
+    facts = pd.DataFrame(
+        {
+            "first wrong molecule: Tanimoto": [similarity(pair)[0, 1].round(2) for pair in pairs],
+            "same scaffold": [a == b != "" for a, b in scaffolds],
+            "same batch": (screen.batch_id[query] == screen.batch_id[wrong]).numpy(),
+        },
+        index=titles,
+    )
+    return Examples(
+        {"true": smiles[query], "retrieved": smiles[found].tolist(), "cosine": cosine, "titles": titles}, facts
+    )
+
+
+# ------------------------------------------------------------------ the stored study, and the paper
+
+
+def answers(records: Sequence[Mapping], reference: str = "clip") -> str:
+    """Markdown: for each arm, does it pair less by campaign than the reference, and is it better in the batch library?
+
+    Differences are paired by seed, with 95 % t-intervals.
+    """
+    runs = pd.DataFrame(
+        {
+            "arm": record["arm"],
+            "seed": record["seed"],
+            "share": 100 * record["same_batch"]["share"],
+            "expected": 100 * record["same_batch"]["expected"],
+            "accuracy": 100 * _batch_top_1(record),
+        }
+        for record in records
+    ).set_index(["arm", "seed"])
+    base = runs.loc[reference]
+    lines = [
+        f"- {arm_name(reference)}: {base['share'].mean():.0f} % of the first ten come from the query's campaign "
+        f"({base['expected'].mean():.0f} % in random order); batch library, top 1: {base['accuracy'].mean():.1f} %."
+    ]
+    for arm in runs.index.unique("arm").drop(reference):
+        own = runs.loc[arm]
+        lines.append(
+            f"- {arm_name(arm)}: from the query's campaign {own['share'].mean():.0f} %, "
+            f"{_paired(own['share'], base['share'])}; "
+            f"batch library, top 1: {own['accuracy'].mean():.1f} %, {_paired(own['accuracy'], base['accuracy'])}."
+        )
+    return "\n".join(lines)
+
+
+def intervals(by_arm: Tables, *, library: str = "batch", top: int = 1) -> pd.DataFrame:
+    """Half widths of 95 % intervals in points of accuracy, a row an arm: of each seed over molecules, and over seeds."""
+    rows = {}
+    for arm, by_seed in by_arm.items():
+        one = {f"molecules, seed {seed}": _half_width(table, library, top) for seed, table in by_seed.items()}
+        rows[arm] = one | {"seeds": _half_width(over_seeds(by_seed), library, top)}
+    return pd.DataFrame(rows).T
+
+
+def beside_paper(by_arm: Tables, name: str) -> pd.DataFrame:
+    """Top-1 accuracy against CLIP's in percent, ours with the 95 % interval over seeds, the paper's from its Table 2.
+
+    name: of our screen. Levels do not compare between screens, so only the change against CLIP is shown.
+    """
+    rows = {}
+    for arm in by_arm:
+        if arm == "clip":
+            continue
+        table = compare(by_arm[arm], by_arm["clip"])
+        table = table[(table["cell_line"] == "mean") & (table["top"] == 1)].set_index("library")
+        rows[f"ours, {name}", arm_name(arm)] = {
+            library: "{:+.0f} ({:+.0f} to {:+.0f})".format(
+                *(100 * table.loc[library, ["relative", "relative_low", "relative_high"]])
+            )
+            for library in ("whole", "batch")
+        }
+    for dataset, printed in paper_table("table2_retrieval").items():
+        printed = {row["method"]: row for row in printed}
+        for method in ("CCL", "InfoCORE"):
+            change = {
+                library: 100 * (printed[method][library]["1"] / printed["CLIP"][library]["1"] - 1)
+                for library in ("whole", "batch")
+            }
+            rows[f"paper, {dataset.replace('_', ' ')}", method] = {k: f"{v:+.0f}" for k, v in change.items()}
+    return pd.DataFrame(rows).T.rename_axis(["screen", "method"])
+
+
+def library_size(chance: Mapping[int, float]) -> tuple[float, float]:
+    """Smallest and largest library whose random top-k accuracies round to the printed ones.
+
+    chance: k -> percent, printed with two decimals. Raises ValueError if no size fits all of them.
+    """
+    low = max(100 * k / (percent + 0.005) for k, percent in chance.items())
+    high = min(100 * k / (percent - 0.005) for k, percent in chance.items())
+    if low > high:
+        raise ValueError(f"chance: got {dict(chance)}, expected k / size in percent for one size")
+    return low, high
+
+
+def arm_name(arm: str) -> str:
+    """The label of an arm such as ``"infocore, alpha = 0"``: ``"InfoCORE, alpha = 0"``."""
+    method, comma, rest = arm.partition(",")
+    return METHOD_NAMES.get(method, method) + comma + rest
+
+
+def _batch_top_1(record: Mapping) -> float:
+    rows = (r for r in record["retrieval"] if (r["cell_line"], r["library"], r["top"]) == ("mean", "batch", 1))
+    return next(rows)["accuracy"]
+
+
+def _paired(own: pd.Series, base: pd.Series) -> str:
+    """The mean difference in points, its interval, and what it says."""
+    own, base = own.align(base, join="inner")
+    low, high = stats.ttest_rel(own, base).confidence_interval()
+    says = "**lower**" if high < 0 else "**higher**" if low > 0 else f"not told apart by {len(own)} seeds"
+    return f"{says} ({(own - base).mean():+.1f} points, {low:+.1f} to {high:+.1f})"
+
+
+def _half_width(table: pd.DataFrame, library: str, top: int) -> float:
+    row = table[(table["cell_line"] == "mean") & (table["library"] == library) & (table["top"] == top)].iloc[0]
+    return 50 * (row["high"] - row["low"])
+
+
+def _heavy_atoms(smiles: str) -> int:
+    from rdkit.Chem import MolFromSmiles
+
+    return MolFromSmiles(smiles).GetNumHeavyAtoms()
