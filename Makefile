@@ -13,10 +13,10 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11; do \
 # One thread per process: notebooks and tests run two at a time, and sums do not depend on the number of cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup book html quick test sync lint lock clean
+.PHONY: help setup book html quick test sync lint lock mol2vec clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## */	/' | expand -t 10
+	@grep -E '^[a-z0-9]+:.*##' Makefile | sed 's/:.*## */	/' | expand -t 10
 
 setup:  ## create or update .venv (about 2 minutes the first time)
 	@test -n "$(PYTHON)" || test -x $(PY) || { \
@@ -61,6 +61,9 @@ lock:  ## refresh requirements.lock (settings: [tool.uv.pip] in pyproject.toml)
 	@"$(PYTHON)" -m venv _build/lock
 	@_build/lock/bin/python -m pip install --quiet uv
 	@_build/lock/bin/uv pip compile --quiet --upgrade pyproject.toml --output-file requirements.lock
+
+mol2vec: setup  ## train the substructure vectors again (about 10 minutes): data/mol2vec.safetensors
+	@$(PY) -m infocore_mini.train_mol2vec
 
 clean:  ## remove everything that was built; keeps .venv
 	rm -rf _build notebooks/output book/assets/vendor .pytest_cache .ruff_cache .hypothesis

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
+from rdkit.Chem import MolFromSmiles
 from scipy import stats
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
@@ -21,7 +22,7 @@ from infocore_mini.evaluate.retrieval_report import compare, over_seeds
 from infocore_mini.experiments.pretraining import Study, batch_probe, score
 from infocore_mini.experiments.pretraining_report import Tables
 from infocore_mini.featurize import morgan, murcko_scaffold
-from infocore_mini.plotting.style import METHOD_NAMES
+from infocore_mini.plotting.fairness import arm_name
 from infocore_mini.pretrained import Pretrained
 from infocore_mini.screens import PairedScreen, Split
 from infocore_mini.sources import paper_table
@@ -62,8 +63,9 @@ def extremes(screen: PairedScreen, seed: int) -> dict[str, Embeddings]:
 
 
 def campaign_from_structure(split: Split) -> Embeddings:
-    """The most that following the batch can give here: for the test conditions, the batch itself, one-hot, and the
-    batch as a molecule's features tell it, log p(b | drug) + const of a linear discriminant fitted to ``split.train``.
+    """Following the batch as far as a linear model reads it off the structure, for the test conditions.
+
+    z_screen is the true batch, one-hot; z_drug is p(b | drug) of a linear discriminant fitted to ``split.train``.
     """
     train, test = split.train, split.test
     scaler = StandardScaler().fit(train.drug)
@@ -75,11 +77,13 @@ def campaign_from_structure(split: Split) -> Embeddings:
     return one_hot(test.batch_id, test.n_batches).float(), z_drug
 
 
-def score_extremes(embeddings: Mapping[str, Embeddings], screen: PairedScreen, minimum_library: int) -> pd.DataFrame:
-    """Top-1 accuracy in percent and its multiple of chance, whole and batch library, a row for each embedding."""
+def score_extremes(
+    embeddings: Mapping[str, Embeddings], screen: PairedScreen, minimum_library: int, *, top: int = 1
+) -> pd.DataFrame:
+    """Top-k accuracy in percent and its multiple of chance, whole and batch library, a row for each embedding."""
     rows = {}
     for name, (z_screen, z_drug) in embeddings.items():
-        table = screen_retrieval(z_screen, z_drug, screen, top=(1,), minimum_library=minimum_library, n_bootstrap=0)
+        table = screen_retrieval(z_screen, z_drug, screen, top=(top,), minimum_library=minimum_library, n_bootstrap=0)
         mean = table[table["cell_line"] == "mean"].set_index("library")
         rows[name] = {
             f"{library}, {what}": mean.loc[library, column] * unit
@@ -96,12 +100,11 @@ def readability(screen: PairedScreen) -> pd.Series:
     """
     profile = screen.mean_profile()
     sources = {
-        "Mol2vec": screen.drug[screen.drug_id],
-        "Morgan fingerprint": torch.as_tensor(morgan(screen.smiles.tolist()))[screen.drug_id],
-        "readout, missing = mean": torch.where(profile.isnan(), profile.nanmean(0).nan_to_num(), profile),
-        "which readouts are missing": profile.isnan().float(),
+        "Mol2vec": StandardScaler().fit_transform(screen.drug)[screen.drug_id],
+        "Morgan fingerprint": morgan(screen.smiles)[screen.drug_id],
+        "readout, missing = mean": np.nan_to_num(StandardScaler().fit_transform(profile)),
+        "which readouts are missing": profile.isnan().float().numpy(),
     }
-    sources = {name: torch.as_tensor(StandardScaler().fit_transform(x)) for name, x in sources.items()}
     count = screen.batch_id.bincount()
     count = count[count >= 5]
     largest = {"largest batch": float(count.max() / count.sum())}
@@ -190,12 +193,12 @@ class Examples(NamedTuple):
 def examples(z: Embeddings, screen: PairedScreen, seed: int, *, n: int = 2, shown: int = 4) -> Examples:
     """``n`` queries found at the first place of the whole library and ``n`` not among the first ten, drawn by ``seed``.
 
-    One condition for each molecule. facts: rank kind, and of the best-ranked wrong molecule its Tanimoto coefficient
+    One condition for each molecule. facts: of the best-ranked wrong molecule its Tanimoto coefficient
     with the true one, whether it has the same scaffold, and whether it is from the same experimental batch.
     """
     smiles, everything = screen.smiles[screen.drug_id], np.arange(len(screen))
     hits, _ = retrieval_hits(*z, everything, top=(1, 10))
-    drawable = np.array([HEAVY_ATOMS[0] <= _heavy_atoms(text) <= HEAVY_ATOMS[1] for text in smiles])
+    drawable = np.array([HEAVY_ATOMS[0] <= MolFromSmiles(text).GetNumHeavyAtoms() <= HEAVY_ATOMS[1] for text in smiles])
     rng = np.random.default_rng(seed)
     groups = {"hit": hits[:, 0] == 1, "miss": hits[:, 1] == 0}
     chosen = {kind: rng.permutation(np.flatnonzero(rows & drawable))[:n] for kind, rows in groups.items()}
@@ -300,12 +303,6 @@ def library_size(chance: Mapping[int, float]) -> tuple[float, float]:
     return low, high
 
 
-def arm_name(arm: str) -> str:
-    """The label of an arm such as ``"infocore, alpha = 0"``: ``"InfoCORE, alpha = 0"``."""
-    method, comma, rest = arm.partition(",")
-    return METHOD_NAMES.get(method, method) + comma + rest
-
-
 def _batch_top_1(record: Mapping) -> float:
     rows = (r for r in record["retrieval"] if (r["cell_line"], r["library"], r["top"]) == ("mean", "batch", 1))
     return next(rows)["accuracy"]
@@ -322,9 +319,3 @@ def _paired(own: pd.Series, base: pd.Series) -> str:
 def _half_width(table: pd.DataFrame, library: str, top: int) -> float:
     row = table[(table["cell_line"] == "mean") & (table["library"] == library) & (table["top"] == top)].iloc[0]
     return 50 * (row["high"] - row["low"])
-
-
-def _heavy_atoms(smiles: str) -> int:
-    from rdkit.Chem import MolFromSmiles
-
-    return MolFromSmiles(smiles).GetNumHeavyAtoms()

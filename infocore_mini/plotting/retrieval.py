@@ -14,7 +14,9 @@ from matplotlib.lines import Line2D
 from rdkit import Chem
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from infocore_mini.plotting.style import METHOD_COLOURS, METHOD_NAMES, NEUTRAL, figure, finish
+from infocore_mini.plotting.fairness import arm_name
+from infocore_mini.plotting.style import METHOD_COLOURS, NEUTRAL, figure, finish
+from infocore_mini.screens import PairedScreen
 
 LIBRARY_TITLES = {"whole": "library: all held-out molecules", "batch": "library: the query's batch"}
 _MOLECULE_PIXELS = (230, 160)
@@ -24,7 +26,7 @@ def accuracies(tables: Mapping[str, pd.DataFrame], paper: pd.Series | None = Non
     """Top-k accuracy of each method with its 95 % interval, whole and batch library side by side.
 
     Args:
-        tables: method -> rows of one cell line (or of "mean") with library, top, accuracy, low, high, chance as
+        tables: method, or a variant such as "infocore, alpha = 0" -> rows of one cell line (or of "mean") with library, top, accuracy, low, high, chance as
             fractions, from ``screen_retrieval`` (interval over molecules) or ``over_seeds`` (over seeds).
         paper: fractions by (method, library, top), as ``paper_accuracies`` returns; dashed. Chance is dotted.
     """
@@ -36,8 +38,9 @@ def accuracies(tables: Mapping[str, pd.DataFrame], paper: pd.Series | None = Non
             x = np.arange(len(rows)) + 0.8 * ((place + 0.5) / len(parts) - 0.5)
             percent = 100 * rows[["accuracy", "low", "high", "chance"]].to_numpy()
             reach = np.abs(percent[:, 1:3] - percent[:, :1]).T
-            name, colour = METHOD_NAMES.get(method, method), METHOD_COLOURS.get(method, NEUTRAL)
-            ax.errorbar(x, percent[:, 0], reach, fmt="o", ms=5, capsize=3, color=colour, label=name)
+            face = {"mfc": "white"} if "," in method else {}  # a variant of a method: its colour, hollow
+            look = {"fmt": "o", "ms": 5, "capsize": 3, "color": _colour(method)} | face
+            ax.errorbar(x, percent[:, 0], reach, label=arm_name(method), **look)
             ax.hlines(percent[:, 3], x - 0.12, x + 0.12, colors=NEUTRAL, linestyles=":", lw=1.2)
             for at, k in zip(x, rows["top"], strict=True):
                 if paper is not None and (method, library, k) in paper.index:
@@ -95,16 +98,45 @@ def same_batch_histogram(shares: Mapping[str, pd.DataFrame], *, top: int = 10) -
         rows = table[table["top"] == top]
         if rows.empty:
             raise ValueError(f"top: got {top}, expected one of {sorted(table['top'].unique())} as in shares")
-        percent, colour = 100 * rows["share"], METHOD_COLOURS.get(method, NEUTRAL)
+        percent, colour = 100 * rows["share"], _colour(method)
         ax.hist(percent, bins=bins, weights=np.full(len(rows), 100 / len(rows)), color=colour, alpha=0.6)
         ax.axvline(percent.mean(), color=colour, lw=1.6)
         ax.axvline(100 * rows["expected"].mean(), color=NEUTRAL, lw=1.4, ls=":")
-        ax.set(title=METHOD_NAMES.get(method, method), xlabel=f"from the query's batch\n(% of the first {top})")
+        ax.set(title=arm_name(method), xlabel=f"from the query's batch\n(% of the first {top})")
     axes[0, 0].set_ylabel("queries (%)")
     names = {"mean": "-", "expected under a random order": ":"}
     handles = [Line2D([], [], color=NEUTRAL, ls=style) for style in names.values()]
     fig.legend(handles, list(names), fontsize=8, loc="outside upper center", ncols=2, frameon=False)
     return finish(fig)
+
+
+def measured_by_campaign(screen: PairedScreen, title: str) -> Figure:
+    """Which readouts were measured (dark) of which profiles, sorted by experimental batch, the largest first.
+
+    Readouts that were measured on much the same batches stand side by side. Only the six largest batches are named.
+    """
+    order = screen.profile_batch.argsort(stable=True)
+    measured, label = ~screen.profile[order].isnan().numpy(), screen.profile_batch[order].numpy()
+    count = np.bincount(label, minlength=screen.n_batches)
+    largest_first = np.argsort(np.argsort(-count, kind="stable"))[label].argsort(kind="stable")
+    measured, label = measured[largest_first], label[largest_first]
+    codes, start = np.unique(label, return_index=True)
+    codes, start = codes[start.argsort()], np.sort(start)
+    share = np.array([measured[label == code].mean(axis=0) for code in codes])
+    columns = np.lexsort(share.round(1)[::-1])[::-1]
+    fig, ax = figure(panel=(6.4, 4.2))
+    ax.imshow(measured[:, columns], aspect="auto", cmap="Greys", vmin=0, vmax=1.4, interpolation="antialiased")
+    for edge in start[1:]:
+        ax.axhline(edge, color=METHOD_COLOURS["infocore"], lw=0.6)
+    middle = (start + np.append(start[1:], len(label)))[:6] / 2
+    ax.set_yticks(middle, [f"{screen.batch_names[code]} ({count[code]:,})" for code in codes[:6]], fontsize=8)
+    ax.set(title=title, xlabel=f"{measured.shape[1]:,} readouts", xticks=[])
+    return finish(fig)
+
+
+def _colour(arm: str):
+    """A method's colour, its variants' too."""
+    return METHOD_COLOURS.get(arm.partition(",")[0], NEUTRAL)
 
 
 def _molecule(ax: Axes, smiles: str, *, framed: bool) -> None:
