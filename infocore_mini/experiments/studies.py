@@ -113,16 +113,18 @@ def toxcast(seed: int) -> PairedScreen:
     return read_toxcast()
 
 
-STUDIES = {
-    study.name: study
-    for study in (
-        Study("gene_expression", simulated_gene_expression, SETTINGS),
-        Study("ablation", simulated_gene_expression, SETTINGS, arms=ablation_arms()),
-        Study("l1000_plates", l1000_plates, dict(SETTINGS) | _ONE_LINE | _FEW, minimum_library=5),
-        Study("toxcast", toxcast, dict(SETTINGS) | _ONE_LINE | _TOXCAST, arms=_TOXCAST_ARMS, minimum_library=5),
-        Study("comas", comas, dict(SETTINGS) | _ONE_LINE | _FEW | _COMAS, minimum_library=5),
-    )
-}
+STUDIES = MappingProxyType(
+    {
+        study.name: study
+        for study in (
+            Study("gene_expression", simulated_gene_expression, SETTINGS, seeds=tuple(range(6))),
+            Study("ablation", simulated_gene_expression, SETTINGS, arms=ablation_arms()),
+            Study("l1000_plates", l1000_plates, dict(SETTINGS) | _ONE_LINE | _FEW, minimum_library=5),
+            Study("toxcast", toxcast, dict(SETTINGS) | _ONE_LINE | _TOXCAST, arms=_TOXCAST_ARMS, minimum_library=5),
+            Study("comas", comas, dict(SETTINGS) | _ONE_LINE | _FEW | _COMAS, minimum_library=5),
+        )
+    }
+)
 FILES = {
     "gene_expression": REAL_FILES,
     "ablation": REAL_FILES,
