@@ -31,6 +31,8 @@ from infocore_mini.sources import data_file
 RADIUS = 1  # Mol2vec's sentences hold the identifiers of radius 0 and 1
 UNSEEN = "UNK"  # the word that stands for every substructure that training did not see, or saw too rarely
 _CHUNK = 2048  # molecules held in memory at a time
+_AS_WRITTEN = Chem.SmilesParserParams()  # sanitising afterwards tells why it fails, and leaves stereochemistry alone
+_AS_WRITTEN.sanitize = _AS_WRITTEN.removeHs = False
 
 
 class InvalidSmiles(ValueError):
@@ -250,11 +252,10 @@ def _molecule(text: Any) -> Mol | str:
     """The molecule, or why there is none."""
     if not isinstance(text, str):
         return f"a {type(text).__name__}, expected a string"
-    mol = Chem.MolFromSmiles(text)
-    if mol is not None:
-        return mol if mol.GetNumAtoms() else "no atoms"
-    unchecked = Chem.MolFromSmiles(text, sanitize=False)
-    if unchecked is None:
+    mol = Chem.MolFromSmiles(text, _AS_WRITTEN)
+    if mol is None:
         return "not SMILES"
-    problems = [problem.Message() for problem in Chem.DetectChemistryProblems(unchecked)]
-    return "; ".join(problems) or "RDKit cannot sanitise it"
+    try:
+        return Chem.RemoveHs(mol) if mol.GetNumAtoms() else "no atoms"  # sanitises too
+    except Chem.MolSanitizeException as problem:
+        return str(problem)

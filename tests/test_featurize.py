@@ -33,7 +33,20 @@ from infocore_mini.plotting import molecules as figures
 from infocore_mini.sources import DataUnavailable, registry
 from infocore_mini.train_mol2vec import CORPUS, Training, mark_rare, train
 
-ODD = ["[Na+].[Cl-]", "C", "[H][H]", "C[Te]C", "[2H]C([2H])[2H]", "O=C=O", "CCO.CCO", "*c1ccccc1", "C/C=C/C"]
+ODD = [
+    "[Na+].[Cl-]",
+    "C",
+    "[H][H]",
+    "C[Te]C",
+    "[2H]C([2H])[2H]",
+    "O=C=O",
+    "CCO.CCO",
+    "*c1ccccc1",
+    "C/C=C/C",
+    "[H]/N=C/c1ccccc1",
+    "[H]O[H]",
+    "[H+]",
+]
 SMILES = [*chapter.NAMED.values(), *ODD]
 SMALL = Training(dim=8, epochs=1)
 

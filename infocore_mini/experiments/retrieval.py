@@ -1,4 +1,4 @@
-"""What the retrieval chapter shows: extreme embeddings, what gives a campaign away, live runs, hits and misses."""
+"""What the retrieval chapter shows: extreme embeddings, what gives a campaign away, live runs, stored answers."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
-from rdkit.Chem import MolFromSmiles
 from scipy import stats
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from infocore_mini.evaluate.ranking import nearest, retrieval_hits
-from infocore_mini.evaluate.retrieval import screen_retrieval
+from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
 from infocore_mini.evaluate.retrieval_report import compare, over_seeds
 from infocore_mini.experiments.pretraining import Study, batch_probe, score
 from infocore_mini.experiments.pretraining_report import Tables
-from infocore_mini.featurize import morgan, murcko_scaffold
+from infocore_mini.featurize import morgan
 from infocore_mini.plotting.fairness import arm_name
 from infocore_mini.pretrained import Pretrained
 from infocore_mini.screens import PairedScreen, Split
@@ -29,7 +27,7 @@ from infocore_mini.sources import paper_table
 from infocore_mini.train import pretrain_screen
 
 Embeddings = tuple[Tensor, Tensor]  # z_screen and z_drug, each (n_conditions, d)
-HEAVY_ATOMS = (12, 32)  # of molecules that are drawn: large enough to be of interest, small enough to read
+TITLES = {"toxcast": "ToxCast", "simulated": "simulated stand-in"}
 
 
 class Trained(NamedTuple):
@@ -44,7 +42,7 @@ class Trained(NamedTuple):
 def banner(study: Study) -> str:
     """What the live sections of the page show: a name, and a warning where it is simulated."""
     if study.name != "simulated":
-        return f"**Live sections: real data, {study.name}.**"
+        return f"**Live sections: real data, {TITLES[study.name]}.**"
     return (
         "**SIMULATED SCREEN in the live sections.** The real file is not at hand, so a small simulated cell-painting "
         "screen takes its place; set INFOCORE_DATA to the folder that holds the file."
@@ -90,6 +88,20 @@ def score_extremes(
             for library in ("whole", "batch")
             for what, column, unit in (("%", "accuracy", 100), ("x chance", "lift", 1))
         }
+    return pd.DataFrame(rows).T
+
+
+def lift_from_batch(embeddings: Mapping[str, Embeddings], screen: PairedScreen, *, top: int = 10) -> pd.DataFrame:
+    """Lift of whole-library top-k accuracy, and the lift that its same-batch molecules alone would give.
+
+    If a share s of the first k is from the query's batch, and e in a random order, a random pick among them is right
+    s / e times as often as chance, the mean over queries; those alone in their batch count 1. A row an embedding.
+    """
+    scored, rows = score_extremes(embeddings, screen, 1, top=top), {}
+    for name, z in embeddings.items():
+        table = same_batch_share(*z, screen, top=(top,))
+        factor = (table["share"] / table["expected"]).fillna(1.0)
+        rows[name] = {f"lift, whole top {top}": scored.loc[name, "whole, x chance"], "from the batch": factor.mean()}
     return pd.DataFrame(rows).T
 
 
@@ -139,86 +151,6 @@ def live_table(runs: Mapping[str, Trained]) -> pd.DataFrame:
         share, expected = (f"{100 * run.record['same_batch'][key]:.0f}" for key in ("share", "expected"))
         rows[arm] = cells | {"same batch": share, "expected": expected}
     return pd.DataFrame(rows).T
-
-
-# ------------------------------------------------------------------ hits and misses
-
-
-def similarity(smiles: Sequence[str]) -> np.ndarray:
-    """(n, n) Tanimoto coefficients of Morgan fingerprints, 1 = the same bits."""
-    bits = morgan(smiles)
-    shared, size = bits @ bits.T, bits.sum(1)
-    return shared / (size[:, None] + size - shared)
-
-
-def first_mistakes(embeddings: Mapping[str, Embeddings], screen: PairedScreen) -> pd.DataFrame:
-    """The best-ranked wrong molecule of the whole library: how near it is to the true one, mean over queries.
-
-    One condition for each molecule, hard batch labels. Columns: Tanimoto coefficient, percent of the same Murcko
-    scaffold (molecules with rings), percent of the same experimental batch. Two rows of reference: a random molecule
-    of the query's batch, and a random one.
-    """
-    smiles = screen.smiles[screen.drug_id]
-    scaffold = np.array(murcko_scaffold(smiles))
-    same_scaffold = (scaffold[:, None] == scaffold) & (scaffold != "")
-    same_batch = (screen.batch_id[:, None] == screen.batch_id).numpy()
-    measures = {
-        "Tanimoto": similarity(smiles),
-        "same scaffold, %": 100.0 * same_scaffold,
-        "same batch, %": 100.0 * same_batch,
-    }
-    query, other = np.arange(len(smiles)), ~np.eye(len(smiles), dtype=bool)
-    alone = (same_batch & other).sum(1) == 0
-    rows = {}
-    for name, (z_screen, z_drug) in embeddings.items():
-        found, _ = nearest(z_screen, z_drug, n=2)
-        wrong = np.where(found[:, 0] == query, found[:, 1], found[:, 0])
-        rows[name] = {measure: values[query, wrong].mean() for measure, values in measures.items()}
-    for name, allowed in {"random, same batch": same_batch & other, "random": other}.items():
-        kept = ~alone if name != "random" else slice(None)
-        rows[name] = {
-            measure: np.average(values[kept], axis=1, weights=allowed[kept]).mean()
-            for measure, values in measures.items()
-        }
-    return pd.DataFrame(rows).T
-
-
-class Examples(NamedTuple):
-    """Queries to draw: ``molecules`` as `plotting.retrieval.hits_and_misses` takes them, ``facts`` a row for each."""
-
-    molecules: dict
-    facts: pd.DataFrame
-
-
-def examples(z: Embeddings, screen: PairedScreen, seed: int, *, n: int = 2, shown: int = 4) -> Examples:
-    """``n`` queries found at the first place of the whole library and ``n`` not among the first ten, drawn by ``seed``.
-
-    One condition for each molecule. facts: of the best-ranked wrong molecule its Tanimoto coefficient
-    with the true one, whether it has the same scaffold, and whether it is from the same experimental batch.
-    """
-    smiles, everything = screen.smiles[screen.drug_id], np.arange(len(screen))
-    hits, _ = retrieval_hits(*z, everything, top=(1, 10))
-    drawable = np.array([HEAVY_ATOMS[0] <= MolFromSmiles(text).GetNumHeavyAtoms() <= HEAVY_ATOMS[1] for text in smiles])
-    rng = np.random.default_rng(seed)
-    groups = {"hit": hits[:, 0] == 1, "miss": hits[:, 1] == 0}
-    chosen = {kind: rng.permutation(np.flatnonzero(rows & drawable))[:n] for kind, rows in groups.items()}
-    query = np.concatenate(list(chosen.values()))
-    titles = [f"{kind} {i + 1}" for kind, rows in chosen.items() for i in range(len(rows))]
-    found, cosine = nearest(z[0][query], z[1], n=shown)
-    wrong = np.where(found[:, 0] == query, found[:, 1], found[:, 0])
-    pairs = list(zip(smiles[query], smiles[wrong], strict=True))
-    scaffolds = [murcko_scaffold(pair) for pair in pairs]
-    facts = pd.DataFrame(
-        {
-            "first wrong molecule: Tanimoto": [similarity(pair)[0, 1].round(2) for pair in pairs],
-            "same scaffold": [a == b != "" for a, b in scaffolds],
-            "same batch": (screen.batch_id[query] == screen.batch_id[wrong]).numpy(),
-        },
-        index=titles,
-    )
-    return Examples(
-        {"true": smiles[query], "retrieved": smiles[found].tolist(), "cosine": cosine, "titles": titles}, facts
-    )
 
 
 # ------------------------------------------------------------------ the stored study, and the paper
