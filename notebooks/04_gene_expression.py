@@ -172,7 +172,7 @@ versus_ccl = report.against(by_arm, "infocore", "ccl").set_index(["library", "to
 # %% [markdown]
 # Within an experimental batch InfoCORE is above CLIP in every seed, by about as much as the paper's 14.7 %.
 # **In the whole library it is not**: the paper's InfoCORE gains 7 % there, ours loses about as much at top-1, with an interval that includes zero, and significantly at top-5 and top-10.
-# A likely reason is next to last in this chapter: on this screen, structure says a good deal about the plate, so that CLIP's pairing by plate *pays* on new molecules of the whole library.
+# A likely reason shows below, under *what is left of the batch*: on this screen, structure says a good deal about the plate, so that CLIP's pairing by plate *pays* on new molecules of the whole library.
 # InfoCORE gives that income up, and earns most of it back by biology.
 # A larger $\alpha$ gives up less of it and gains less within a batch ({doc}`09_ablations`).
 # Seeds 0 to 2 were run first and showed the same; 3 to 5 were added to narrow the intervals, with nothing changed.

@@ -119,7 +119,7 @@ def test_the_reduced_gene_expression_study_is_no_smaller_than_promised():
     shape = studies.REDUCED
     assert shape["n_drugs"] >= 4000 and len(shape["cell_lines"]) >= 3 and shape["n_batches"] >= 60
     rows = pd.DataFrame(pretraining_report.stored("gene_expression")[0]["retrieval"])
-    assert rows[rows.library == "batch"]["library_size"].mean() == pytest.approx(40, abs=1)
+    assert rows[rows.library == "batch"]["library_size"].mean() == pytest.approx(40, abs=3)
 
 
 def test_quick_studies_keep_the_arms_and_say_when_they_are_simulated(monkeypatch):
