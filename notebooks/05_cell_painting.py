@@ -117,7 +117,7 @@ report.what_the_batch_leaves(stored["results"])
 # %% [markdown]
 # Every interval of the paired difference includes zero: **on this screen the weights of InfoCORE change nothing that three seeds could show.**
 # Two reasons are visible in the last table and in the design.
-# The probe reads the run from $Z_d$ hardly above what the two runs alone give, since half of the conditions are the *same* molecules in both runs: there structure says nothing about the run, and there is little to correct.
+# The probe reads next to nothing from $Z_d$: two thirds of the conditions are the *same* molecules in both runs, one embedding with two labels. There structure says nothing about the run, and there is little to correct.
 # And with some 500 training molecules every method is far from what it could learn.
 #
 # ### A live run
