@@ -179,7 +179,7 @@ versus_ccl = report.against(by_arm, "infocore", "ccl").set_index(["library", "to
 #
 # ### What the paper reports beside what we got
 #
-# Levels cannot be compared: the paper's libraries are larger (about 3,550 molecules in all, 63 in a batch), ours smaller and simulated.
+# Levels cannot be compared: the paper's libraries are larger (about 3,700 molecules in all, 63 in a batch), ours smaller and simulated.
 # Multiples of chance, and ratios between methods, can.
 
 # %% tags=["nbval-check-output"]

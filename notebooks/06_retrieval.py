@@ -164,9 +164,9 @@ readable = chapter.readability(split.test)
 readable.round(1).to_frame("batch named, %")
 
 # %% [markdown]
-# On the profile side everything is there: the missing calls name the campaign, and the model sees them.
+# On ToxCast, everything is there on the profile side: the missing calls name the campaign, and the model sees them.
 # On the molecule side there is little: a fingerprint names the campaign not much more often than always saying the largest one does.
-# (In the simulated stand-in nothing is missing, and the experimental batch shows in the readout by other means.)
+# (In the simulated stand-in nothing is missing, the experimental batch shows in the readout by other means, and in the structure far more clearly.)
 #
 # A model can follow the campaign only as far as *both* sides show it.
 # What that is worth with a linear model on the structure, beside the extremes, in the top-10 accuracy of this screen:
@@ -176,8 +176,8 @@ candidates = {"batch, from structure": chapter.campaign_from_structure(split)} |
 chapter.score_extremes(candidates, split.test, study.minimum_library, top=10).round(1)
 
 # %% [markdown]
-# Were the batch written on the molecule, following it would go a long way; as far as a linear model reads it off the structure, it goes a small part of that way, and in the batch library nowhere.
-# **This limits what a correction can change here**, and it is worth knowing before a training run, not after.
+# Were the batch written on the molecule, following it would go a long way; on ToxCast, as far as a linear model reads it off the structure, it goes a small part of that way, and in the batch library nowhere.
+# **This limits what a correction can change**, and it is worth knowing before a training run, not after.
 #
 # ### What may be scored
 #
