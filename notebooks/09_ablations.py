@@ -64,7 +64,7 @@ parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=
 # | cell-line heads | $Z_d^c = \text{proj}_c(\text{Enc}_d(X_d))$: one linear map for each cell line | one drug embedding for all |
 # | one-line minibatches | every second minibatch from one cell line, with a queue of its own | all minibatches at random |
 #
-# All arms share data, split, settings and number of epochs; only what is named changes (`infocore_mini.experiments.pretraining.ablation_arms`).
+# All arms share data, split, settings and number of epochs; only what is named changes (`ablation_arms`).
 #
 # ## The stored study
 #
