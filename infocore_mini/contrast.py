@@ -22,7 +22,7 @@ class TwoTower(nn.Module):
     Args:
         encoders: (encoder of view a, encoder of view b); the same module twice = shared.
         classifiers: (classifier of z_a, classifier of z_b), or None for methods without one.
-        scalers: what prepares each view before augmentation is done and the encoders see it.
+        scalers: what standardises each view, after noise and before the encoders; None = nothing to do.
     """
 
     def __init__(
