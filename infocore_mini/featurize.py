@@ -148,6 +148,12 @@ def morgan(smiles: Iterable[str], *, radius: int = 2, n_bits: int = 2048, n_jobs
     return np.concatenate(_by_chunk(bits, smiles, n_jobs) or [bits([])])
 
 
+def tanimoto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Tanimoto coefficients of fingerprints of zeros and ones, (n, n_bits) and (m, n_bits) -> (n, m); 1 = equal."""
+    shared = a @ b.T
+    return shared / (a.sum(1)[:, None] + b.sum(1) - shared)
+
+
 def murcko_scaffold(smiles: Iterable[str]) -> list[str]:
     """Bemis-Murcko scaffold of each molecule: its rings and what links them, as canonical SMILES without chirality.
 

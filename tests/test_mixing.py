@@ -123,6 +123,16 @@ def test_probe_reads_what_is_there_and_not_what_is_not():
     assert np.mean(shuffled) == pytest.approx(0.25, abs=0.05)
 
 
+def test_probe_keeps_a_group_in_one_fold():
+    """One embedding under two labels, as a molecule measured in two runs: at chance with groups, below it without."""
+    rng = np.random.default_rng(3)
+    z, molecule, label = np.repeat(rng.normal(size=(60, 30)), 2, axis=0), np.arange(120) // 2, np.arange(120) % 2
+    assert linear_probe(z, label)[0] < 0.4
+    assert linear_probe(z, label, group=molecule)[0] == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="group: got shape"):
+        linear_probe(z, label, group=molecule[:-1])
+
+
 def test_probe_accepts_text_labels_and_rare_classes(recwarn):
     rng = np.random.default_rng(2)
     label = np.array(["plate a"] * 30 + ["plate b"] * 30 + ["plate c"] * 2)

@@ -7,16 +7,19 @@ from collections.abc import Sequence
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_score
 from sklearn.neighbors import NearestNeighbors
 
 
-def linear_probe(z, label, *, folds: int = 5, seed: int = 0) -> tuple[float, float]:
+def linear_probe(z, label, *, group=None, folds: int = 5, seed: int = 0) -> tuple[float, float]:
     """Accuracy of a linear classifier of ``label`` on ``z``, by stratified cross-validation.
 
     Args:
         z: (n, d) embeddings.
         label: (n,) effect or batch_id.
+        group: (n,) what a row belongs to, such as its molecule; a group stays in one fold. Needed where rows of one
+            group carry different labels: in training under the other label, they push the accuracy below chance.
+            None = every row by itself.
         folds: number of folds, at least 2.
         seed: of the shuffle into folds.
 
@@ -27,13 +30,16 @@ def linear_probe(z, label, *, folds: int = 5, seed: int = 0) -> tuple[float, flo
         ValueError: on NaN, lengths that differ, or fewer than two classes.
     """
     z, label = _checked("z", z, label=label)
+    if group is not None:
+        _, group = _checked("z", z, group=group)
     if len(np.unique(label)) < 2:
         raise ValueError("label: got one class, expected at least 2")
     model = LogisticRegression(max_iter=1000)
-    splits = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    split = StratifiedKFold if group is None else StratifiedGroupKFold
+    splits = split(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():  # classes rarer than the folds still get a score
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        scores = cross_val_score(model, z, label, cv=splits)
+        scores = cross_val_score(model, z, label, groups=group, cv=splits)
     return float(scores.mean()), float(scores.std())
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from infocore_mini.featurize import tanimoto
 from infocore_mini.molecules import substructure_counts
 
 CP_CLIP = 10.0  # z-scores, so that single broken wells do not rule the diagnostics
@@ -139,8 +140,7 @@ def structure_dependence(plates: Sequence[Plate]) -> dict[str, float]:
     smiles = [np.unique(plate.smiles[[isinstance(text, str) for text in plate.smiles]]) for plate in plates]
     bits = (substructure_counts(np.concatenate(smiles).tolist(), 2048) > 0).astype(np.float32)
     plate_of = np.repeat(np.arange(len(plates)), [len(s) for s in smiles])
-    common, size = bits @ bits.T, bits.sum(1)
-    similarity = common / (size[:, None] + size - common)
+    similarity = tanimoto(bits, bits)
     text = np.concatenate(smiles)
     different = text[:, None] != text  # a molecule on two plates says nothing
     similarity[~different] = -1

@@ -71,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("data"), help="folder that gets results/full_shape.json")
     parser.add_argument("--steps", type=int, default=20, help="minibatches an epoch")
-    parser.add_argument("--one", type=Path, help="checkpoint: train one epoch more and print the measurement")
+    parser.add_argument("--one", type=Path, help="checkpoint: train from it up to --epochs and print the measurement")
     parser.add_argument("--epochs", type=int, default=2)
     options = parser.parse_args()
     if options.one:

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from rdkit import Chem
 from scipy.stats import spearmanr
+from sklearn.metrics.pairwise import cosine_similarity
 
-from infocore_mini.featurize import SubstructureVectors, mol2vec, morgan, substructure_sentences
+from infocore_mini.featurize import SubstructureVectors, mol2vec, morgan, substructure_sentences, tanimoto
 from infocore_mini.molecules import drug_like
 from infocore_mini.sources import DataUnavailable, fetch
 
@@ -143,9 +144,7 @@ def features(smiles: list[str], vectors: SubstructureVectors) -> dict[str, np.nd
 
 def similarity(kind: str, query: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Cosine of Mol2vec rows, Tanimoto of Morgan bits: (n_query, n_other), 1 for equal rows."""
-    inner = query @ other.T
-    query_size, other_size = (query**2).sum(1)[:, None], (other**2).sum(1)
-    return inner / np.sqrt(query_size * other_size) if kind == "Mol2vec" else inner / (query_size + other_size - inner)
+    return cosine_similarity(query, other) if kind == "Mol2vec" else tanimoto(query, other)
 
 
 def neighbours(

@@ -162,6 +162,8 @@ def score(model: Pretrained, split: Split, minimum_library: int = 20) -> dict:
 def batch_probe(z, screen: PairedScreen, *, folds: int = 5) -> float | None:
     """Accuracy of a linear probe for the experimental batch, mean over cell lines; batches of ``folds`` rows or more.
 
+    A molecule with conditions in several batches stays in one fold.
+
     None where no cell line has two such batches, or conditions lie in several batches.
     """
     if screen.batch_id.ndim == 2:
@@ -172,7 +174,9 @@ def batch_probe(z, screen: PairedScreen, *, folds: int = 5) -> float | None:
         label = screen.batch_id[rows]
         common = label.bincount()[label] >= folds
         if len(label[common].unique()) > 1:
-            scores.append(linear_probe(z[rows][common], label[common], folds=folds)[0])
+            molecule = screen.drug_id[rows][common]
+            group = molecule if len(molecule.unique()) < len(molecule) else None
+            scores.append(linear_probe(z[rows][common], label[common], group=group, folds=folds)[0])
     return sum(scores) / len(scores) if scores else None
 
 

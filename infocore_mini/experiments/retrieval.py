@@ -20,7 +20,7 @@ from infocore_mini.evaluate.retrieval_report import compare, over_seeds
 from infocore_mini.experiments.pretraining import Study, batch_probe, score
 from infocore_mini.experiments.pretraining_report import Tables
 from infocore_mini.featurize import morgan
-from infocore_mini.plotting.fairness import arm_name
+from infocore_mini.plotting.style import arm_name
 from infocore_mini.pretrained import Pretrained
 from infocore_mini.screens import PairedScreen, Split
 from infocore_mini.sources import paper_table

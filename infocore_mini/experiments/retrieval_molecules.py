@@ -11,7 +11,7 @@ from rdkit.Chem import MolFromSmiles
 
 from infocore_mini.evaluate.ranking import nearest, retrieval_hits
 from infocore_mini.experiments.retrieval import Embeddings
-from infocore_mini.featurize import morgan, murcko_scaffold
+from infocore_mini.featurize import morgan, murcko_scaffold, tanimoto
 from infocore_mini.screens import PairedScreen
 
 HEAVY_ATOMS = (12, 32)  # of molecules that are drawn: large enough to be of interest, small enough to read
@@ -20,8 +20,7 @@ HEAVY_ATOMS = (12, 32)  # of molecules that are drawn: large enough to be of int
 def similarity(smiles: Sequence[str]) -> np.ndarray:
     """(n, n) Tanimoto coefficients of Morgan fingerprints, 1 = the same bits."""
     bits = morgan(smiles)
-    shared, size = bits @ bits.T, bits.sum(1)
-    return shared / (size[:, None] + size - shared)
+    return tanimoto(bits, bits)
 
 
 def first_mistakes(embeddings: Mapping[str, Embeddings], screen: PairedScreen) -> pd.DataFrame:

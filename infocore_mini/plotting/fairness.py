@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from infocore_mini.experiments.fairness_report import averaged
-from infocore_mini.plotting.style import METHOD_COLOURS, METHOD_NAMES, NEUTRAL, figure, finish
+from infocore_mini.plotting.style import METHOD_COLOURS, METHOD_NAMES, NEUTRAL, arm_name, figure, finish
 
 DATASET_NAMES = {"adult": "UCI Adult", "law_school": "Law School", "compas": "COMPAS"}
 MEASURE_NAMES = {
@@ -18,12 +18,6 @@ MEASURE_NAMES = {
     "demographic_parity": "demographic parity gap (points)",
 }
 MARKERS = {"mean": "o", "max": "^", "median": "s"}
-
-
-def arm_name(arm: str) -> str:
-    """The label of an arm such as ``"clip, own best"``: ``"CLIP, own best"``."""
-    method, comma, rest = arm.partition(",")
-    return METHOD_NAMES.get(method, method) + comma + rest
 
 
 def gaps(

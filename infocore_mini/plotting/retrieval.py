@@ -14,8 +14,7 @@ from matplotlib.lines import Line2D
 from rdkit import Chem
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from infocore_mini.plotting.fairness import arm_name
-from infocore_mini.plotting.style import METHOD_COLOURS, NEUTRAL, figure, finish
+from infocore_mini.plotting.style import METHOD_COLOURS, NEUTRAL, arm_name, figure, finish
 from infocore_mini.screens import PairedScreen
 
 LIBRARY_TITLES = {"whole": "library: all held-out molecules", "batch": "library: the query's batch"}

@@ -14,6 +14,12 @@ NEUTRAL = "0.35"  # chance levels, truths, the paper's numbers
 CATEGORIES = _PALETTE  # up to ten categories, such as effects
 
 
+def arm_name(arm: str) -> str:
+    """The label of an arm such as ``"clip, own best"``: ``"CLIP, own best"``."""
+    method, comma, rest = arm.partition(",")
+    return METHOD_NAMES.get(method, method) + comma + rest
+
+
 def figure(n_rows: int = 1, n_columns: int = 1, *, panel: tuple[float, float] = (3.2, 2.9), **options):
     """``(figure, axes)`` of n_rows x n_columns panels in the book's style; panel = (width, height) in inches."""
     with plt.rc_context(
