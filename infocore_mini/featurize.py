@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem import Mol
 from rdkit.Chem.rdFingerprintGenerator import AdditionalOutput, GetMorganGenerator
+from rdkit.Chem.rdMolDescriptors import Properties
 from rdkit.Chem.Scaffolds.MurckoScaffold import MurckoScaffoldSmiles
 from safetensors import safe_open
 from safetensors.numpy import save
@@ -148,6 +149,26 @@ def morgan(smiles: Iterable[str], *, radius: int = 2, n_bits: int = 2048, n_jobs
     return np.concatenate(_by_chunk(bits, smiles, n_jobs) or [bits([])])
 
 
+def descriptors(smiles: Iterable[str], *, n_jobs: int = 1) -> np.ndarray:
+    """RDKit's physico-chemical descriptors: size, polarity, lipophilicity, counts of atoms, rings and bonds, topology.
+
+    Returns:
+        (n, 45 or so) float32, unscaled, in the order of RDKit's ``Properties``; NaN where one is not finite.
+
+    Raises:
+        InvalidSmiles: if a row is no molecule or holds no atom.
+    """
+    return np.concatenate(_by_chunk(_descriptors, smiles, n_jobs) or [_descriptors([])])
+
+
+def skeletons(smiles: Iterable[str]) -> list[str]:
+    """Which molecule each is, whatever its salt, charge, stereochemistry or tautomer: to find one molecule in two lists.
+
+    The first block of the InChIKey of the largest fragment.  Raises InvalidSmiles as ``mol2vec`` does.
+    """
+    return list(chain.from_iterable(_by_chunk(_skeletons, smiles, n_jobs=1)))
+
+
 def tanimoto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Tanimoto coefficients of fingerprints of zeros and ones, (n, n_bits) and (m, n_bits) -> (n, m); 1 = equal."""
     shared = a @ b.T
@@ -160,6 +181,43 @@ def murcko_scaffold(smiles: Iterable[str]) -> list[str]:
     Molecules without a ring have the scaffold ``""``.  Raises InvalidSmiles as ``mol2vec`` does.
     """
     return list(chain.from_iterable(_by_chunk(_scaffolds, smiles, n_jobs=1)))
+
+
+class Parts(NamedTuple):
+    """Row numbers of a split, int64, ascending; no row in two of them."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def scaffold_split(smiles: Sequence[str]) -> Parts:
+    """Train, validation and test, 80 / 10 / 10 %, by Murcko scaffold, always the same (Hu et al. 2020).
+
+    The molecules of a scaffold stay together.  Scaffolds go, the largest first (of equal ones that whose first molecule
+    comes last), into training while it has room, else into validation while both have, else into test.  Unlike
+    theirs, our scaffolds do not see chirality, so that no two parts hold stereoisomers of one scaffold.
+
+    Raises:
+        InvalidSmiles: if a row is no molecule.
+        ValueError: if a part would be empty.
+    """
+    rows: dict[str, list[int]] = {}
+    for row, scaffold in enumerate(murcko_scaffold(smiles)):
+        rows.setdefault(scaffold, []).append(row)
+    parts: tuple[list[int], ...] = ([], [], [])
+    train, validation, test = parts
+    n = sum(map(len, rows.values()))
+    for group in sorted(rows.values(), key=lambda group: (len(group), group[0]), reverse=True):
+        if len(train) + len(group) <= 0.8 * n:
+            train += group
+        elif len(train) + len(validation) + len(group) <= 0.9 * n:
+            validation += group
+        else:
+            test += group
+    if not all(parts):
+        raise ValueError(f"smiles: got {n} molecules of {len(rows)} scaffolds, expected enough for three parts")
+    return Parts(*(np.sort(np.array(part)) for part in parts))
 
 
 def substructure_sentences(smiles: Iterable[str]) -> list[list[str]]:
@@ -230,6 +288,21 @@ def _bits(radius: int, n_bits: int, mols: list[Mol]) -> np.ndarray:
 
 def _scaffolds(mols: list[Mol]) -> list[str]:
     return [MurckoScaffoldSmiles(mol=mol, includeChirality=False) for mol in mols]
+
+
+def _descriptors(mols: list[Mol]) -> np.ndarray:
+    properties = Properties()
+    table = np.empty((len(mols), len(properties.GetPropertyNames())), np.float32)
+    for row, mol in zip(table, mols):
+        row[:] = properties.ComputeProperties(mol)
+    table[~np.isfinite(table)] = np.nan
+    return table
+
+
+def _skeletons(mols: list[Mol]) -> list[str]:
+    with rdBase.BlockLogs():
+        fragments = [max(Chem.GetMolFrags(mol, asMols=True), key=Mol.GetNumHeavyAtoms) for mol in mols]
+        return [Chem.MolToInchiKey(fragment)[:14] or Chem.MolToSmiles(fragment, False) for fragment in fragments]
 
 
 def _by_chunk(features: Callable[[list[Mol]], Any], smiles: Iterable[str], n_jobs: int) -> list:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -50,6 +51,15 @@ class Pretrained:
     def embed_b(self, b) -> Tensor:
         """(n, n_b) -> (n, d) unit-norm embeddings of view b, on the CPU."""
         return self._embed(1, as_matrix("b", b, self.shapes["n_b"], missing=self.shapes["scaled"]))
+
+    def drug_body(self) -> tuple[nn.Module, nn.Module]:
+        """(scaler, body) of view a, copies: features -> scaled features -> (n, d) universal drug encoding.
+
+        The body ends before the cell-line heads and before the unit norm: what is fine-tuned on other tasks.
+        """
+        encoder = copy.deepcopy(self.model.encoders[0])
+        body = encoder.universal if isinstance(encoder, CellLineEncoder) else nn.Sequential(*encoder)
+        return copy.deepcopy(self.model.scalers[0]), body
 
     def embed(self, screen: PairedScreen) -> tuple[Tensor, Tensor]:
         """(z_screen, z_drug) of each condition, both (n_conditions, d): mean profile, and drug under its cell line."""

@@ -7,8 +7,6 @@ its scores. Every run is kept, with a checkpoint while it lasts; a second call c
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from joblib import Parallel, delayed
 from infocore_mini.config import Config
 from infocore_mini.evaluate.mixing import linear_probe
 from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
+from infocore_mini.experiments.records import kept, key_of
 from infocore_mini.pretrained import Pretrained
 from infocore_mini.provenance import save_results
 from infocore_mini.screens import PairedScreen, Split
@@ -119,16 +118,12 @@ def run(study: Study, arm: str, seed: int, folder: Path | None = None) -> dict:
     if folder is None:
         return _run(study, arm, config, None)
     screen = study.screen.__name__  # studies that share a screen share its runs
-    key = hashlib.sha256(repr((screen, config, study.minimum_library)).encode()).hexdigest()[:12]
-    stored = folder / f"{screen}-{key}.json"
-    if stored.exists():
-        return json.loads(stored.read_text(encoding="utf-8")) | {"arm": arm}
-    folder.mkdir(parents=True, exist_ok=True)
+    stored = folder / f"{screen}-{key_of(screen, config, study.minimum_library)}.json"
     checkpoint = stored.with_suffix(".pt")
-    record = _run(study, arm, config, checkpoint)
-    stored.write_text(json.dumps(record), encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    record = kept(stored, lambda: _run(study, arm, config, checkpoint))
     checkpoint.unlink(missing_ok=True)
-    return record
+    return record | {"arm": arm}
 
 
 def _run(study: Study, arm: str, config: Config, checkpoint: Path | None) -> dict:

@@ -54,7 +54,7 @@ def read_l1000_wells(paths: Sequence[str | Path] = PLATES, *, smiles: str | Path
     twice = info[info.duplicated(["batch", "well"])]
     require(len(twice) == 0, "paths", f"wells twice on {listed(twice['batch'].unique())}", "every plate once")
     table = read_table(located(smiles), ["broad_id", "smiles"])
-    info["smiles"] = _smiles_of(info["name"], table["broad_id"], table["smiles"])
+    info["smiles"] = smiles_of(info["name"], table["broad_id"], table["smiles"])
     return Wells(profile, info, _gene_names(plates[0], found[0]))
 
 
@@ -115,7 +115,7 @@ def read_l1000_release(
     info = info[info["is_control"] | info["kind"].isin(COMPOUND_KINDS)]
     compounds = read_table(pert_info, ["pert_id", "canonical_smiles"], dtype=str)
     known = compounds["canonical_smiles"].replace({"-666": None, "restricted": None})
-    info["smiles"] = _smiles_of(info["name"], compounds["pert_id"], known)
+    info["smiles"] = smiles_of(info["name"], compounds["pert_id"], known)
     names = None if gene_info is None else _landmarks(located(gene_info))
     matrix = read_gct(gctx, columns=info["well"], rows=None if names is None else names.index)
     info = info.set_index("well").loc[matrix.columns.index].reset_index(names="well")
@@ -171,7 +171,7 @@ def _landmarks(path: Path) -> pd.Series:
     return table.set_index("pr_gene_id")["pr_gene_symbol"]
 
 
-def _smiles_of(names: pd.Series, ids: pd.Series, smiles: pd.Series) -> pd.Series:
+def smiles_of(names: pd.Series, ids: pd.Series, smiles: pd.Series) -> pd.Series:
     """SMILES by the compound part of the BRD id; missing where the table has none."""
     table = pd.Series(smiles.to_numpy(), index=ids.str[:BRD_CORE].to_numpy()).dropna()
     return names.str[:BRD_CORE].map(table[~table.index.duplicated()])

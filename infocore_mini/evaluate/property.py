@@ -1,0 +1,160 @@
+"""Transfer to molecular properties: a drug encoder and a linear layer, fine-tuned (section 3.2, appendix H).
+
+Scaffold split, a first epoch with the encoder frozen, a grid over learning rate and epochs chosen on the validation
+part.  All tasks of a set are trained at once; targets that were not measured are masked.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from sklearn.metrics import r2_score, roc_auc_score
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
+
+from infocore_mini.featurize import Parts
+from infocore_mini.parameters import Count, Fraction, Positive
+
+Kind = Literal["classification", "regression"]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class FineTuning:
+    """How an encoder is fine-tuned. A bad value raises, naming the field.
+
+    Attributes:
+        learning_rates: grid, of Adam.
+        epochs: grid, ascending; one training of the longest length is scored at each of them.
+        frozen_epochs: at the start, in which only the linear layer learns; they count as epochs.
+        minibatch_size: molecules in a step.
+        adam_betas: of Adam.
+    """
+
+    learning_rates: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1e-4, 3e-4, 1e-3)
+    epochs: Annotated[tuple[Count, ...], Field(min_length=1)] = (5, 10, 20, 40)
+    frozen_epochs: Annotated[int, Field(ge=0)] = 1
+    minibatch_size: Count = 128
+    adam_betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+
+
+class GridScore(NamedTuple):
+    """One point of the grid: scores as fractions (ROC-AUC or R2, mean over tasks)."""
+
+    learning_rate: float
+    epochs: int
+    validation: float
+    test: float
+
+
+def fine_tune(
+    body: nn.Module, x: Tensor, target: np.ndarray, parts: Parts, kind: Kind, *, config: FineTuning, seed: int
+) -> list[GridScore]:
+    """Fine-tune a copy of ``body`` and a new linear layer at every point of the grid.
+
+    Args:
+        body: (n, n_d) -> (n, d), pretrained or not; stays as it is.
+        x: (n, n_d) float32 features, as the body takes them.
+        target: (n, n_tasks) float32; NaN = not measured. 0 or 1, or real numbers.
+        parts: rows to train on, to choose on, to report.
+        kind: of the targets; regression targets are standardised on the training part.
+        config: grid and optimiser.
+        seed: of the linear layer, the order of the molecules and dropout.
+
+    Returns:
+        A score for each point of the grid; ``chosen`` picks the reported one.
+
+    Raises:
+        ValueError: if rows do not fit, or targets other than 0, 1, NaN come with "classification".
+        FloatingPointError: if a prediction stops being finite.
+    """
+    y = torch.from_numpy(np.asarray(target, dtype=np.float32))
+    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
+        raise ValueError(f"target: got shape {tuple(y.shape)}, expected ({len(x)}, n_tasks) like the rows of x")
+    if kind == "classification" and not bool((y.isnan() | (y == 0) | (y == 1)).all()):
+        raise ValueError("target: got values other than 0, 1 and NaN, expected these for kind='classification'")
+    if kind == "regression":
+        train = y[parts.train]
+        y = (y - train.nanmean(0)) / _nanstd(train).clamp_min(1e-6)
+    scores = []
+    for learning_rate in config.learning_rates:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            scores += _train(copy.deepcopy(body), x, y, parts, kind, config, learning_rate)
+    return scores
+
+
+def chosen(scores: list[GridScore]) -> GridScore:
+    """The point of the grid with the best validation score; of equal ones the first."""
+    return max(scores, key=lambda score: score.validation)
+
+
+def _train(
+    body: nn.Module, x: Tensor, y: Tensor, parts: Parts, kind: Kind, config: FineTuning, learning_rate: float
+) -> list[GridScore]:
+    width = body(x[:1]).shape[1]
+    net = nn.Sequential(body, nn.Linear(width, y.shape[1]))
+    optimiser = torch.optim.Adam(net.parameters(), lr=learning_rate, betas=config.adam_betas, fused=True)
+    train, scores = torch.from_numpy(parts.train), []
+    for epoch in range(1, max(config.epochs) + 1):
+        net.train()
+        body.requires_grad_(epoch > config.frozen_epochs)
+        for rows in train[torch.randperm(len(train))].split(config.minibatch_size):
+            loss = masked_loss(net(x[rows]), y[rows], kind)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        if epoch in config.epochs:
+            at = [property_score(y[rows].numpy(), predict(net, x[rows]), kind) for rows in parts[1:]]
+            scores.append(GridScore(learning_rate, epoch, *at))
+    return scores
+
+
+def masked_loss(prediction: Tensor, target: Tensor, kind: Kind) -> Tensor:
+    """Mean over the measured entries of binary cross-entropy (logits) or squared error; (n, n_tasks) both, NaN masked."""
+    measured = ~target.isnan()
+    loss = binary_cross_entropy_with_logits if kind == "classification" else mse_loss
+    entries = loss(prediction, target.nan_to_num(0.0), reduction="none") * measured
+    return entries.sum() / measured.sum().clamp_min(1)
+
+
+@torch.no_grad()
+def predict(net: nn.Module, x: Tensor) -> np.ndarray:
+    """(n, n_tasks) outputs of the network in evaluation mode; FloatingPointError if one is not finite."""
+    net.eval()
+    output = torch.cat([net(part) for part in x.split(8192)])
+    if not bool(output.isfinite().all()):
+        raise FloatingPointError("prediction: got NaN or infinite values, expected finite ones; lower learning_rates")
+    return output.numpy()
+
+
+def property_score(target: np.ndarray, prediction: np.ndarray, kind: Kind) -> float:
+    """Mean over tasks of ROC-AUC, or of R2, over the measured entries; a fraction.
+
+    As in the benchmark's usual evaluation (Hu et al. 2020), tasks in which the part holds one class only, or for R2
+    fewer than two measurements, are left out.
+
+    Args:
+        target: (n, n_tasks), NaN = not measured.
+        prediction: (n, n_tasks), any monotone score for ROC-AUC.
+
+    Raises:
+        ValueError: if no task is left.
+    """
+    scores = []
+    for y, p in zip(target.T, prediction.T, strict=True):
+        measured = ~np.isnan(y)
+        y, p = y[measured], p[measured]
+        if len(np.unique(y)) > 1:
+            scores.append(roc_auc_score(y, p) if kind == "classification" else r2_score(y, p))
+    if not scores:
+        raise ValueError("target: got no task with two different values, expected at least one")
+    return float(np.mean(scores))
+
+
+def _nanstd(x: Tensor) -> Tensor:
+    return (x - x.nanmean(0)).square().nanmean(0).sqrt()

@@ -1,0 +1,165 @@
+"""The stored grid of property prediction as tables: the board of Table 3, paired differences, a verdict for each set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from infocore_mini.experiments.property import BASELINE, CONTROLS
+from infocore_mini.plotting.style import METHOD_NAMES
+from infocore_mini.sources import paper_table
+
+CLASSIFICATION = ("BBBP", "BACE", "ClinTox", "Tox21", "ToxCast", "SIDER", "HIV")
+AVERAGE = "average"
+SCREEN_NAMES = {
+    "gene_expression": "simulated L1000",
+    "l1000_plates": "three L1000 plates",
+    "comas": "COMAS cell painting",
+    "toxcast": "ToxCast",
+}
+
+
+def scores(cells: Sequence[dict]) -> pd.DataFrame:
+    """Test scores in percent, long: dataset, column, seed, score; with the average over the seven sets per seed.
+
+    A column has an average for a seed in which it has all seven sets.
+    """
+    table = pd.DataFrame(cells)[["dataset", "column", "seed", "test"]]
+    table["score"] = 100 * table.pop("test")
+    seven = table[table["dataset"].isin(CLASSIFICATION)].groupby(["column", "seed"])["score"]
+    complete = seven.mean()[seven.size() == len(CLASSIFICATION)].reset_index().assign(dataset=AVERAGE)
+    return pd.concat([table, complete], ignore_index=True)
+
+
+def label(column: str) -> str:
+    """A column's name for a reader: "clip, comas" -> "CLIP, COMAS cell painting"."""
+    method, _, screen = column.partition(", ")
+    return f"{METHOD_NAMES[method]}, {SCREEN_NAMES[screen]}" if method in METHOD_NAMES else column
+
+
+def board(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean (s.d. over seeds) as text, a row a column of the grid, a column a data set; "" where nothing was scored."""
+    cells = table.groupby(["column", "dataset"], sort=False)["score"].agg(["mean", "std", "size"])
+    cells["text"] = [
+        f"{mean:.1f}" + (f" ({std:.1f})" if n > 1 else "") for mean, std, n in cells.itertuples(index=False)
+    ]
+    wide = cells["text"].unstack("dataset")
+    order = [name for name in (*CLASSIFICATION, AVERAGE, "PRISM") if name in wide]
+    order += [name for name in wide if name not in order]
+    return wide.loc[table["column"].unique(), order].fillna("").rename(index=label)
+
+
+def paper_board() -> pd.DataFrame:
+    """Table 3 as printed: mean (s.d.); rows as in ``board``, the paper's own screens named."""
+    rows = {}
+    for row in paper_table("table3_and_8_property_prediction")["rows"]:
+        if row["framework"] == ("MoCo" if row["method"] == "CCL" else "SimCLR"):
+            continue  # Table 3 prints MoCo for CLIP and InfoCORE, SimCLR for CCL
+        screen = {"gene_expression": ", GE", "cell_painting": ", CP", None: ""}[row["pretraining"]]
+        rows[row["method"] + screen] = {
+            AVERAGE if name == "Avg" else name: f"{mean:.1f}"
+            + (f" ({row['sd'][name]:.1f})" if name in row["sd"] else "")
+            for name, mean in row["mean"].items()
+        }
+    return pd.DataFrame(rows).T
+
+
+def paper_baseline() -> pd.Series:
+    """The paper's Mol2vec row, percent by data set; the average as ``AVERAGE``."""
+    [row] = [r for r in paper_table("table3_and_8_property_prediction")["rows"] if r["method"] == BASELINE]
+    return pd.Series(row["mean"]).rename({"Avg": AVERAGE})
+
+
+def baseline_beside_paper(table: pd.DataFrame) -> pd.DataFrame:
+    """Our untrained encoder beside the paper's, percent: rows data sets; ours, sd, paper, difference."""
+    ours = table[table["column"] == BASELINE].groupby("dataset")["score"].agg(["mean", "std"])
+    paper = paper_baseline()
+    ours = ours.loc[[name for name in paper.index if name in ours.index]]
+    ours.columns = ["ours", "s.d."]
+    return ours.assign(paper=paper, difference=ours["ours"] - paper)
+
+
+def paired(table: pd.DataFrame, column: str, reference: str) -> pd.DataFrame:
+    """One column minus another in points, paired by seed: rows data sets; difference, low, high (95 % t-interval).
+
+    A reference without seeds of its own (one deterministic run) is subtracted from every seed. Data sets that either
+    column lacks are left out.
+    """
+    rows = {}
+    for dataset, part in table.groupby("dataset", sort=False):
+        wide = part.pivot(index="seed", columns="column", values="score")
+        if not {column, reference} <= set(wide):
+            continue
+        other = wide[reference].dropna()
+        difference = (wide[column] - (other.iloc[0] if len(other) == 1 else other)).dropna()
+        n, mean = len(difference), difference.mean()
+        half = stats.t.ppf(0.975, n - 1) * difference.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
+        rows[dataset] = {"difference": mean, "low": mean - half, "high": mean + half}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["difference", "low", "high"])
+
+
+def all_paired(table: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """``paired`` of several (column, reference), as text "+1.2 [0.3, 2.1]": rows pairs, columns data sets."""
+    rows = {}
+    for column, reference in pairs:
+        rows[f"{label(column)} - {label(reference)}"] = {
+            dataset: f"{row.difference:+.1f} [{row.low:.1f}, {row.high:.1f}]"
+            for dataset, row in paired(table, column, reference).iterrows()
+        }
+    wide = pd.DataFrame.from_dict(rows, orient="index")
+    order = [name for name in (*CLASSIFICATION, AVERAGE, "PRISM") if name in wide]
+    return wide[order].fillna("")
+
+
+def verdicts(table: pd.DataFrame) -> pd.Series:
+    """A line for each data set: who is best, whether pretraining helped, whether InfoCORE beat CLIP, whether a control won.
+
+    "Better" and "worse" mean a 95 % interval of the paired difference without zero; otherwise "not told apart".
+    Pretraining is judged by InfoCORE on each screen.
+    """
+    lines = {}
+    columns = list(table["column"].unique())
+    screens = [column.partition(", ")[2] for column in columns if column.startswith("infocore, ")]
+    for dataset, part in table.groupby("dataset", sort=False):
+        mean = part.groupby("column", sort=False)["score"].mean()
+        said = [f"best: {label(mean.idxmax())} ({mean.max():.1f})"]
+        for screen in screens:
+            name = f"infocore, {screen}"
+            if name not in mean:
+                continue
+            words = [
+                f"{_compared(table, name, other, dataset)} {told}"
+                for other, told in ((BASELINE, "no pretraining"), (f"clip, {screen}", "CLIP"))
+            ]
+            said.append(f"InfoCORE on {SCREEN_NAMES[screen]} {' and '.join(words)}")
+        control = mean[[c for c in CONTROLS if c in mean]]
+        learnt = mean.drop(control.index)
+        if len(control):
+            above = "above" if control.max() > learnt.max() else "below"
+            said.append(f"best control ({control.idxmax()}, {control.max():.1f}) {above} the best encoder")
+        lines[dataset] = "; ".join(said)
+    return pd.Series(lines, name="verdict")
+
+
+def _compared(table: pd.DataFrame, column: str, reference: str, dataset: str) -> str:
+    row = paired(table, column, reference).loc[dataset]
+    if row["low"] > 0:
+        return "better than"
+    return "worse than" if row["high"] < 0 else "not told apart from"
+
+
+def leakage(pretraining: Sequence[dict]) -> pd.DataFrame:
+    """Per screen and data set, mean over runs: test molecules, percent found in the screen (and removed from it), percent
+    with a scaffold that is left in it."""
+    rows = [
+        {"screen": SCREEN_NAMES[record["screen"]], "dataset": dataset, **counts}
+        for record in pretraining
+        for dataset, counts in record["leakage"].items()
+    ]
+    table = pd.DataFrame(rows).groupby(["screen", "dataset"], sort=False).mean()
+    percent = table[["in_screen", "same_scaffold"]].div(table["test"], axis=0).mul(100)
+    percent.columns = ["molecule in screen, removed (%)", "scaffold left in screen (%)"]
+    return pd.concat([table["test"].astype(int).rename("test molecules"), percent], axis=1)

@@ -1,0 +1,26 @@
+"""Runs that are kept: a long grid that is stopped goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def key_of(*settings: object) -> str:
+    """Twelve hexadecimal digits that name the settings of a run; equal settings have equal ``repr``."""
+    return hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
+
+
+def kept(path: Path, make: Callable[[], dict]) -> dict:
+    """The record at ``path``, or the one that ``make`` returns, which is kept there: whole or not at all."""
+    if path.exists():
+        return json.loads(path.read_text(encoding="utf-8"))
+    record = make()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(json.dumps(record), encoding="utf-8")
+    os.replace(partial, path)
+    return record
