@@ -71,9 +71,9 @@ def write(folder, text: str, name="bbbp.csv"):
 
 
 def test_rows_that_are_no_molecules_are_listed(tmp_path):
-    data = read_property("BBBP", write(tmp_path, "smiles,p_np\nCCO,1\nnonsense,0\nc1ccccc1,0\nCCN,\n"))
+    data = read_property("BBBP", write(tmp_path, "smiles,p_np\nCCO,1\nnonsense,0\nc1ccccc1,0\nCCN,\n,1\n"))
     assert list(data.smiles) == ["CCO", "c1ccccc1"] and data.target.tolist() == [[1], [0]]
-    assert set(data.left_out["reason"]) == {"invalid SMILES 'nonsense'", "no measurement"}
+    assert set(data.left_out["reason"]) == {"invalid SMILES 'nonsense'", "no measurement", "no SMILES"}
 
 
 @pytest.mark.parametrize(

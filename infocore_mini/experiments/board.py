@@ -7,7 +7,7 @@ import json
 import pandas as pd
 
 from infocore_mini.evaluate.retrieval_report import paper_accuracies
-from infocore_mini.experiments import fairness_report, pretraining_report, simulation
+from infocore_mini.experiments import fairness_report, pretraining_report, property_report, simulation
 from infocore_mini.plotting.style import METHOD_NAMES
 from infocore_mini.sources import data_file
 
@@ -19,7 +19,7 @@ def board() -> pd.DataFrame:
 
     All values are percentages. Raises FileNotFoundError if a stored result is missing.
     """
-    rows = pd.DataFrame([*_retrieval_rows(), *_simulation_rows(), *_fairness_rows()])
+    rows = pd.DataFrame([*_retrieval_rows(), *_property_rows(), *_simulation_rows(), *_fairness_rows()])
     keys = ["table", "data", "what", "repeats"]
     wide = rows.pivot(index=keys, columns="method", values="cell")[list(METHOD_NAMES.values())]
     return wide.loc[rows[keys].drop_duplicates().itertuples(index=False, name=None)].reset_index()
@@ -28,7 +28,7 @@ def board() -> pd.DataFrame:
 def hardware() -> str:
     """Where and when the stored results were made, in one sentence an experiment."""
     lines = []
-    for name in ("gene_expression", "simulation", "fairness"):
+    for name in ("gene_expression", "property", "simulation", "fairness"):
         made = json.loads(data_file(f"results/{name}.json").read_text(encoding="utf-8"))["provenance"]
         machine = made["hardware"]
         lines.append(
@@ -49,6 +49,19 @@ def _retrieval_rows():
         mean, half = 100 * row["accuracy"], 50 * (row["high"] - row["low"])
         what, seeds = f"{library} library, top-{top}", f"{row['n_seeds']:.0f} seeds"
         yield _row("2", what, method, 100 * printed, mean, half, seeds, "simulated, 4,000 drugs")
+
+
+def _property_rows():
+    """Table 3: encoders pretrained on the simulated L1000 screen beside the paper's GE, on COMAS beside its CP."""
+    table = property_report.scores(property_report.stored()["cells"])
+    printed = property_report.paper_means()
+    for screen, kind in (("gene_expression", "gene_expression"), ("comas", "cell_painting")):
+        for method in METHOD_NAMES:
+            for dataset, paper in printed[method, kind].items():
+                rows = table[(table["column"] == f"{method}, {screen}") & (table["dataset"] == dataset)]["score"]
+                half, seeds = simulation.half_width(rows), f"{len(rows)} seeds"
+                data = f"pretrained on {property_report.SCREEN_NAMES[screen]}"
+                yield _row("3", dataset, method, paper, rows.mean(), half, seeds, data)
 
 
 def _simulation_rows():

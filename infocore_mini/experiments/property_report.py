@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy import stats
 
 from infocore_mini.experiments.property import BASELINE, CONTROLS
 from infocore_mini.plotting.style import METHOD_NAMES
-from infocore_mini.sources import paper_table
+from infocore_mini.sources import data_file, paper_table
 
 CLASSIFICATION = ("BBBP", "BACE", "ClinTox", "Tox21", "ToxCast", "SIDER", "HIV")
 AVERAGE = "average"
@@ -52,31 +53,47 @@ def board(table: pd.DataFrame) -> pd.DataFrame:
     return wide.loc[table["column"].unique(), order].fillna("").rename(index=label)
 
 
+def stored() -> dict:
+    """Results of ``data/results/property.json``: "pretraining", "cells", "toxcast_variants". Raises FileNotFoundError."""
+    return json.loads(data_file("results/property.json").read_text(encoding="utf-8"))["results"]
+
+
+def _printed() -> list[dict]:
+    """The rows of the paper's Table 3: MoCo for CLIP and InfoCORE, SimCLR for CCL."""
+    return [
+        row
+        for row in paper_table("table3_and_8_property_prediction")["rows"]
+        if row["framework"] in (None, "SimCLR" if row["method"] == "CCL" else "MoCo")
+    ]
+
+
+def paper_means() -> dict[tuple[str, str | None], dict[str, float]]:
+    """(method, screen) -> data set -> percent as printed in Table 3; the baseline is ("mol2vec", None)."""
+    return {
+        (row["method"].lower(), row["pretraining"]): {
+            AVERAGE if name == "Avg" else name: mean for name, mean in row["mean"].items()
+        }
+        for row in _printed()
+    }
+
+
 def paper_board() -> pd.DataFrame:
     """Table 3 as printed: mean (s.d.); rows as in ``board``, the paper's own screens named."""
+    screens = {"gene_expression": ", GE", "cell_painting": ", CP", None: ""}
     rows = {}
-    for row in paper_table("table3_and_8_property_prediction")["rows"]:
-        if row["framework"] == ("MoCo" if row["method"] == "CCL" else "SimCLR"):
-            continue  # Table 3 prints MoCo for CLIP and InfoCORE, SimCLR for CCL
-        screen = {"gene_expression": ", GE", "cell_painting": ", CP", None: ""}[row["pretraining"]]
-        rows[row["method"] + screen] = {
-            AVERAGE if name == "Avg" else name: f"{mean:.1f}"
-            + (f" ({row['sd'][name]:.1f})" if name in row["sd"] else "")
+    for row in _printed():
+        spread = {name: f" ({sd:.1f})" for name, sd in row["sd"].items()}
+        rows[row["method"] + screens[row["pretraining"]]] = {
+            AVERAGE if name == "Avg" else name: f"{mean:.1f}{spread.get(name, '')}"
             for name, mean in row["mean"].items()
         }
     return pd.DataFrame(rows).T
 
 
-def paper_baseline() -> pd.Series:
-    """The paper's Mol2vec row, percent by data set; the average as ``AVERAGE``."""
-    [row] = [r for r in paper_table("table3_and_8_property_prediction")["rows"] if r["method"] == BASELINE]
-    return pd.Series(row["mean"]).rename({"Avg": AVERAGE})
-
-
 def baseline_beside_paper(table: pd.DataFrame) -> pd.DataFrame:
     """Our untrained encoder beside the paper's, percent: rows data sets; ours, sd, paper, difference."""
     ours = table[table["column"] == BASELINE].groupby("dataset")["score"].agg(["mean", "std"])
-    paper = paper_baseline()
+    paper = pd.Series(paper_means()["mol2vec", None])
     ours = ours.loc[[name for name in paper.index if name in ours.index]]
     ours.columns = ["ours", "s.d."]
     return ours.assign(paper=paper, difference=ours["ours"] - paper)

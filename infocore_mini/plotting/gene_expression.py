@@ -81,6 +81,39 @@ def ablation(ours: pd.DataFrame, paper: pd.DataFrame, *, top: int = 1) -> Figure
     return finish(fig)
 
 
+def sweep(alphas: Mapping[float, pd.DataFrame]) -> Figure:
+    """How alpha trades the two libraries: change of top-1, 5 and 10 accuracy relative to CLIP, with 95 % intervals.
+
+    Args:
+        alphas: alpha -> rows library, top, relative, relative_low, relative_high (fractions), as
+            ``pretraining_report.against``. CLIP itself, at 0, is drawn at alpha = 1.
+    """
+    fig, axes = figure(1, 2, panel=(3.4, 2.8))
+    for ax, library in zip(axes, ("whole", "batch")):
+        for shift, top, colour in zip((-0.012, 0.0, 0.012), (1, 5, 10), CATEGORIES):
+            rows = pd.DataFrame(
+                {alpha: rows.set_index(["library", "top"]).loc[(library, top)] for alpha, rows in alphas.items()}
+            ).T
+            change, low, high = (
+                100 * rows[name].astype(float) for name in ("relative", "relative_low", "relative_high")
+            )
+            ax.errorbar(
+                rows.index + shift,
+                change,
+                [change - low, high - change],
+                fmt="o-",
+                ms=4,
+                color=colour,
+                label=f"top {top}",
+            )
+        ax.axhline(0, color=NEUTRAL, lw=0.8, ls=":")
+        ax.scatter([1], [0], color=METHOD_COLOURS["clip"], zorder=3)
+        ax.annotate("CLIP", (1, 0), textcoords="offset points", xytext=(-4, 6), ha="right", fontsize=8)
+        ax.set(title=f"{library} library", xlabel="alpha", ylabel="accuracy over CLIP (%)")
+    axes[1].legend(fontsize=8)
+    return finish(fig)
+
+
 def _value(table: pd.DataFrame, library: str, top: int) -> float:
     row = table[(table["cell_line"] == "mean") & (table["library"] == library) & (table["top"] == top)]
     return 100 * float(row["accuracy"].iloc[0])

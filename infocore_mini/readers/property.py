@@ -94,7 +94,8 @@ def read_property(name: str, path: str | Path | None = None) -> PropertySet:
     except ValueError as error:
         require(False, path, str(error), "numbers in the tasks")
     require(bool((np.isnan(target) | (target == 0) | (target == 1)).all()), path, "other targets", "0, 1 or missing")
-    return _checked(name, "classification", path, table["smiles"], table["smiles"], target, tuple(tasks))
+    label = table["smiles"].fillna("(empty)")
+    return _checked(name, "classification", path, label, table["smiles"], target, tuple(tasks))
 
 
 def _read_prism(path: Path) -> PropertySet:
