@@ -80,8 +80,8 @@ def retrieval_hits(
         gap = cosine.sub_(true[rows].float())
         if in_batches:
             gap.masked_fill_(~_candidates(query_batch[rows], library_batch[tile.rows]), -torch.inf)
-        above[rows] += (gap > unsure).sum(1, keepdim=True)
-        distance = gap.abs_()
+        distance = gap.abs()
+        above[rows] += gap.gt_(unsure).sum(1, keepdim=True).long()  # 0 or 1 in place: no matrix of booleans to add up
         close = distance.amin(1) <= unsure
         if not bool(close.any()):
             continue
