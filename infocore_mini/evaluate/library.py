@@ -22,7 +22,6 @@ from infocore_mini.validation import as_matrix, check_shape
 TILE_QUERIES, TILE_ENTRIES = 512, 2**19  # cosines of a tile: 2 MiB
 BLOCK_ENTRIES = 2**20  # numbers of the library read at a time: 4 MiB
 SHORTEST = 1e-12  # a shorter vector counts as this long, as in torch.nn.functional.normalize
-LONGEST = 1e18  # float32 rows that are longer are read as float64: their squares overflow
 
 
 def rounding(d: int) -> float:
@@ -132,7 +131,7 @@ class Library:
         if isinstance(piece, Tensor) and piece.dtype == torch.float32:
             piece = piece.detach().cpu()
             norm = torch.linalg.vector_norm(piece, dim=1)
-            if bool((norm < LONGEST).all()):  # not so if any entry is NaN
+            if bool(norm.isfinite().all()):  # not so if an entry is NaN, or its square overflows: float64 tells which
                 return piece, piece, norm.clamp_min_(SHORTEST).reciprocal_()
         piece = as_matrix(self.name, _float64(piece), dtype=torch.float64, first_row=first)
         return piece, normalize(piece, dim=1).float(), torch.ones(len(piece))
