@@ -21,6 +21,7 @@ from infocore_mini.validation import as_matrix, check_shape
 
 TILE_QUERIES, TILE_ENTRIES = 512, 2**19  # cosines of a tile: 2 MiB
 BLOCK_ENTRIES = 2**20  # numbers of the library read at a time: 4 MiB
+FEW = 1 / 128  # share of a tile above which a float64 matrix product beats one inner product after the other
 SHORTEST = 1e-12  # a shorter vector counts as this long, as in torch.nn.functional.normalize
 
 
@@ -46,9 +47,12 @@ class Tile(NamedTuple):
         rows = (self.cosine.amax(1, keepdim=True) >= floor[self.queries]).nonzero()[:, 0]
         return rows + self.queries.start, self.cosine if len(rows) == len(self.cosine) else self.cosine[rows]
 
-    def exact(self, z_query: Tensor, columns: Tensor) -> Tensor:
-        """(r, len(columns)) float64 cosines of unit float64 queries (r, d) with columns of the tile."""
-        return z_query @ normalize(self.block[columns].double(), dim=1).T
+    def exact(self, z_query: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Row, column and float64 cosine, each (k,), of the entries in ``mask`` (r, b) for unit queries (r, d)."""
+        row, column = mask.nonzero(as_tuple=True)
+        if len(row) > FEW * mask.numel():
+            return row, column, (z_query @ normalize(self.block.double(), dim=1).T)[row, column]
+        return row, column, (z_query[row] * normalize(self.block[column].double(), dim=1)).sum(1)
 
 
 class Library:

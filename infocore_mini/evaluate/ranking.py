@@ -20,6 +20,7 @@ from infocore_mini.validation import as_matrix
 
 TIE = 1e-9  # far above the rounding of float64 cosines, far below what float32 embeddings resolve
 _ROWS = 2**32  # more than a library has
+_LAST = torch.iinfo(torch.int64).min
 CHUNK_ENTRIES = 2**22  # cosines held at a time: 32 MiB
 
 
@@ -85,12 +86,12 @@ def retrieval_hits(
         close = distance.amin(1) <= unsure
         if not bool(close.any()):
             continue
-        rows, distance = rows[close], distance[close]
-        columns = (distance.amin(0) <= unsure).nonzero().squeeze(1)
-        gap = tile.exact(z_query[rows], columns) - true[rows]
-        gap.masked_fill_(distance[:, columns] > unsure, -torch.inf)
-        above[rows] += (gap > TIE).sum(1, keepdim=True)
-        tied[rows] += (gap.abs() <= TIE).sum(1, keepdim=True)
+        rows = rows[close]
+        row, _, exact = tile.exact(z_query[rows], distance[close] <= unsure)
+        row = rows[row]
+        gap = exact[:, None] - true[row]
+        above.index_add_(0, row, (gap > TIE).long())
+        tied.index_add_(0, row, (gap.abs() <= TIE).long())
     return ((ranks - above) / tied).clamp(0, 1).numpy(), _sizes(query_batch, library_batch).numpy()
 
 
@@ -107,18 +108,22 @@ def nearest(z_query, z_library, *, n: int = 5, progress: bool = False) -> tuple[
     library, unsure = Library(z_library, z_query.shape[1]), TIE + rounding(z_query.shape[1])
     _check_n(n, library.size)
     # The order of a row as one integer: its cosine in units of TIE, then its number, the first one highest.
-    order = torch.full((len(z_query), n), torch.iinfo(torch.int64).min)
+    order = torch.full((len(z_query), n), _LAST)
     cosine = torch.full((len(z_query), n), -torch.inf, dtype=torch.float64)
     for tile in library.tiles(z_query, progress=progress):
         floor = cosine.amin(1, keepdim=True) - unsure
         rows, rough = tile.reaching(floor)
         if not len(rows):
             continue
-        columns = (rough.sub_(floor[rows].float()).amax(0) >= 0).nonzero().squeeze(1)
-        exact = tile.exact(z_query[rows], columns)
-        exact_order = (exact / TIE).round().long() * _ROWS - (tile.rows.start + columns)
-        order[rows], kept = torch.cat([order[rows], exact_order], 1).topk(n)
-        cosine[rows] = torch.cat([cosine[rows], exact], 1).gather(1, kept)
+        row, column, exact = tile.exact(z_query[rows], rough.sub_(floor[rows].float()) >= 0)
+        count = row.bincount(minlength=len(rows))
+        place = torch.arange(len(row)) - (count.cumsum(0) - count)[row]  # of a candidate among those of its query
+        orders = torch.full((len(rows), int(count.max())), _LAST)
+        orders[row, place] = (exact / TIE).round().long() * _ROWS - (tile.rows.start + column)
+        values = torch.full(orders.shape, -torch.inf, dtype=torch.float64)
+        values[row, place] = exact
+        order[rows], kept = torch.cat([order[rows], orders], 1).topk(n)
+        cosine[rows] = torch.cat([cosine[rows], values], 1).gather(1, kept)
     _check_n(n, tile.rows.stop)
     return (-order % _ROWS).numpy(), cosine.numpy()
 
