@@ -23,10 +23,12 @@ def as_matrix(
     dtype: torch.dtype = torch.float32,
     *,
     missing: bool = False,
+    first_row: int = 0,
 ) -> Tensor:
     """An array, tensor or table of numbers as a tensor (n, n_features) of ``dtype``.
 
-    With ``missing``, NaN may stand for values that were not measured.
+    With ``missing``, NaN may stand for values that were not measured. ``first_row`` is the number of the first row in
+    messages, for a block of a larger matrix.
 
     Raises:
         ValueError: if it is no finite matrix with at least one row, or has another number of features.
@@ -35,15 +37,20 @@ def as_matrix(
         x = value if isinstance(value, Tensor) else torch.from_numpy(np.array(value, dtype=_NUMPY[dtype]))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: got values that are no numbers ({error}), expected a matrix of numbers") from None
-    if x.ndim != 2 or len(x) == 0 or (n_features is not None and x.shape[1] != n_features):
-        features = "features" if n_features is None else n_features
-        raise ValueError(f"{name}: got shape {tuple(x.shape)}, expected (n, {features}) with n >= 1")
+    check_shape(name, x, n_features)
     x = x.to(dtype)
     finite = (x.isfinite() | x.isnan() if missing else x.isfinite()).all(1)
     if not bool(finite.all()):
-        row = int((~finite).nonzero()[0])
+        row = first_row + int((~finite).nonzero()[0])
         raise ValueError(f"{name}: got NaN or infinite values (first in row {row}), expected finite numbers")
     return x
+
+
+def check_shape(name: str, x: Tensor | np.ndarray, n_features: int | None = None) -> None:
+    """ValueError unless ``x`` is a matrix (n, n_features) with at least one row."""
+    if x.ndim != 2 or len(x) == 0 or (n_features is not None and x.shape[1] != n_features):
+        features = "features" if n_features is None else n_features
+        raise ValueError(f"{name}: got shape {tuple(x.shape)}, expected (n, {features}) with n >= 1")
 
 
 def check_pairs(a, b, batch_id, config: Config) -> tuple[Tensor, Tensor | None, Tensor, int]:

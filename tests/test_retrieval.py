@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib import colors
 
-from infocore_mini.evaluate import ranking
+from infocore_mini.evaluate.library import Library
 from infocore_mini.evaluate.ranking import nearest, retrieval_hits
 from infocore_mini.evaluate.retrieval import retrieval_accuracy, same_batch_share, screen_retrieval
 from infocore_mini.evaluate.retrieval_report import compare, over_seeds, paper_accuracies
@@ -136,11 +136,14 @@ def test_chunks_equal_one_go(monkeypatch):
     arguments = dict(top=TOP, query_batch=np.zeros(50, int), library_batch=member)
     at_once = retrieval_hits(z_query, z_library, target, **arguments)
     seen = []
-    original = ranking.cosines
-    monkeypatch.setattr(ranking, "CHUNK_ENTRIES", 100)
-    monkeypatch.setattr(ranking, "cosines", lambda *z: (seen.append(c.shape) or (r, c) for r, c in original(*z)))
+    original = Library.tiles
+    monkeypatch.setattr("infocore_mini.evaluate.library.TILE_QUERIES", 20)
+    monkeypatch.setattr("infocore_mini.evaluate.library.TILE_ENTRIES", 100)
+    monkeypatch.setattr(
+        Library, "tiles", lambda *z, **kind: (seen.append(t.cosine.shape) or t for t in original(*z, **kind))
+    )
     in_chunks = retrieval_hits(z_query, z_library, target, **arguments)
-    assert len(seen) == 17 and max(rows * columns for rows, columns in seen) <= 100
+    assert len(seen) == 3 * 6 and max(rows * columns for rows, columns in seen) <= 100
     for one, other in zip(at_once, in_chunks, strict=True):
         np.testing.assert_array_equal(one, other)
 

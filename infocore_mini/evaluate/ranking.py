@@ -15,25 +15,37 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from infocore_mini.evaluate.library import Library, rounding
 from infocore_mini.validation import as_matrix
 
 TIE = 1e-9  # far above the rounding of float64 cosines, far below what float32 embeddings resolve
+_ROWS = 2**32  # more than a library has
+_LAST = torch.iinfo(torch.int64).min
 CHUNK_ENTRIES = 2**22  # cosines held at a time: 32 MiB
 
 
 @torch.no_grad()
 def retrieval_hits(
-    z_query, z_library, target, *, top: Sequence[int] = (1, 5, 10), query_batch=None, library_batch=None
+    z_query,
+    z_library,
+    target,
+    *,
+    top: Sequence[int] = (1, 5, 10),
+    query_batch=None,
+    library_batch=None,
+    progress: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Whether each query finds its true library row, and in how large a library.
 
     Args:
         z_query: (n, d) embeddings; any length (a zero vector has cosine 0 with everything).
-        z_library: (m, d).
+        z_library: (m, d), in memory or a ``numpy.memmap``; or blocks of it that can be iterated over twice, for a
+            library that is never in memory at once (the first time, the true rows are picked out).
         target: (n,) integers, the true library row of each query.
         top: the k's, positive integers.
         query_batch: (n,) integers, the experimental batch whose molecules are the library of the query.
         library_batch: (m,) integer codes, or (m, n_B) booleans where a row may be in several experimental batches.
+        progress: whether to show a progress bar.
 
     Returns:
         ``(hits, size)``: (n, len(top)) float64 probability of a rank <= k (0 or 1 unless the true row is tied);
@@ -41,12 +53,16 @@ def retrieval_hits(
 
     Raises:
         ValueError: naming the argument that has NaN, another shape or an index out of range; for one of
-            ``query_batch`` and ``library_batch`` without the other; for a true row outside its query's library.
+            ``query_batch`` and ``library_batch`` without the other; for a true row outside its query's library; for a
+            library that can be read only once.
     """
-    z_query, z_library = embeddings(z_query=z_query, z_library=z_library)
-    n, m = len(z_query), len(z_library)
+    z_query = _unit_rows("z_query", z_query)
+    n, d = z_query.shape
     ranks = torch.tensor(checked_top(top), dtype=torch.float64)
+    library, target = Library(z_library, d), _codes("target", target, n)
+    z_true, m = library.take(target)
     target = _codes("target", target, n, m)
+    in_batches = query_batch is not None
     query_batch, library_batch = _batches(query_batch, library_batch, n, m)
     own = library_batch[target]
     inside = own == query_batch if own.ndim == 1 else own[torch.arange(n), query_batch]
@@ -56,28 +72,65 @@ def retrieval_hits(
             f"target: library row {int(target[i])} of query {i} is not in experimental batch {int(query_batch[i])}, "
             "expected the true row in the query's own library"
         )
-    hits, sizes = [], []
-    for rows, cosine in cosines(z_query, z_library):
-        candidate = _candidates(query_batch[rows], library_batch)
-        true = cosine.gather(1, target[rows, None])
-        above = ((cosine > true + TIE) & candidate).sum(1, keepdim=True)
-        tied = (((cosine - true).abs() <= TIE) & candidate).sum(1, keepdim=True)
-        hits.append(((ranks - above) / tied).clamp(0, 1))
-        sizes.append(candidate.sum(1))
-    return torch.cat(hits).numpy(), torch.cat(sizes).numpy()
+    true, unsure = (z_query * z_true).sum(1, keepdim=True), TIE + rounding(d)
+    above, tied = torch.zeros(2, n, 1, dtype=torch.int64)
+    for tile in library.tiles(z_query, progress=progress):
+        rows, cosine = tile.reaching(true - unsure)
+        if not len(rows):
+            continue
+        gap = cosine.sub_(true[rows].float())
+        if in_batches:
+            gap.masked_fill_(~_candidates(query_batch[rows], library_batch[tile.rows]), -torch.inf)
+        distance = gap.abs()
+        above[rows] += gap.gt_(unsure).sum(1, keepdim=True).long()  # 0 or 1 in place: no matrix of booleans to add up
+        close = distance.amin(1) <= unsure
+        if not bool(close.any()):
+            continue
+        rows = rows[close]
+        row, _, exact = tile.exact(z_query[rows], distance[close] <= unsure)
+        row = rows[row]
+        gap = exact[:, None] - true[row]
+        above.index_add_(0, row, (gap > TIE).long())
+        tied.index_add_(0, row, (gap.abs() <= TIE).long())
+    return ((ranks - above) / tied).clamp(0, 1).numpy(), _sizes(query_batch, library_batch).numpy()
 
 
 @torch.no_grad()
-def nearest(z_query, z_library, *, n: int = 5) -> tuple[np.ndarray, np.ndarray]:
+def nearest(z_query, z_library, *, n: int = 5, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """The n library rows most similar to each query, best first: (q, n) row numbers and (q, n) cosines.
+
+    Cosines that are equal to the nearest multiple of ``TIE`` are in the order of the library. ``z_library`` as for
+    `retrieval_hits`, and blocks are read once, so an iterator will do.
 
     Raises ValueError for embeddings that do not fit and for an n outside 1..m.
     """
-    z_query, z_library = embeddings(z_query=z_query, z_library=z_library)
-    if not 1 <= n <= len(z_library):
-        raise ValueError(f"n: got {n}, expected 1..{len(z_library)}, the rows of z_library")
-    found = [cosine.topk(n, dim=1) for _, cosine in cosines(z_query, z_library)]
-    return torch.cat([f.indices for f in found]).numpy(), torch.cat([f.values for f in found]).numpy()
+    z_query = _unit_rows("z_query", z_query)
+    library, unsure = Library(z_library, z_query.shape[1]), TIE + rounding(z_query.shape[1])
+    _check_n(n, library.size)
+    # The order of a row as one integer: its cosine in units of TIE, then its number, the first one highest.
+    order = torch.full((len(z_query), n), _LAST)
+    cosine = torch.full((len(z_query), n), -torch.inf, dtype=torch.float64)
+    for tile in library.tiles(z_query, progress=progress):
+        floor = cosine.amin(1, keepdim=True) - unsure
+        rows, rough = tile.reaching(floor)
+        if not len(rows):
+            continue
+        row, column, exact = tile.exact(z_query[rows], rough.sub_(floor[rows].float()) >= 0)
+        count = row.bincount(minlength=len(rows))
+        place = torch.arange(len(row)) - (count.cumsum(0) - count)[row]  # of a candidate among those of its query
+        orders = torch.full((len(rows), int(count.max())), _LAST)
+        orders[row, place] = (exact / TIE).round().long() * _ROWS - (tile.rows.start + column)
+        values = torch.full(orders.shape, -torch.inf, dtype=torch.float64)
+        values[row, place] = exact
+        order[rows], kept = torch.cat([order[rows], orders], 1).topk(n)
+        cosine[rows] = torch.cat([cosine[rows], values], 1).gather(1, kept)
+    _check_n(n, tile.rows.stop)
+    return (-order % _ROWS).numpy(), cosine.numpy()
+
+
+def _check_n(n: int, m: float) -> None:
+    if not 1 <= n <= m:
+        raise ValueError(f"n: got {n}, expected 1..{m}, the rows of z_library")
 
 
 def cosines(z_query: Tensor, z_library: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -101,12 +154,22 @@ def share_among_first(cosine: Tensor, same: Tensor, k: int) -> Tensor:
 
 def embeddings(**pair) -> tuple[Tensor, Tensor]:
     """Two float64 matrices of unit rows and the same width, on the CPU."""
-    (query_name, query), (library_name, library) = (
-        (name, z.cpu() if isinstance(z, Tensor) else z) for name, z in pair.items()
-    )
-    query = as_matrix(query_name, query, dtype=torch.float64)
-    library = as_matrix(library_name, library, query.shape[1], dtype=torch.float64)
-    return normalize(query, dim=1), normalize(library, dim=1)
+    (query_name, query), (library_name, library) = pair.items()
+    query = _unit_rows(query_name, query)
+    return query, _unit_rows(library_name, library, query.shape[1])
+
+
+def _unit_rows(name: str, z, width: int | None = None) -> Tensor:
+    z = z.detach().cpu() if isinstance(z, Tensor) else z
+    return normalize(as_matrix(name, z, width, dtype=torch.float64), dim=1)
+
+
+def _sizes(query_batch: Tensor, library_batch: Tensor) -> Tensor:
+    """(n,) rows of the library in the experimental batch of each query."""
+    if library_batch.ndim == 2:
+        return library_batch.sum(0)[query_batch]
+    code, count = library_batch.unique(return_counts=True)
+    return count[torch.searchsorted(code, query_batch)]
 
 
 def _batches(query_batch, library_batch, n: int, m: int) -> tuple[Tensor, Tensor]:
