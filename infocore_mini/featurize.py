@@ -8,6 +8,7 @@ and tautomers: Morgan identifiers see no chirality; they do see isotopes and whi
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ UNSEEN = "UNK"  # the word that stands for every substructure that training did 
 _CHUNK = 2048  # molecules held in memory at a time
 _AS_WRITTEN = Chem.SmilesParserParams()  # sanitising afterwards tells why it fails, and leaves stereochemistry alone
 _AS_WRITTEN.sanitize = _AS_WRITTEN.removeHs = False
+_HYDROGEN = re.compile(r"\[\d*H")  # a hydrogen written as an atom (or mercury and the like)
 
 
 class InvalidSmiles(ValueError):
@@ -334,7 +336,12 @@ def _molecule(text: Any) -> Mol | str:
     mol = Chem.MolFromSmiles(text, _AS_WRITTEN)
     if mol is None:
         return "not SMILES"
+    if not mol.GetNumAtoms():
+        return "no atoms"
     try:
-        return Chem.RemoveHs(mol) if mol.GetNumAtoms() else "no atoms"  # sanitises too
+        if _HYDROGEN.search(text):
+            return Chem.RemoveHs(mol)  # sanitises too, at half the speed
+        Chem.SanitizeMol(mol)
+        return mol
     except Chem.MolSanitizeException as problem:
         return str(problem)
