@@ -36,7 +36,7 @@ class FineTuning:
     """
 
     learning_rates: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1e-4, 3e-4, 1e-3)
-    epochs: Annotated[tuple[Count, ...], Field(min_length=1)] = (5, 10, 20, 40)
+    epochs: Annotated[tuple[Count, ...], Field(min_length=1)] = (5, 10, 20)
     frozen_epochs: Annotated[int, Field(ge=0)] = 1
     minibatch_size: Count = 128
     adam_betas: tuple[Fraction, Fraction] = (0.9, 0.999)

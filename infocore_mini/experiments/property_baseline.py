@@ -20,12 +20,12 @@ from infocore_mini.featurize import Parts, murcko_scaffold
 BODY = MappingProxyType(dict(hidden_a=(256, 256, 256), embedding_dim=256, layer_norm=True, dropout=0.1))
 CLIP_A = 2.5  # of Mol2vec, in standard deviations (appendix H)
 FINE_TUNING = FineTuning()
-# More steps in an epoch: fewer epochs, larger minibatches.
+# More steps in an epoch: fewer epochs, larger minibatches; for HIV also a smaller grid, to fit two cores.
 LARGE = MappingProxyType(
     {
-        "Tox21": FineTuning(epochs=(5, 10, 20), minibatch_size=256),
-        "ToxCast": FineTuning(epochs=(5, 10, 20), minibatch_size=256),
-        "HIV": FineTuning(epochs=(2, 5, 10), minibatch_size=256),
+        "Tox21": FineTuning(epochs=(5, 10), minibatch_size=256),
+        "ToxCast": FineTuning(epochs=(5, 10), minibatch_size=256),
+        "HIV": FineTuning(learning_rates=(3e-4, 1e-3), epochs=(2, 5, 8), minibatch_size=256),
     }
 )
 
