@@ -126,7 +126,9 @@ def run(study: Study, arm: str, seed: int, folder: Path | None = None) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = stored.with_suffix(".pt")
     record = _run(study, arm, config, checkpoint)
-    stored.write_text(json.dumps(record), encoding="utf-8")
+    partial = stored.with_suffix(".partial")
+    partial.write_text(json.dumps(record), encoding="utf-8")
+    partial.replace(stored)  # a kill leaves no half of a record
     checkpoint.unlink(missing_ok=True)
     return record
 
