@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -20,6 +19,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
+from filelock import FileLock
 
 from infocore_mini.experiments import grid
 from infocore_mini.experiments.pretraining import run
@@ -237,10 +237,7 @@ def test_a_failing_cell_stops_no_other_and_no_table_is_made_without_it(tmp_path)
 
 
 def test_two_runs_in_one_folder_are_refused(tmp_path):
-    folder = tmp_path / TINY["folder"]
-    folder.mkdir(parents=True)
-    with (folder / ".lock").open("w") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
+    with FileLock(tmp_path / TINY["folder"] / ".lock"):
         done = snakemake(WORKFLOW / "tiny.yaml", tmp_path, "--cores", "1")
     assert done.returncode != 0
     assert "another run is at work" in done.stdout + done.stderr

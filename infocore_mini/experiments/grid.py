@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pandas as pd
+from filelock import FileLock
 
 from infocore_mini.evaluate.fairness import GAPS
 from infocore_mini.experiments import fairness, fairness_report, pretraining, simulation, studies
@@ -119,14 +120,16 @@ def _fairness(arm: str, seed: int, change: dict, profile: str, runs: Path) -> tu
         _member("change", name, Setting.__dataclass_fields__)
     method, setting, sensitive = arms[arm]
     setting = replace(setting, **change)
-    kept = fairness.Runs(runs / f"fairness-{arm.replace(' ', '-').replace(',', '')}-{seed}.jsonl")
+    kept = runs / f"fairness-{arm.replace(' ', '-').replace(',', '')}-{seed}.jsonl"
     rows, checksums = [], {}
-    for dataset in fairness.DATASETS:
-        scores = kept.get(dataset, method, setting, seed, sensitive_inputs=sensitive)["test"]["mean"]
-        rows += [
-            {"data": dataset, "what": what.replace("_", " "), "value": scores[what]} for what in ("accuracy", *GAPS)
-        ]
-        checksums |= load_fairness(dataset, seed=seed).sha256
+    with FileLock(kept.with_suffix(".lock")):
+        finished = fairness.Runs(kept)
+        for dataset in fairness.DATASETS:
+            scores = finished.get(dataset, method, setting, seed, sensitive_inputs=sensitive)["test"]["mean"]
+            rows += [
+                {"data": dataset, "what": what.replace("_", " "), "value": scores[what]} for what in ("accuracy", *GAPS)
+            ]
+            checksums |= load_fairness(dataset, seed=seed).sha256
     return rows, checksums
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import torch
+from filelock import FileLock
 from joblib import Parallel, delayed
 
 from infocore_mini.config import Config
@@ -121,15 +122,16 @@ def run(study: Study, arm: str, seed: int, folder: Path | None = None) -> dict:
     screen = study.screen.__name__  # studies that share a screen share its runs
     key = hashlib.sha256(repr((screen, config, study.minimum_library)).encode()).hexdigest()[:12]
     stored = folder / f"{screen}-{key}.json"
-    if stored.exists():
-        return json.loads(stored.read_text(encoding="utf-8")) | {"arm": arm}
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = stored.with_suffix(".pt")
-    record = _run(study, arm, config, checkpoint)
-    partial = stored.with_suffix(".partial")
-    partial.write_text(json.dumps(record), encoding="utf-8")
-    partial.replace(stored)  # a kill leaves no half of a record
-    checkpoint.unlink(missing_ok=True)
+    with FileLock(stored.with_suffix(".lock")):  # two processes that want one run: the second finds it
+        if stored.exists():
+            return json.loads(stored.read_text(encoding="utf-8")) | {"arm": arm}
+        checkpoint = stored.with_suffix(".pt")
+        record = _run(study, arm, config, checkpoint)
+        partial = stored.with_suffix(".partial")
+        partial.write_text(json.dumps(record), encoding="utf-8")
+        partial.replace(stored)  # a kill leaves no half of a record
+        checkpoint.unlink(missing_ok=True)
     return record
 
 
