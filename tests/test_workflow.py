@@ -67,7 +67,7 @@ def command(config: Path, folder: Path, *options: str) -> list[str]:
 
 
 def snakemake(config: Path, folder: Path, *options: str, **more) -> subprocess.CompletedProcess:
-    return subprocess.run(command(config, folder, *options), capture_output=True, text=True, timeout=300, **more)
+    return subprocess.run(command(config, folder, *options), capture_output=True, text=True, timeout=900, **more)
 
 
 def written(config: dict, path: Path) -> Path:
@@ -157,7 +157,7 @@ def epochs(log: Path) -> Counter:
     return Counter((method, int(seed), int(epoch)) for method, seed, epoch in map(str.split, lines))
 
 
-def wait_until(condition, process: subprocess.Popen, seconds: float = 200) -> None:
+def wait_until(condition, process: subprocess.Popen, seconds: float = 600) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, "the grid ended before it could be killed"
