@@ -182,13 +182,15 @@ def test_killed_half_way_it_ends_with_all_results_and_computes_none_twice(tmp_pa
     n_epochs = quick("gene_expression", 0).config("clip", 0).epochs
     with (tmp_path / "first.log").open("w") as output:
         first = subprocess.Popen(start, env=environment, start_new_session=True, stdout=output, stderr=output)
-    wait_until(half_way, first)
-    family = psutil.Process(first.pid).children(recursive=True)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
-    gone, alive = psutil.wait_procs(family, timeout=20)  # kernels see that their parent is gone, and go
-    for process in alive:
-        process.kill()
+    try:
+        wait_until(half_way, first)
+    finally:
+        family = psutil.Process(first.pid).children(recursive=True)
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+        _, alive = psutil.wait_procs(family, timeout=20)  # kernels see that their parent is gone, and go
+        for process in alive:
+            process.kill()
     assert not alive, alive
 
     before, trained = finished(tmp_path), epochs(log)
