@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11; do \
 # One thread per process: notebooks and tests run two at a time, and sums do not depend on the number of cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup book html quick test sync lint lock mol2vec clean
+.PHONY: help setup book html quick grid test sync lint lock mol2vec clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9]+:.*##' Makefile | sed 's/:.*## */	/' | expand -t 10
@@ -44,14 +44,17 @@ html: setup  ## build the book from the committed outputs; executes nothing
 quick: setup  ## execute every notebook at its default parameters
 	@$(PY) book/execute.py
 
+grid: setup  ## rerun every table of the paper (hours); after a kill it goes on where it was
+	@$(PY) -m snakemake --configfile workflow/paper.yaml
+
 test: setup  ## everything that CI runs
 	@$(PY) tests/run_all.py $(STARTED)
 
 sync: setup  ## after editing notebooks/*.py: update the paired .ipynb and its outputs
-	@$(PY) -m jupytext --quiet --update --to ipynb notebooks/*.py
+	@$(PY) -m jupytext --quiet --update --to ipynb notebooks/*.py workflow/*.py
 	@$(PY) book/execute.py
 	@$(PY) book/store_outputs.py
-	@$(PY) -m jupytext --quiet --test-strict --to py:percent notebooks/*.ipynb
+	@$(PY) -m jupytext --quiet --test-strict --to py:percent notebooks/*.ipynb workflow/*.ipynb
 
 lint: setup  ## ruff, without changing anything
 	@.venv/bin/ruff check .
@@ -66,4 +69,4 @@ mol2vec: setup  ## train the substructure vectors again (about 10 minutes): data
 	@$(PY) -m infocore_mini.train_mol2vec
 
 clean:  ## remove everything that was built; keeps .venv
-	rm -rf _build notebooks/output book/assets/vendor .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build .snakemake notebooks/output book/assets/vendor .pytest_cache .ruff_cache .hypothesis

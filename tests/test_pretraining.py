@@ -1,13 +1,17 @@
 """Pretraining studies: arms, resumable runs, scores, stored results and their tables."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from infocore_mini import train
 from infocore_mini.experiments import pretraining, pretraining_report, studies
 from infocore_mini.experiments.pretraining import Study, ablation_arms, batch_probe, run, run_study
 from infocore_mini.screens import PairedScreen
@@ -51,6 +55,30 @@ def test_a_run_that_was_cut_off_goes_on(tmp_path):
     assert len(list(tmp_path.glob("*.pt"))) == 1
     again = run(TOY, "clip", 0, tmp_path)
     assert json.dumps(again["retrieval"]) == json.dumps(whole["retrieval"])
+
+
+def test_a_kill_while_a_record_is_written_leaves_none_and_nothing_to_repeat(tmp_path, monkeypatch):
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(TOY, "clip", 0, tmp_path)
+    assert not list(tmp_path.glob("*.json"))
+    monkeypatch.setattr(train._Trainer, "run_epoch", None)  # all epochs are in the checkpoint
+    assert run(TOY, "clip", 0, tmp_path)["arm"] == "clip"
+
+
+def test_two_that_want_one_run_at_a_time_compute_it_once(tmp_path, monkeypatch):
+    computed = []
+
+    def slow(study, arm, config, checkpoint):
+        computed.append(arm)
+        time.sleep(0.3)
+        return {"arm": arm}
+
+    monkeypatch.setattr(pretraining, "_run", slow)
+    with ThreadPoolExecutor(2) as pool:
+        records = list(pool.map(lambda _: run(TOY, "clip", 0, tmp_path), range(2)))
+    assert records == [{"arm": "clip"}] * 2 and computed == ["clip"]
 
 
 def test_studies_report_every_arm_and_seed(tmp_path):

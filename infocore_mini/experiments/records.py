@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
+
+from filelock import FileLock
 
 
 def key_of(*settings: object) -> str:
@@ -15,12 +16,16 @@ def key_of(*settings: object) -> str:
 
 
 def kept(path: Path, make: Callable[[], dict]) -> dict:
-    """The record at ``path``, or the one that ``make`` returns, which is kept there: whole or not at all."""
-    if path.exists():
-        return json.loads(path.read_text(encoding="utf-8"))
-    record = make()
+    """The record at ``path``, or the one that ``make`` returns, which is kept there: whole or not at all.
+
+    Of two processes that want the same record the second waits, and finds it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(record), encoding="utf-8")
-    os.replace(partial, path)
+    with FileLock(path.with_suffix(".lock")):
+        if path.exists():
+            return json.loads(path.read_text(encoding="utf-8"))
+        record = make()
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(record), encoding="utf-8")
+        partial.replace(path)
     return record
