@@ -493,3 +493,11 @@ def test_toxcast_variants_are_kept(tmp_path, monkeypatch):
     first = toxcast_variants((0,), tmp_path)
     monkeypatch.setattr(property_baseline, "fine_tune", None)
     assert toxcast_variants((0,), tmp_path) == first and len(first) == 4
+
+
+def test_a_column_on_its_own_is_the_same_column(small_grid, tmp_path):
+    whole = experiment.run_grid(small_grid, tmp_path, n_jobs=1)["cells"]
+    for column in ("Mol2vec", "infocore, comas"):
+        assert experiment.run_column(small_grid, column, 0, tmp_path) == [c for c in whole if c["column"] == column]
+    with pytest.raises(ValueError, match="column: got 'clip, nowhere', expected one of Mol2vec"):
+        experiment.run_column(small_grid, "clip, nowhere", 0, tmp_path)

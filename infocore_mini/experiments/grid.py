@@ -17,7 +17,15 @@ import pandas as pd
 from filelock import FileLock
 
 from infocore_mini.evaluate.fairness import GAPS
-from infocore_mini.experiments import fairness, fairness_report, pretraining, simulation, studies
+from infocore_mini.experiments import (
+    fairness,
+    fairness_report,
+    pretraining,
+    property,
+    property_sets,
+    simulation,
+    studies,
+)
 from infocore_mini.experiments.fairness_run import Setting
 from infocore_mini.fairness_data import load_fairness
 from infocore_mini.plotting.style import METHOD_NAMES
@@ -133,7 +141,18 @@ def _fairness(arm: str, seed: int, change: dict, profile: str, runs: Path) -> tu
     return rows, checksums
 
 
-# Tables 3 and 8 (property prediction) join here: {"property": _property}.
+def _property(arm: str, seed: int, change: dict, profile: str, runs: Path) -> tuple[Rows, Checksums]:
+    """Tables 3 and 8: ROC-AUC, or R2 for PRISM, on the test part of every set."""
+    if change:
+        raise ValueError(f"change = {change!r}: expected none, the grid of fine-tuning is fixed")
+    full = property.FULL
+    chosen = replace(full, datasets=("BBBP", "BACE", "ClinTox"), seeds=(seed,)) if profile == "quick" else full
+    cells = property.run_column(chosen, arm, seed, runs)
+    rows = [{"data": cell["dataset"], "what": "test score", "value": cell["test"]} for cell in cells]
+    return rows, property_sets.checksums(chosen.datasets, [s for s in chosen.screens if arm.endswith(f", {s}")])
+
+
 CELLS: Mapping[str, Callable] = MappingProxyType(
-    {name: partial(_pretraining, name) for name in studies.STUDIES} | {"simulation": _simulation, "fairness": _fairness}
+    {name: partial(_pretraining, name) for name in studies.STUDIES}
+    | {"simulation": _simulation, "fairness": _fairness, "property": _property}
 )

@@ -97,6 +97,23 @@ def run_grid(grid: Grid, folder: Path | None = None, *, n_jobs: int = 2, verbose
     return {"pretraining": pretraining, "cells": parallel(delayed(run_cell)(*cell, folder) for cell in cells)}
 
 
+def run_column(grid: Grid, column: str, seed: int, folder: Path) -> list[dict]:
+    """One column of the grid on one seed, data set after data set; records of ``run_cell``.
+
+    Raises:
+        ValueError: if there is no such column.
+    """
+    if column in (BASELINE, *CONTROLS):
+        datasets = [name for name in grid.datasets if seed in grid.seeds_of(name, column)]
+        return [run_cell(name, column, seed, None, folder) for name in datasets]
+    method, _, screen = column.partition(", ")
+    if method not in METHODS or screen not in grid.screens:
+        known = [BASELINE, *CONTROLS, *(f"{method}, {screen}" for screen in grid.screens for method in METHODS)]
+        raise ValueError(f"column: got {column!r}, expected one of {'; '.join(known)}")
+    encoder = folder / pretrain_without(grid, screen, method, seed, folder)["encoder"]
+    return [run_cell(name, column, seed, encoder, folder) for name in grid.scored(screen)]
+
+
 # ------------------------------------------------------------------ pretraining
 
 
