@@ -1,0 +1,79 @@
+"""How things are measured: in turn, so that a busy machine slows all alike; memory in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def interleaved(work: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, np.ndarray]:
+    """Seconds of each piece of work, name -> (repeats,), all taken in turn after one round that does not count."""
+    seconds = np.empty((repeats + 1, len(work)))
+    for row in seconds:
+        for column, run in enumerate(work.values()):
+            start = time.perf_counter()
+            run()
+            row[column] = time.perf_counter() - start
+    return dict(zip(work, seconds[1:].T))
+
+
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> dict[str, float]:
+    """Median and quartiles of the ratios of two measurements that were taken in turn."""
+    low, median, high = np.quantile(numerator / denominator, (0.25, 0.5, 0.75))
+    return {"median": median, "low": low, "high": high}
+
+
+def in_child(function: Callable, *arguments) -> Any:
+    """What ``function`` returns in a fresh process, whose memory nothing else has touched."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def available_bytes() -> int:
+    """Memory that is free now (where the system says so; else a third of what it has)."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except OSError:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 3
+
+
+def products(shapes: Sequence[tuple[int, int, int]]) -> Callable[[], None]:
+    """Work that is nothing but matrix products (n, k) @ (k, m), one for each (n, k, m), into memory at hand."""
+    operands = [(torch.randn(n, k), torch.randn(m, k).T, torch.empty(n, m)) for n, k, m in shapes]
+
+    def run() -> None:
+        for left, right, out in operands:
+            torch.mm(left, right, out=out)
+
+    return run
+
+
+def linear_products(n: int, layers: Sequence[tuple[int, int]], *, backward: bool) -> list[tuple[int, int, int]]:
+    """Products of a chain of linear layers (inputs, outputs) on n rows; ``backward``: of its gradients instead.
+
+    The gradient of every weight, and of every layer's input but the first's.
+    """
+    if not backward:
+        return [(n, n_in, n_out) for n_in, n_out in layers]
+    weights = [(n_out, n, n_in) for n_in, n_out in layers]
+    return weights + [(n, n_out, n_in) for n_in, n_out in layers[1:]]
+
+
+def flops(shapes: Sequence[tuple[int, int, int]]) -> int:
+    """Multiplications and additions of the products."""
+    return sum(2 * n * k * m for n, k, m in shapes)
