@@ -102,7 +102,8 @@ def step_products(config: Config, shapes: dict) -> list[tuple[int, int, int]]:
         classifier = _layers(d, config.hidden_classifier, shapes["n_batches"])
         forward = linear_products(n, classifier, backward=False)
         update = forward + linear_products(n, classifier, backward=True)
-        found += 2 * (2 * forward + config.classifier_steps * update)  # both views; anchors, candidates, updates
+        # Both views: candidates, then updates, of which the first shares its forward pass with the anchors.
+        found += 2 * (forward + config.classifier_steps * update)
     return found
 
 

@@ -115,7 +115,7 @@ class Queue(nn.Module):
     @torch.no_grad()
     def push(self, new: Candidates, lane: Tensor) -> None:
         """Store the rows of ``new`` over the oldest of their lanes, (n,) codes; at most ``size`` a lane."""
-        member = nn.functional.one_hot(lane, self.n_lanes)  # (n, lanes)
+        member = (lane[:, None] == torch.arange(self.n_lanes, device=lane.device)).long()  # (n, lanes)
         rank = member.cumsum(0).gather(1, lane[:, None]).squeeze(1) - 1  # position among the lane's new rows
         slot = lane * self.size + (self.cursor[lane] + rank) % self.size
         for name in ("z", "log_posterior", "batch_id", "drug_id", "filled"):

@@ -71,9 +71,20 @@ class CellLineEncoder(nn.Module):
     def forward(self, x: Tensor, cell_line: Tensor) -> Tensor:
         """(n, n_in) features and (n,) codes of the cell lines -> (n, d)."""
         universal, head = self.universal(x), cell_line * self.parted
-        by_head = torch.einsum("nd,cde->nce", universal, self.weight)  # every head at once: one matrix product
-        z = by_head[torch.arange(len(x), device=x.device), head] + self.bias[head]
-        return normalize(z, dim=1)
+        apply = _every_head if x.is_cuda else _grouped_by_head
+        return normalize(apply(universal, head, self.weight) + self.bias[head], dim=1)
+
+
+def _grouped_by_head(x: Tensor, head: Tensor, weight: Tensor) -> Tensor:
+    """x_i @ weight[head_i], (n, d): the rows of each head together, one matrix product a head."""
+    order = head.argsort(stable=True)
+    groups = x[order].split(head.bincount(minlength=len(weight)).tolist())
+    return torch.cat([group @ own for group, own in zip(groups, weight)])[order.argsort()]
+
+
+def _every_head(x: Tensor, head: Tensor, weight: Tensor) -> Tensor:
+    """The same in one matrix product, all heads on all rows: more work, but a GPU need not tell the sizes of groups."""
+    return torch.einsum("nd,cde->nce", x, weight)[torch.arange(len(x), device=x.device), head]
 
 
 class BatchClassifier(MLP):

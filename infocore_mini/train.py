@@ -183,12 +183,16 @@ class _Trainer:
         """Encoders, then classifiers. Returns the two losses, (2,), detached."""
         minibatch = self._augmented(chosen)
         z = self.model.embed(minibatch)
-        contrastive = self._contrastive_loss(minibatch, z)
+        fixed_z = tuple(embedding.detach() for embedding in z)
+        log_posteriors = self.model.log_posteriors(z if self.config.gradient_scale else fixed_z)
+        contrastive = self._contrastive_loss(minibatch, z, log_posteriors)
         if self.epoch >= self.config.warmup_epochs:
-            self.encoder_optimiser.zero_grad()
             contrastive.backward(inputs=list(self.model.encoders.parameters()))
             self.encoder_optimiser.step()
-        classifier = self._train_classifiers(tuple(embedding.detach() for embedding in z), minibatch.batch_id)
+            self.encoder_optimiser.zero_grad()
+        if self.config.gradient_scale:  # their graph went with the encoders' gradient
+            log_posteriors = self.model.log_posteriors(fixed_z)
+        classifier = self._train_classifiers(fixed_z, log_posteriors, minibatch.batch_id)
         self.framework.update(self.model)
         return torch.stack([contrastive.detach(), classifier])
 
@@ -198,9 +202,8 @@ class _Trainer:
         a, b = (scaler(view) for scaler, view in zip(self.model.scalers, (minibatch.a, minibatch.b)))
         return minibatch._replace(a=a, b=feature_dropout(b, self.config.feature_dropout_b))
 
-    def _contrastive_loss(self, minibatch: Minibatch, z: tuple[Tensor, Tensor]) -> Tensor:
+    def _contrastive_loss(self, minibatch: Minibatch, z: tuple[Tensor, Tensor], log_posteriors: tuple) -> Tensor:
         """L_CLIP of the method, mean over both anchor directions."""
-        log_posteriors = self.model.log_posteriors(z)
         candidates = self.framework.candidates(minibatch, z, log_posteriors)
         directions = zip(z, log_posteriors, candidates)
         return torch.stack([self._directional(minibatch, *direction) for direction in directions]).mean()
@@ -209,7 +212,8 @@ class _Trainer:
         self, minibatch: Minibatch, z: Tensor, log_posterior: Tensor | None, candidates: Candidates
     ) -> Tensor:
         config, batch_id = self.config, minibatch.batch_id
-        similarity = (z @ candidates.z.T / config.temperature).masked_fill(candidates.excluded(minibatch), -torch.inf)
+        similarity = z @ candidates.z.T / config.temperature
+        similarity.masked_fill_(candidates.excluded(minibatch), -torch.inf)
         positive = torch.arange(len(z), device=z.device)
         if config.method == "infocore":
             return reweighted_info_nce(
@@ -226,16 +230,21 @@ class _Trainer:
             similarity = same_batch_only(similarity, batch_id, candidates.batch_id)
         return info_nce(similarity, positive).mean()
 
-    def _train_classifiers(self, z: tuple[Tensor, Tensor], batch_id: Tensor) -> Tensor:
-        """L_CLF up to the entropy of the labels: mean cross-entropy of the classifiers, ``classifier_steps`` updates."""
+    def _train_classifiers(self, z: tuple[Tensor, Tensor], log_posteriors: tuple, batch_id: Tensor) -> Tensor:
+        """L_CLF up to the entropy of the labels: mean cross-entropy of the classifiers, ``classifier_steps`` updates.
+
+        ``log_posteriors`` are theirs on the fixed embeddings ``z`` before the first update.
+        """
         loss = z[0].new_zeros(())
         if not self.model.classifiers:
             return loss
-        for _ in range(self.config.classifier_steps):
-            loss = sum(_cross_entropy(log_posterior, batch_id) for log_posterior in self.model.log_posteriors(z)) / 2
-            self.classifier_optimiser.zero_grad()
+        for update in range(self.config.classifier_steps):
+            if update > 0:
+                log_posteriors = self.model.log_posteriors(z)
+            loss = sum(_cross_entropy(log_posterior, batch_id) for log_posterior in log_posteriors) / 2
             loss.backward()
             self.classifier_optimiser.step()
+            self.classifier_optimiser.zero_grad()
         return loss.detach()
 
     # -------------------------------------------------------------- checkpoint and exact resume
