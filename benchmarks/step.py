@@ -13,13 +13,14 @@ from types import MappingProxyType
 
 import torch
 
-from benchmarks.timing import flops, in_child, interleaved, linear_products, peak_bytes, products, ratio
+from benchmarks.memory import in_child, random_screen
+from benchmarks.timing import flops, interleaved, linear_products, products, ratio
 from infocore_mini.config import Config
 from infocore_mini.experiments.full_shape import CELL_LINES, FULL, SHAPE
 from infocore_mini.pairs import Rows, ScreenPairs
 from infocore_mini.provenance import save_results
 from infocore_mini.screens import PairedScreen
-from infocore_mini.train import _Trainer, pretrain_screen
+from infocore_mini.train import _Trainer
 
 # The two screens of the paper: their shapes and, in CP, what its configuration changes.
 SCREENS = MappingProxyType(
@@ -54,30 +55,20 @@ QUICK = MappingProxyType(  # for a test of the program, not of the speed
 )
 
 
-def screen_of(name: str, *, share: float = 1.0, n_batches: int | None = None) -> PairedScreen:
-    """Random numbers in the shape of a screen (or a ``share`` of its rows): values do not matter here."""
-    shape = SCREENS[name]
-    n_drugs, n_conditions = int(share * shape["n_drugs"]), int(share * shape["n_conditions"])
-    n_batches, n_lines = n_batches or shape["n_batches"], len(shape["cell_lines"])
-    generator = torch.Generator().manual_seed(0)
-    condition = torch.arange(n_conditions)
-    batch_id = torch.randint(n_batches, (n_conditions,), generator=generator)
-    return PairedScreen(
-        drug=torch.randn(n_drugs, 300, generator=generator),
-        smiles=condition[:n_drugs].numpy().astype(str),
-        profile=torch.randn(n_conditions * shape["n_replicates"], shape["n_features"], generator=generator),
-        condition=condition.repeat_interleave(shape["n_replicates"]),
-        profile_batch=batch_id.repeat_interleave(shape["n_replicates"]),
-        drug_id=condition % n_drugs,
-        cell_line=condition // n_drugs % n_lines,
-        batch_names=tuple(map(str, range(n_batches))),
-        cell_line_names=shape["cell_lines"],
-    )
+def shape_of(name: str, *, share: float = 1.0, **changes) -> dict:
+    """The shape of a screen, or of a ``share`` of its rows."""
+    rows = {field: int(share * SCREENS[name][field]) for field in ("n_drugs", "n_conditions")}
+    return SCREENS[name] | rows | changes
 
 
 def config_of(name: str, **changes) -> Config:
     """The paper's configuration of a screen."""
     return Config(**dict(FULL) | CHANGES[name] | changes)
+
+
+def _settings(name: str, changes: dict) -> dict:
+    """A short run that enters every phase: two epochs, the heads parted in the second."""
+    return dict(FULL) | CHANGES[name] | changes | dict(epochs=2, steps_per_epoch=4)
 
 
 def step_products(config: Config, shapes: dict) -> list[tuple[int, int, int]]:
@@ -149,7 +140,7 @@ class Step:
 
 def against_products(name: str, config: Config, repeats: int, **screen_options) -> dict:
     """Step and data share against the step's own products: ratios, and seconds for orientation."""
-    step = Step(screen_of(name, **screen_options), config)
+    step = Step(random_screen(**shape_of(name, **screen_options)), config)
     limit = step.limit()
     seconds = interleaved({"limit": limit, "step": step.run, "load": step.load}, repeats)
     found = step_products(config, step.trainer.shapes)
@@ -166,8 +157,8 @@ def scaling(name: str, axis: str, values: tuple[int, ...], repeats: int, **chang
     work = {}
     for value in values:
         sizes = {axis: value} if axis != "n_batches" else {}
-        n_batches = value if axis == "n_batches" else None
-        step = Step(screen_of(name, share=0.1, n_batches=n_batches), config_of(name, **changes | sizes))
+        shape = shape_of(name, share=0.1) | ({axis: value} if axis == "n_batches" else {})
+        step = Step(random_screen(**shape), config_of(name, **changes | sizes))
         work[f"{value}"], work[f"limit {value}"] = step.run, step.limit()
     seconds = interleaved(work, repeats)
     first = seconds[f"{values[0]}"]
@@ -176,17 +167,6 @@ def scaling(name: str, axis: str, values: tuple[int, ...], repeats: int, **chang
         | {"fraction_of_limit": ratio(seconds[f"limit {value}"], seconds[f"{value}"])}
         for value in values
     ]
-
-
-def memory(name: str, changes: dict, share: float) -> dict[str, int]:
-    """Bytes of the data set, and the peak of this process that builds it and trains on it: call in a child."""
-    torch.set_num_threads(1)
-    screen = screen_of(name, share=share)
-    config = config_of(name, **changes)
-    pretrain_screen(screen, Config(**dict(vars(config)) | dict(epochs=2, steps_per_epoch=4)))
-    tensors = [value for value in vars(screen).values() if isinstance(value, torch.Tensor)]
-    data = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    return {"data_bytes": data, "peak_bytes": peak_bytes(), "above_data_bytes": peak_bytes() - data}
 
 
 def measure(repeats: int, *, quick: bool = False) -> dict:
@@ -209,14 +189,19 @@ def measure(repeats: int, *, quick: bool = False) -> dict:
             axis: scaling("GE", axis, values, repeats, **{k: v for k, v in changes.items() if k != axis})
             for axis, values in axes.items()
         },
-        "memory": {name: in_child(memory, name, changes, share) for name in SCREENS},
+        "memory": {
+            name: in_child("training", screen=shape_of(name, share=share), settings=_settings(name, changes))
+            for name in SCREENS
+        },
     }
 
 
 def main() -> None:
     """Measure and store."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path("data"), help="folder that gets results/benchmark_step.json")
+    parser.add_argument(
+        "--output", type=Path, default=Path("data"), help="folder that gets results/benchmark_step.json"
+    )
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1, help="of torch; the limit is measured with the same")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that the program runs, nothing else")

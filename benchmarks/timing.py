@@ -1,15 +1,10 @@
-"""How things are measured: in turn, so that a busy machine slows all alike; memory in a process of its own."""
+"""How things are measured: in turn, so that a busy machine slows all alike."""
 
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,20 +22,9 @@ def interleaved(work: Mapping[str, Callable[[], object]], repeats: int) -> dict[
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> dict[str, float]:
-    """Median and quartiles of the ratios of two measurements that were taken in turn."""
+    """Median and quartiles of the ratios of two measurements that were taken in turn, and the ratio of the best two."""
     low, median, high = np.quantile(numerator / denominator, (0.25, 0.5, 0.75))
-    return {"median": median, "low": low, "high": high}
-
-
-def in_child(function: Callable, *arguments) -> Any:
-    """What ``function`` returns in a fresh process, whose memory nothing else has touched."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
-
-
-def peak_bytes() -> int:
-    """The most memory that this process has held so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {"median": median, "low": low, "high": high, "best": numerator.min() / denominator.min()}
 
 
 def available_bytes() -> int:
