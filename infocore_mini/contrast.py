@@ -99,14 +99,27 @@ class Queue(nn.Module):
         n_lanes: 1, or the number of groups of which ``size`` rows each are kept.
         dim: embedding dimension.
         n_batches: n_B, or 0 to store no posteriors.
+        label_shape: () for integer batch ids, (n_B,) for soft labels.
+        asked: (n_lanes, width) experimental batches of which each lane stores the posterior, because its anchors
+            lie in no other; the rest comes back as probability 0. None = all.
     """
 
-    def __init__(self, size: int, n_lanes: int, dim: int, n_batches: int, label_shape: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        size: int,
+        n_lanes: int,
+        dim: int,
+        n_batches: int,
+        label_shape: tuple[int, ...] = (),
+        asked: Tensor | None = None,
+    ) -> None:
         super().__init__()
-        self.size, self.n_lanes = size, n_lanes
-        rows = size * n_lanes
+        self.size, self.n_lanes, self.n_batches = size, n_lanes, n_batches
+        rows, width = size * n_lanes, n_batches if asked is None else asked.shape[1]
+        self.register_buffer("asked", asked, persistent=False)
         self.register_buffer("z", torch.zeros(rows, dim))
-        self.register_buffer("log_posterior", torch.zeros(rows, n_batches) if n_batches else None)
+        # One row an experimental batch: a loss reads a few of them whole, whatever n_B is.
+        self.register_buffer("log_posterior", torch.zeros(width, rows) if n_batches else None)
         self.register_buffer("batch_id", torch.zeros(rows, *label_shape) if label_shape else torch.full((rows,), -1))
         self.register_buffer("drug_id", torch.full((rows,), -1))
         self.register_buffer("filled", torch.zeros(rows, dtype=torch.bool))
@@ -118,20 +131,29 @@ class Queue(nn.Module):
         member = (lane[:, None] == torch.arange(self.n_lanes, device=lane.device)).long()  # (n, lanes)
         rank = member.cumsum(0).gather(1, lane[:, None]).squeeze(1) - 1  # position among the lane's new rows
         slot = lane * self.size + (self.cursor[lane] + rank) % self.size
-        for name in ("z", "log_posterior", "batch_id", "drug_id", "filled"):
+        for name in ("z", "batch_id", "drug_id", "filled"):
             value = getattr(new, name)
             if value is not None:
                 getattr(self, name)[slot] = value
+        if self.log_posterior is not None:
+            asked = new.log_posterior if self.asked is None else new.log_posterior.gather(1, self.asked[lane])
+            self.log_posterior.index_copy_(1, slot, asked.T)
         self.cursor += member.sum(0)
 
     def extend(self, new: Candidates, lane: int | None = None) -> Candidates:
         """``new`` and behind it what the queue holds, of one lane or of all."""
         rows = slice(None) if lane is None else slice(lane * self.size, (lane + 1) * self.size)
-        fields = {
+        both = {
             name: None if (value := getattr(new, name)) is None else torch.cat([value, getattr(self, name)[rows]])
-            for name in ("z", "log_posterior", "batch_id", "drug_id", "filled")
+            for name in ("z", "batch_id", "drug_id", "filled")
         }
-        return Candidates(**fields)
+        if self.log_posterior is None:
+            return Candidates(log_posterior=None, **both)
+        stored = self.log_posterior[:, rows]
+        if self.asked is not None:
+            blank = stored.new_full((self.n_batches, stored.shape[1]), -torch.inf)
+            stored = blank.index_copy_(0, self.asked[lane], stored)
+        return Candidates(log_posterior=torch.cat([new.log_posterior.T, stored], 1).T, **both)
 
 
 class MoCo(nn.Module):
@@ -145,6 +167,7 @@ class MoCo(nn.Module):
         config: of the run.
         n_batches: n_B.
         n_cell_lines: number of cell lines.
+        line_batches: (n_cell_lines, width) experimental batches of each cell line; None = not known.
         label_shape: () for integer batch ids, (n_B,) for soft labels.
     """
 
@@ -155,6 +178,7 @@ class MoCo(nn.Module):
         *,
         n_batches: int,
         n_cell_lines: int = 1,
+        line_batches: Tensor | None = None,
         label_shape: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
@@ -166,6 +190,8 @@ class MoCo(nn.Module):
         n_lanes = n_batches if self.per_batch else 1
         self.queues = nn.ModuleList(Queue(config.queue_size, n_lanes, **stored) for _ in range(2))
         by_line = config.sampling == "alternate"
+        if config.mixture == "arithmetic":  # the geometric one is normalised over all of them
+            stored["asked"] = line_batches
         self.line_queues = nn.ModuleList(
             Queue(config.queue_size // 2, n_cell_lines, **stored) for _ in range(2 if by_line else 0)
         )

@@ -112,7 +112,7 @@ class Scaler(nn.Module):
     def fit(self, x: Tensor) -> Scaler:
         """Mean and standard deviation of the columns of (n, n_features), over finite values, in one pass by chunks."""
         count, total, square = (torch.zeros(x.shape[1], dtype=torch.float64) for _ in range(3))
-        for part in x.split(8192):
+        for part in x.split(1024):
             measured = ~part.isnan()
             part = part.nan_to_num(0.0).clamp(-self.clip_before, self.clip_before).double()
             count, total, square = count + measured.sum(0), total + part.sum(0), square + part.square().sum(0)

@@ -41,7 +41,7 @@ class Pairs:
     def __init__(self, a: Tensor, b: Tensor | None, batch_id: Tensor, n_batches: int) -> None:
         self.a, self.b, self.batch_id, self.n_batches = a, b, batch_id, n_batches
         self.shared = b is None
-        self.cell_line, self.n_cell_lines = None, 1
+        self.cell_line, self.n_cell_lines, self.line_batches = None, 1, None
 
     def __len__(self) -> int:
         return len(self.batch_id)
@@ -70,6 +70,7 @@ class ScreenPairs(Pairs):
         self.drug_id, self.cell_line = screen.drug_id.to(device), screen.cell_line.to(device)
         self.n_cell_lines = len(screen.cell_line_names)
         self.profile_batch = screen.profile_batch.to(device)
+        self.line_batches = _line_batches(screen).to(device)
         self.first, self.count = screen.first_profile.to(device), screen.n_replicates.to(device)
         # Known on the CPU once, so that no step has to ask the training device.
         self.n_replicates, self.missing = screen.n_replicates.cpu(), bool(screen.profile.isnan().any())
@@ -99,6 +100,15 @@ class ScreenPairs(Pairs):
         drug_id = self.drug_id[rows]
         a = gaussian_noise(self.a[drug_id], config.noise_a)
         return Minibatch(a, b, batch_id, self.cell_line[rows], drug_id, chosen.lane)
+
+
+def _line_batches(screen: PairedScreen) -> Tensor:
+    """(n_cell_lines, width) codes of each cell line's experimental batches; the last fills up the shorter rows."""
+    n_batches = screen.n_batches
+    found = (screen.cell_line[screen.condition] * n_batches + screen.profile_batch).unique()
+    count = (found // n_batches).bincount(minlength=len(screen.cell_line_names))
+    position = (count.cumsum(0) - count)[:, None] + torch.arange(int(count.max())).minimum((count - 1)[:, None])
+    return (found % n_batches)[position.clamp(0, len(found) - 1)]
 
 
 def sample(pairs: Pairs, config: Config) -> list[Rows]:

@@ -126,6 +126,7 @@ class _Trainer:
             self.config,
             n_batches=pairs.n_batches,
             n_cell_lines=pairs.n_cell_lines,
+            line_batches=pairs.line_batches,
             label_shape=label_shape,
         )
 
@@ -212,7 +213,7 @@ class _Trainer:
         self, minibatch: Minibatch, z: Tensor, log_posterior: Tensor | None, candidates: Candidates
     ) -> Tensor:
         config, batch_id = self.config, minibatch.batch_id
-        similarity = z @ candidates.z.T / config.temperature
+        similarity = (z @ candidates.z.T).div_(config.temperature)
         similarity.masked_fill_(candidates.excluded(minibatch), -torch.inf)
         positive = torch.arange(len(z), device=z.device)
         if config.method == "infocore":
