@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.formulations import work
 from infocore_mini.config import Config
 from infocore_mini.screens import PairedScreen
 from infocore_mini.train import pretrain_screen
@@ -48,6 +49,15 @@ def training(screen: dict, settings: dict) -> dict[str, int]:
     return {"data_bytes": data_bytes, "peak_bytes": peak_bytes(), "above_data_bytes": peak_bytes() - data_bytes}
 
 
+def loss(formulation: str, n: int, candidates: int, n_batches: int) -> dict[str, int]:
+    """Bytes by which the process grows above the inputs, in forward and backward of one loss."""
+    work(formulation, 2, 3, 2)()  # what a first call loads is no part of it
+    run = work(formulation, n, candidates, n_batches)
+    before = peak_bytes()
+    run()
+    return {"bytes": max(peak_bytes() - before, 4096)}  # a page, where it was too little to see
+
+
 def peak_bytes() -> int:
     """The most memory that this process has held so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -62,4 +72,4 @@ def in_child(function: str, **arguments: Any) -> dict[str, int]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print(json.dumps({"training": training}[sys.argv[1]](**json.loads(sys.argv[2]))))
+    print(json.dumps({"training": training, "loss": loss}[sys.argv[1]](**json.loads(sys.argv[2]))))

@@ -93,10 +93,8 @@ def reweighted_info_nce(
     )
     _check_settings(alpha, mixture, log_prior, log_posterior_anchor)
     log_anchor, log_candidate = log_posterior_anchor, log_posterior_candidate
-    if mixture == "arithmetic" and batch_id.ndim == 1:  # of every row only the anchors' own batches are read
-        own = _scale_gradient(log_anchor.gather(1, batch_id[:, None]), gradient_scale)
-        other = _scale_gradient(_columns(log_candidate, batch_id), gradient_scale)
-        log_total = _log_total_of_codes(similarity, own, other, alpha)
+    if mixture == "arithmetic" and batch_id.ndim == 1:
+        log_total = _log_total_of_codes(similarity, batch_id, log_anchor, log_candidate, alpha, gradient_scale)
     else:
         log_anchor, log_candidate = (_scale_gradient(p, gradient_scale) for p in (log_anchor, log_candidate))
         if mixture == "geometric":
@@ -210,10 +208,22 @@ def infocore_loss(
 # ------------------------------------------------------------------ log sum_j w_ij e^f_ij, exactly
 
 
-def _log_total_of_codes(similarity, own, other, alpha) -> Tensor:
-    """(n,) log sum_j e^f_ij (alpha p_i(b_i) + (1 - alpha) p_j(b_i)); own (n, 1) and other (n, m) are log p(b_i)."""
-    log_weight = torch.logaddexp(own + _safe_log(alpha), other + _safe_log(1 - alpha))
-    return (similarity + log_weight).logsumexp(1)
+def _log_total_of_codes(similarity, batch_id, log_anchor, log_candidate, alpha, gradient_scale) -> Tensor:
+    """(n,) log sum_j e^f_ij (alpha p_i(b_i) + (1 - alpha) p_j(b_i)), for integer labels.
+
+    Of the posteriors only the anchors' own batches are read. Some anchors at a time, so that what a CPU works on
+    stays in its cache and large sets of candidates need little memory.
+    """
+    log_own = log_anchor.gather(1, batch_id[:, None])
+    size = max(1, _BLOCK[similarity.device.type == "cpu"] // similarity.shape[1])
+    blocks = (rows.split(size) for rows in (similarity, batch_id, log_own))
+    totals = []
+    for f, own_batch, own in zip(*blocks):
+        own = _scale_gradient(own, gradient_scale)
+        other = _scale_gradient(_columns(log_candidate, own_batch), gradient_scale)
+        log_weight = torch.logaddexp(own + _safe_log(alpha), other + _safe_log(1 - alpha))
+        totals.append((f + log_weight).logsumexp(1))
+    return torch.cat(totals)
 
 
 def _log_total_of_shares(similarity, log_anchor, log_candidate, alpha) -> Tensor:
@@ -257,6 +267,7 @@ def _log_matmul(log_left: Tensor, log_right: Tensor) -> Tensor:
     return product.log().to(log_left.dtype) + left_max + right_max
 
 
+_BLOCK = {True: 2**18, False: 2**24}  # pairs at a time on a CPU, and elsewhere
 _FLOOR = -1e30  # stands for log 0: keeps maxima finite where a whole row or column has probability 0
 
 
