@@ -7,6 +7,7 @@ moving copy of the model, without gradient: the minibatch's partners first, then
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +24,7 @@ class TwoTower(nn.Module):
         encoders: (encoder of view a, encoder of view b); the same module twice = shared.
         classifiers: (classifier of z_a, classifier of z_b), or None for methods without one.
         scalers: what standardises each view, after noise and before the encoders; None = nothing to do.
+        bf16: run the networks in bfloat16 (autocast); weights, embeddings and posteriors stay float32.
     """
 
     def __init__(
@@ -30,8 +32,11 @@ class TwoTower(nn.Module):
         encoders: tuple[nn.Module, nn.Module],
         classifiers: tuple[nn.Module, nn.Module] | None,
         scalers: tuple[nn.Module, nn.Module] | None = None,
+        *,
+        bf16: bool = False,
     ) -> None:
         super().__init__()
+        self.bf16 = bf16
         self.encoders = nn.ModuleList(encoders)
         self.classifiers = nn.ModuleList(classifiers or ())
         self.scalers = nn.ModuleList(scalers or (nn.Identity(), nn.Identity()))
@@ -39,13 +44,18 @@ class TwoTower(nn.Module):
     def embed(self, minibatch: Minibatch) -> tuple[Tensor, Tensor]:
         """Unit-norm z_a and z_b of the pairs, each (n, d); only view a, the drug, depends on the cell line."""
         of_a, of_b = self.encoders
-        return of_a(minibatch.a, minibatch.cell_line), of_b(minibatch.b)
+        with self._precision(minibatch.a):
+            return of_a(minibatch.a, minibatch.cell_line), of_b(minibatch.b)
 
     def log_posteriors(self, z: tuple[Tensor, Tensor]) -> tuple[Tensor | None, Tensor | None]:
         """log p_hat(x_b | z) of each view, each (n, n_B); None without classifiers."""
         if not self.classifiers:
             return None, None
-        return tuple(classifier(embedding) for classifier, embedding in zip(self.classifiers, z))
+        with self._precision(z[0]):
+            return tuple(classifier(embedding) for classifier, embedding in zip(self.classifiers, z))
+
+    def _precision(self, x: Tensor) -> torch.autocast:
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16)
 
 
 @dataclass(frozen=True)
@@ -169,6 +179,7 @@ class MoCo(nn.Module):
         n_cell_lines: number of cell lines.
         line_batches: (n_cell_lines, width) experimental batches of each cell line; None = not known.
         label_shape: () for integer batch ids, (n_B,) for soft labels.
+        embed: how the slow copy embeds a minibatch, where several processes share the work.
     """
 
     def __init__(
@@ -180,8 +191,10 @@ class MoCo(nn.Module):
         n_cell_lines: int = 1,
         line_batches: Tensor | None = None,
         label_shape: tuple[int, ...] = (),
+        embed: Callable[[TwoTower, Minibatch], tuple[Tensor, Tensor]] = TwoTower.embed,
     ) -> None:
         super().__init__()
+        self.embed = embed
         self.slow = copy.deepcopy(model).requires_grad_(False)
         self.per_batch = config.method == "ccl"
         self.momentum, self.classifier_momentum = config.momentum, config.classifier_momentum
@@ -199,7 +212,7 @@ class MoCo(nn.Module):
     @torch.no_grad()
     def candidates(self, minibatch: Minibatch, z, log_posteriors) -> tuple[Candidates, Candidates]:
         """Momentum-encoded partners, then the queue, for anchors of view a and of view b. Fills the queues."""
-        slow_z = self.slow.embed(minibatch)
+        slow_z = self.embed(self.slow, minibatch)
         slow_posteriors = self.slow.log_posteriors(slow_z)
         filled = torch.ones(len(slow_z[0]), dtype=torch.bool, device=slow_z[0].device)
         queues = self.queues if minibatch.lane is None else self.line_queues

@@ -40,7 +40,7 @@ class Encoder(MLP):
 
     def forward(self, x: Tensor, cell_line: Tensor | None = None) -> Tensor:
         """(n, n_in) -> (n, d); an encoder without heads does not read ``cell_line``."""
-        return normalize(super().forward(x), dim=1)
+        return normalize(super().forward(x).to(x.dtype), dim=1)
 
 
 class CellLineEncoder(nn.Module):
@@ -72,7 +72,7 @@ class CellLineEncoder(nn.Module):
         """(n, n_in) features and (n,) codes of the cell lines -> (n, d)."""
         universal, head = self.universal(x), cell_line * self.parted
         apply = _every_head if x.is_cuda else _grouped_by_head
-        return normalize(apply(universal, head, self.weight) + self.bias[head], dim=1)
+        return normalize((apply(universal, head, self.weight) + self.bias[head]).to(x.dtype), dim=1)
 
 
 def _grouped_by_head(x: Tensor, head: Tensor, weight: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ class BatchClassifier(MLP):
     """log p_hat(x_b | z): (n, d) embeddings -> (n, n_B) log-probabilities of the experimental batches."""
 
     def forward(self, z: Tensor) -> Tensor:
-        return log_softmax(super().forward(z), dim=1)
+        return log_softmax(super().forward(z).to(z.dtype), dim=1)
 
 
 class Scaler(nn.Module):
