@@ -32,10 +32,11 @@ FORMULATIONS = {"dense": dense, "scalable": scalable}
 def work(formulation: str, n: int, candidates: int, n_batches: int) -> Callable[[], Tensor]:
     """Forward and backward on random inputs, candidates stored as a queue has them; gives the (n, m) gradient."""
     generator = torch.Generator().manual_seed(0)
-    similarity = (10 * torch.rand(n, candidates, generator=generator)).requires_grad_()
+    # In place, so that making the inputs leaves no peak of memory above what they take.
+    similarity = torch.rand(n, candidates, generator=generator).mul_(10).requires_grad_()
     batch_id = torch.randint(n_batches, (n,), generator=generator)
-    log_anchor = torch.randn(n, n_batches, generator=generator).log_softmax(1)
-    log_candidate = torch.randn(n_batches, candidates, generator=generator).log_softmax(0).T
+    log_anchor = torch.rand(n, n_batches, generator=generator).add_(0.5).div_(n_batches).log_()
+    log_candidate = torch.rand(n_batches, candidates, generator=generator).add_(0.5).div_(n_batches).log_().T
 
     def run() -> Tensor:
         similarity.grad = None
