@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 import torch
 
 
-def interleaved(work: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, np.ndarray]:
-    """Seconds of each piece of work, name -> (repeats,), all taken in turn after one round that does not count."""
+def interleaved(work: Mapping[Hashable, Callable[[], object]], repeats: int) -> dict[Hashable, np.ndarray]:
+    """CPU seconds of each piece of work, name -> (repeats,), all taken in turn after one round that does not count.
+
+    CPU time of this process, so that other programs on the same machine count as little as possible.
+    """
     seconds = np.empty((repeats + 1, len(work)))
     for row in seconds:
         for column, run in enumerate(work.values()):
-            start = time.perf_counter()
+            start = time.process_time()
             run()
-            row[column] = time.perf_counter() - start
+            row[column] = time.process_time() - start
     return dict(zip(work, seconds[1:].T))
 
 

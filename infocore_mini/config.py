@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
@@ -12,6 +13,7 @@ from infocore_mini.parameters import Count, Fraction, Method, NonNegative, Posit
 
 Epochs = Annotated[int, Field(ge=0)]
 Framework = Literal["simclr", "moco"]
+Precision = Literal["32-true", "bf16-mixed"]
 Sampling = Literal["random", "one_batch", "alternate"]
 
 
@@ -63,4 +65,7 @@ class Config:
     momentum: Fraction = 0.999
     classifier_momentum: Fraction = 0.999
     seed: Seed = 0
+    # how it is computed: of no consequence beyond rounding, so left out of the name under which a run is kept
     device: str = "cpu"
+    precision: Precision = field(default="32-true", repr=False)  # bf16: networks only, losses stay in float32
+    compile: bool = field(default=False, repr=False)  # the networks, by torch.compile

@@ -7,6 +7,7 @@ moving copy of the model, without gradient: the minibatch's partners first, then
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +24,7 @@ class TwoTower(nn.Module):
         encoders: (encoder of view a, encoder of view b); the same module twice = shared.
         classifiers: (classifier of z_a, classifier of z_b), or None for methods without one.
         scalers: what standardises each view, after noise and before the encoders; None = nothing to do.
+        bf16: run the networks in bfloat16 (autocast); weights, embeddings and posteriors stay float32.
     """
 
     def __init__(
@@ -30,8 +32,11 @@ class TwoTower(nn.Module):
         encoders: tuple[nn.Module, nn.Module],
         classifiers: tuple[nn.Module, nn.Module] | None,
         scalers: tuple[nn.Module, nn.Module] | None = None,
+        *,
+        bf16: bool = False,
     ) -> None:
         super().__init__()
+        self.bf16 = bf16
         self.encoders = nn.ModuleList(encoders)
         self.classifiers = nn.ModuleList(classifiers or ())
         self.scalers = nn.ModuleList(scalers or (nn.Identity(), nn.Identity()))
@@ -39,13 +44,18 @@ class TwoTower(nn.Module):
     def embed(self, minibatch: Minibatch) -> tuple[Tensor, Tensor]:
         """Unit-norm z_a and z_b of the pairs, each (n, d); only view a, the drug, depends on the cell line."""
         of_a, of_b = self.encoders
-        return of_a(minibatch.a, minibatch.cell_line), of_b(minibatch.b)
+        with self._precision(minibatch.a):
+            return of_a(minibatch.a, minibatch.cell_line), of_b(minibatch.b)
 
     def log_posteriors(self, z: tuple[Tensor, Tensor]) -> tuple[Tensor | None, Tensor | None]:
         """log p_hat(x_b | z) of each view, each (n, n_B); None without classifiers."""
         if not self.classifiers:
             return None, None
-        return tuple(classifier(embedding) for classifier, embedding in zip(self.classifiers, z))
+        with self._precision(z[0]):
+            return tuple(classifier(embedding) for classifier, embedding in zip(self.classifiers, z))
+
+    def _precision(self, x: Tensor) -> torch.autocast:
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16)
 
 
 @dataclass(frozen=True)
@@ -99,14 +109,27 @@ class Queue(nn.Module):
         n_lanes: 1, or the number of groups of which ``size`` rows each are kept.
         dim: embedding dimension.
         n_batches: n_B, or 0 to store no posteriors.
+        label_shape: () for integer batch ids, (n_B,) for soft labels.
+        asked: (n_lanes, width) experimental batches of which each lane stores the posterior, because its anchors
+            lie in no other; the rest comes back as probability 0. None = all.
     """
 
-    def __init__(self, size: int, n_lanes: int, dim: int, n_batches: int, label_shape: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        size: int,
+        n_lanes: int,
+        dim: int,
+        n_batches: int,
+        label_shape: tuple[int, ...] = (),
+        asked: Tensor | None = None,
+    ) -> None:
         super().__init__()
-        self.size, self.n_lanes = size, n_lanes
-        rows = size * n_lanes
+        self.size, self.n_lanes, self.n_batches = size, n_lanes, n_batches
+        rows, width = size * n_lanes, n_batches if asked is None else asked.shape[1]
+        self.register_buffer("asked", asked, persistent=False)
         self.register_buffer("z", torch.zeros(rows, dim))
-        self.register_buffer("log_posterior", torch.zeros(rows, n_batches) if n_batches else None)
+        # One row an experimental batch: a loss reads a few of them whole, whatever n_B is.
+        self.register_buffer("log_posterior", torch.zeros(width, rows) if n_batches else None)
         self.register_buffer("batch_id", torch.zeros(rows, *label_shape) if label_shape else torch.full((rows,), -1))
         self.register_buffer("drug_id", torch.full((rows,), -1))
         self.register_buffer("filled", torch.zeros(rows, dtype=torch.bool))
@@ -115,23 +138,32 @@ class Queue(nn.Module):
     @torch.no_grad()
     def push(self, new: Candidates, lane: Tensor) -> None:
         """Store the rows of ``new`` over the oldest of their lanes, (n,) codes; at most ``size`` a lane."""
-        member = nn.functional.one_hot(lane, self.n_lanes)  # (n, lanes)
+        member = (lane[:, None] == torch.arange(self.n_lanes, device=lane.device)).long()  # (n, lanes)
         rank = member.cumsum(0).gather(1, lane[:, None]).squeeze(1) - 1  # position among the lane's new rows
         slot = lane * self.size + (self.cursor[lane] + rank) % self.size
-        for name in ("z", "log_posterior", "batch_id", "drug_id", "filled"):
+        for name in ("z", "batch_id", "drug_id", "filled"):
             value = getattr(new, name)
             if value is not None:
                 getattr(self, name)[slot] = value
+        if self.log_posterior is not None:
+            asked = new.log_posterior if self.asked is None else new.log_posterior.gather(1, self.asked[lane])
+            self.log_posterior.index_copy_(1, slot, asked.T)
         self.cursor += member.sum(0)
 
     def extend(self, new: Candidates, lane: int | None = None) -> Candidates:
         """``new`` and behind it what the queue holds, of one lane or of all."""
         rows = slice(None) if lane is None else slice(lane * self.size, (lane + 1) * self.size)
-        fields = {
+        both = {
             name: None if (value := getattr(new, name)) is None else torch.cat([value, getattr(self, name)[rows]])
-            for name in ("z", "log_posterior", "batch_id", "drug_id", "filled")
+            for name in ("z", "batch_id", "drug_id", "filled")
         }
-        return Candidates(**fields)
+        if self.log_posterior is None:
+            return Candidates(log_posterior=None, **both)
+        stored = self.log_posterior[:, rows]
+        if self.asked is not None:
+            blank = stored.new_full((self.n_batches, stored.shape[1]), -torch.inf)
+            stored = blank.index_copy_(0, self.asked[lane], stored)
+        return Candidates(log_posterior=torch.cat([new.log_posterior.T, stored], 1).T, **both)
 
 
 class MoCo(nn.Module):
@@ -145,7 +177,9 @@ class MoCo(nn.Module):
         config: of the run.
         n_batches: n_B.
         n_cell_lines: number of cell lines.
+        line_batches: (n_cell_lines, width) experimental batches of each cell line; None = not known.
         label_shape: () for integer batch ids, (n_B,) for soft labels.
+        embed: how the slow copy embeds a minibatch, where several processes share the work.
     """
 
     def __init__(
@@ -155,9 +189,12 @@ class MoCo(nn.Module):
         *,
         n_batches: int,
         n_cell_lines: int = 1,
+        line_batches: Tensor | None = None,
         label_shape: tuple[int, ...] = (),
+        embed: Callable[[TwoTower, Minibatch], tuple[Tensor, Tensor]] = TwoTower.embed,
     ) -> None:
         super().__init__()
+        self.embed = embed
         self.slow = copy.deepcopy(model).requires_grad_(False)
         self.per_batch = config.method == "ccl"
         self.momentum, self.classifier_momentum = config.momentum, config.classifier_momentum
@@ -166,6 +203,8 @@ class MoCo(nn.Module):
         n_lanes = n_batches if self.per_batch else 1
         self.queues = nn.ModuleList(Queue(config.queue_size, n_lanes, **stored) for _ in range(2))
         by_line = config.sampling == "alternate"
+        if config.mixture == "arithmetic":  # the geometric one is normalised over all of them
+            stored["asked"] = line_batches
         self.line_queues = nn.ModuleList(
             Queue(config.queue_size // 2, n_cell_lines, **stored) for _ in range(2 if by_line else 0)
         )
@@ -173,7 +212,7 @@ class MoCo(nn.Module):
     @torch.no_grad()
     def candidates(self, minibatch: Minibatch, z, log_posteriors) -> tuple[Candidates, Candidates]:
         """Momentum-encoded partners, then the queue, for anchors of view a and of view b. Fills the queues."""
-        slow_z = self.slow.embed(minibatch)
+        slow_z = self.embed(self.slow, minibatch)
         slow_posteriors = self.slow.log_posteriors(slow_z)
         filled = torch.ones(len(slow_z[0]), dtype=torch.bool, device=slow_z[0].device)
         queues = self.queues if minibatch.lane is None else self.line_queues

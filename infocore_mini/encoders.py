@@ -40,7 +40,7 @@ class Encoder(MLP):
 
     def forward(self, x: Tensor, cell_line: Tensor | None = None) -> Tensor:
         """(n, n_in) -> (n, d); an encoder without heads does not read ``cell_line``."""
-        return normalize(super().forward(x), dim=1)
+        return normalize(super().forward(x).to(x.dtype), dim=1)
 
 
 class CellLineEncoder(nn.Module):
@@ -71,16 +71,27 @@ class CellLineEncoder(nn.Module):
     def forward(self, x: Tensor, cell_line: Tensor) -> Tensor:
         """(n, n_in) features and (n,) codes of the cell lines -> (n, d)."""
         universal, head = self.universal(x), cell_line * self.parted
-        by_head = torch.einsum("nd,cde->nce", universal, self.weight)  # every head at once: one matrix product
-        z = by_head[torch.arange(len(x), device=x.device), head] + self.bias[head]
-        return normalize(z, dim=1)
+        apply = _every_head if x.is_cuda else _grouped_by_head
+        return normalize((apply(universal, head, self.weight) + self.bias[head]).to(x.dtype), dim=1)
+
+
+def _grouped_by_head(x: Tensor, head: Tensor, weight: Tensor) -> Tensor:
+    """x_i @ weight[head_i], (n, d): the rows of each head together, one matrix product a head."""
+    order = head.argsort(stable=True)
+    groups = x[order].split(head.bincount(minlength=len(weight)).tolist())
+    return torch.cat([group @ own for group, own in zip(groups, weight)])[order.argsort()]
+
+
+def _every_head(x: Tensor, head: Tensor, weight: Tensor) -> Tensor:
+    """The same in one matrix product, all heads on all rows: more work, but a GPU need not tell the sizes of groups."""
+    return torch.einsum("nd,cde->nce", x, weight)[torch.arange(len(x), device=x.device), head]
 
 
 class BatchClassifier(MLP):
     """log p_hat(x_b | z): (n, d) embeddings -> (n, n_B) log-probabilities of the experimental batches."""
 
     def forward(self, z: Tensor) -> Tensor:
-        return log_softmax(super().forward(z), dim=1)
+        return log_softmax(super().forward(z).to(z.dtype), dim=1)
 
 
 class Scaler(nn.Module):
@@ -101,7 +112,7 @@ class Scaler(nn.Module):
     def fit(self, x: Tensor) -> Scaler:
         """Mean and standard deviation of the columns of (n, n_features), over finite values, in one pass by chunks."""
         count, total, square = (torch.zeros(x.shape[1], dtype=torch.float64) for _ in range(3))
-        for part in x.split(8192):
+        for part in x.split(1024):
             measured = ~part.isnan()
             part = part.nan_to_num(0.0).clamp(-self.clip_before, self.clip_before).double()
             count, total, square = count + measured.sum(0), total + part.sum(0), square + part.square().sum(0)

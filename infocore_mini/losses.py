@@ -92,12 +92,15 @@ def reweighted_info_nce(
         log_posterior_candidate=log_posterior_candidate,
     )
     _check_settings(alpha, mixture, log_prior, log_posterior_anchor)
-    log_anchor = _scale_gradient(log_posterior_anchor, gradient_scale)
-    log_candidate = _scale_gradient(log_posterior_candidate, gradient_scale)
-    if mixture == "geometric":
-        log_total = _geometric_log_total(similarity, batch_id, log_anchor, log_candidate, alpha, log_prior)
+    log_anchor, log_candidate = log_posterior_anchor, log_posterior_candidate
+    if mixture == "arithmetic" and batch_id.ndim == 1:
+        log_total = _log_total_of_codes(similarity, batch_id, log_anchor, log_candidate, alpha, gradient_scale)
     else:
-        log_total = _arithmetic_log_total(similarity, batch_id, log_anchor, log_candidate, alpha)
+        log_anchor, log_candidate = (_scale_gradient(p, gradient_scale) for p in (log_anchor, log_candidate))
+        if mixture == "geometric":
+            log_total = _geometric_log_total(similarity, batch_id, log_anchor, log_candidate, alpha, log_prior)
+        else:
+            log_total = _log_total_of_shares(similarity, log_anchor, log_candidate, alpha)
     if batch_id.ndim == 2:
         log_total = (batch_id * log_total).sum(1)
     return log_total - _take_positive(similarity, positive)
@@ -205,16 +208,28 @@ def infocore_loss(
 # ------------------------------------------------------------------ log sum_j w_ij e^f_ij, exactly
 
 
-def _arithmetic_log_total(similarity, batch_id, log_anchor, log_candidate, alpha) -> Tensor:
-    """(n,) or, with soft labels, (n, n_B): log sum_j e^f_ij (alpha p_i(b) + (1 - alpha) p_j(b))."""
-    log_alpha, log_rest = _safe_log(alpha), _safe_log(1 - alpha)
-    if batch_id.ndim == 1:
-        own = log_anchor.gather(1, batch_id[:, None])  # (n, 1) log p_hat(b_i | i)
-        other = log_candidate[:, batch_id].T  # (n, m) log p_hat(b_i | j)
-        log_weight = torch.logaddexp(own + log_alpha, other + log_rest)
-        return (similarity + log_weight).logsumexp(1)
-    from_anchor = log_alpha + log_anchor + similarity.logsumexp(1, keepdim=True)
-    from_candidates = log_rest + _log_matmul(similarity, log_candidate)
+def _log_total_of_codes(similarity, batch_id, log_anchor, log_candidate, alpha, gradient_scale) -> Tensor:
+    """(n,) log sum_j e^f_ij (alpha p_i(b_i) + (1 - alpha) p_j(b_i)), for integer labels.
+
+    Of the posteriors only the anchors' own batches are read. Some anchors at a time, so that what a CPU works on
+    stays in its cache and large sets of candidates need little memory.
+    """
+    log_own = log_anchor.gather(1, batch_id[:, None])
+    size = max(1, _BLOCK[similarity.device.type == "cpu"] // similarity.shape[1])
+    blocks = (rows.split(size) for rows in (similarity, batch_id, log_own))
+    totals = []
+    for f, own_batch, own in zip(*blocks):
+        own = _scale_gradient(own, gradient_scale)
+        other = _scale_gradient(_columns(log_candidate, own_batch), gradient_scale)
+        log_weight = torch.logaddexp(own + _safe_log(alpha), other + _safe_log(1 - alpha))
+        totals.append((f + log_weight).logsumexp(1))
+    return torch.cat(totals)
+
+
+def _log_total_of_shares(similarity, log_anchor, log_candidate, alpha) -> Tensor:
+    """(n, n_B) log sum_j e^f_ij (alpha p_i(b) + (1 - alpha) p_j(b)), for soft labels."""
+    from_anchor = _safe_log(alpha) + log_anchor + similarity.logsumexp(1, keepdim=True)
+    from_candidates = _safe_log(1 - alpha) + _log_matmul(similarity, log_candidate)
     return torch.logaddexp(from_anchor, from_candidates)
 
 
@@ -230,8 +245,13 @@ def _geometric_log_total(similarity, batch_id, log_anchor, log_candidate, alpha,
     adjusted = similarity - log_normaliser
     if batch_id.ndim == 1:
         own = log_own.gather(1, batch_id[:, None])
-        return (adjusted + own + log_other[:, batch_id].T).logsumexp(1)
+        return (adjusted + own + _columns(log_other, batch_id)).logsumexp(1)
     return log_own + _log_matmul(adjusted, log_other)
+
+
+def _columns(value: Tensor, batch_id: Tensor) -> Tensor:
+    """(n, m) columns b_i of (m, n_B), one a row; contiguous, as everything that is combined with it."""
+    return value.T.index_select(0, batch_id)
 
 
 def _log_matmul(log_left: Tensor, log_right: Tensor) -> Tensor:
@@ -247,6 +267,7 @@ def _log_matmul(log_left: Tensor, log_right: Tensor) -> Tensor:
     return product.log().to(log_left.dtype) + left_max + right_max
 
 
+_BLOCK = {True: 2**18, False: 2**24}  # pairs at a time on a CPU, and elsewhere
 _FLOOR = -1e30  # stands for log 0: keeps maxima finite where a whole row or column has probability 0
 
 

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from infocore_mini.augment import dirichlet_weights, gaussian_noise, mix_replicates
 from infocore_mini.config import Config
@@ -30,7 +29,7 @@ class Minibatch(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Pairs chosen for a minibatch: their numbers, and their cell line if they share one by design."""
+    """Pairs chosen for a minibatch: their numbers, on the CPU, and their cell line if they share one by design."""
 
     rows: Tensor
     lane: int | None = None
@@ -42,7 +41,7 @@ class Pairs:
     def __init__(self, a: Tensor, b: Tensor | None, batch_id: Tensor, n_batches: int) -> None:
         self.a, self.b, self.batch_id, self.n_batches = a, b, batch_id, n_batches
         self.shared = b is None
-        self.cell_line, self.n_cell_lines = None, 1
+        self.cell_line, self.n_cell_lines, self.line_batches = None, 1, None
 
     def __len__(self) -> int:
         return len(self.batch_id)
@@ -54,10 +53,11 @@ class Pairs:
 
     def draw(self, chosen: Rows, config: Config) -> Minibatch:
         """The augmented minibatch of some rows."""
-        a = self.a[chosen.rows]
-        b = a if self.shared else self.b[chosen.rows]
+        rows = chosen.rows.to(self.a.device)
+        a = self.a[rows]
+        b = a if self.shared else self.b[rows]
         noise_b = config.noise_a if self.shared else config.noise_b
-        return Minibatch(gaussian_noise(a, config.noise_a), gaussian_noise(b, noise_b), self.batch_id[chosen.rows])
+        return Minibatch(gaussian_noise(a, config.noise_a), gaussian_noise(b, noise_b), self.batch_id[rows])
 
 
 class ScreenPairs(Pairs):
@@ -70,7 +70,10 @@ class ScreenPairs(Pairs):
         self.drug_id, self.cell_line = screen.drug_id.to(device), screen.cell_line.to(device)
         self.n_cell_lines = len(screen.cell_line_names)
         self.profile_batch = screen.profile_batch.to(device)
+        self.line_batches = _line_batches(screen).to(device)
         self.first, self.count = screen.first_profile.to(device), screen.n_replicates.to(device)
+        # Known on the CPU once, so that no step has to ask the training device.
+        self.n_replicates, self.missing = screen.n_replicates.cpu(), bool(screen.profile.isnan().any())
 
     def draw(self, chosen: Rows, config: Config) -> Minibatch:
         """View b is one of three at random (appendix F): a raw replicate, a noisy one, a Dirichlet mixture.
@@ -78,18 +81,18 @@ class ScreenPairs(Pairs):
         With ``mixup_concentration`` 0 it is always a replicate under noise. The label is the experimental batch
         of the replicates that went in, weighted as they were.
         """
-        rows = chosen.rows
+        rows = chosen.rows.to(self.b.device)
         count = self.count[rows]
-        offset = torch.arange(int(count.max()), device=rows.device)
+        offset = torch.arange(int(self.n_replicates[chosen.rows].max()), device=rows.device)
         present = offset < count[:, None]  # (n, R)
         replicate = self.first[rows, None] + offset.where(present, 0)
-        weight = one_hot((torch.rand(len(rows), device=rows.device) * count).long(), len(offset)).float()
+        weight = (offset == (torch.rand(len(rows), device=rows.device) * count).long()[:, None]).float()
         noise = torch.full((len(rows), 1), config.noise_b, device=rows.device)
         if config.mixup_concentration > 0:
             kind = torch.randint(3, (len(rows), 1), device=rows.device)  # raw, noisy, mixed
             weight = torch.where(kind == 2, dirichlet_weights(present, config.mixup_concentration), weight)
             noise = noise * (kind == 1)
-        b = mix_replicates(self.b[replicate], weight)
+        b = mix_replicates(self.b[replicate], weight, missing=self.missing)
         b = b + noise * torch.randn_like(b) if config.noise_b > 0 else b
         batch_id = self.batch_id[rows]
         if batch_id.ndim == 2:
@@ -97,6 +100,15 @@ class ScreenPairs(Pairs):
         drug_id = self.drug_id[rows]
         a = gaussian_noise(self.a[drug_id], config.noise_a)
         return Minibatch(a, b, batch_id, self.cell_line[rows], drug_id, chosen.lane)
+
+
+def _line_batches(screen: PairedScreen) -> Tensor:
+    """(n_cell_lines, width) codes of each cell line's experimental batches; the last fills up the shorter rows."""
+    n_batches = screen.n_batches
+    found = (screen.cell_line[screen.condition] * n_batches + screen.profile_batch).unique()
+    count = (found // n_batches).bincount(minlength=len(screen.cell_line_names))
+    position = (count.cumsum(0) - count)[:, None] + torch.arange(int(count.max())).minimum((count - 1)[:, None])
+    return (found % n_batches)[position.clamp(0, len(found) - 1)]
 
 
 def sample(pairs: Pairs, config: Config) -> list[Rows]:
@@ -111,13 +123,13 @@ def sample(pairs: Pairs, config: Config) -> list[Rows]:
 
 
 def _sampled(pairs: Pairs, config: Config) -> list[Rows]:
-    size, order = config.minibatch_size, torch.randperm(len(pairs), device=pairs.batch_id.device)
+    size, order = config.minibatch_size, torch.randperm(len(pairs))
     if config.sampling == "one_batch":
-        chunks = [Rows(rows) for _, rows in _grouped(order, pairs.batch_id, size)]
+        chunks = [Rows(rows) for _, rows in _grouped(order, pairs.batch_id.cpu(), size)]
         return _shuffled(chunks)
     if config.sampling == "alternate":
         at_random, by_line = order.tensor_split(2)
-        of_lines = _shuffled([Rows(rows, line) for line, rows in _grouped(by_line, pairs.cell_line, size)])
+        of_lines = _shuffled([Rows(rows, line) for line, rows in _grouped(by_line, pairs.cell_line.cpu(), size)])
         return _interleaved(_full(at_random, size), of_lines)
     return _full(order, size)
 

@@ -107,11 +107,12 @@ def build(config: Config, shapes: dict) -> TwoTower:
     scalers = (nn.Identity(), nn.Identity())
     if shapes["scaled"]:
         scalers = Scaler(shapes["n_a"], clip_after=config.clip_a), Scaler(shapes["n_b"], clip_before=config.clip_b)
+    bf16 = config.precision == "bf16-mixed"
     if config.method != "infocore":
-        return TwoTower((encoder_a, encoder_b), None, scalers)
+        return TwoTower((encoder_a, encoder_b), None, scalers, bf16=bf16)
     n_classifiers = 1 if shapes["shared"] else 2
     classifiers = [
         BatchClassifier(config.embedding_dim, config.hidden_classifier, shapes["n_batches"])
         for _ in range(n_classifiers)
     ]
-    return TwoTower((encoder_a, encoder_b), (classifiers[0], classifiers[-1]), scalers)
+    return TwoTower((encoder_a, encoder_b), (classifiers[0], classifiers[-1]), scalers, bf16=bf16)

@@ -10,7 +10,7 @@ import json
 import math
 import os
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ from infocore_mini.evaluate.retrieval import screen_retrieval
 from infocore_mini.losses import info_nce, reweighted_info_nce, same_batch_only
 from infocore_mini.pairs import Minibatch, Pairs, Rows, ScreenPairs, sample
 from infocore_mini.pretrained import Pretrained, build
+from infocore_mini.processes import Processes
 from infocore_mini.screens import PairedScreen
 from infocore_mini.validation import check_pairs, check_screen
 
@@ -49,6 +50,7 @@ def pretrain(
             another configuration or data shape.
         FloatingPointError: if the loss stops being finite.
     """
+    config = _placed(config)
     pairs = Pairs(*check_pairs(a, b, batch_id, config))
     with _seeded(config):
         trainer = _Trainer(pairs, config)
@@ -81,6 +83,7 @@ def pretrain_screen(
         ValueError: as ``pretrain``; and if screen and validation differ in features or names of batches.
         FloatingPointError: if the loss stops being finite.
     """
+    config = _placed(config)
     check_screen(screen, config, validation)
     with _seeded(config):
         trainer = _Trainer(ScreenPairs(screen, config.device), config, validation, validate_every)
@@ -96,12 +99,16 @@ def retrieval_score(model: Pretrained, screen: PairedScreen) -> float:
     return float(table.loc[table["cell_line"] == "mean", "accuracy"].mean())
 
 
+NOT_KEPT = ("epochs", "device", "precision", "compile")  # what may differ when a run is resumed
+
+
 class _Trainer:
     """State of a run: networks, optimisers, queues, epoch, history and the best weights so far."""
 
     def __init__(
         self, pairs: Pairs, config: Config, validation: PairedScreen | None = None, validate_every: int = 1
     ) -> None:
+        self.processes = Processes(config.device)
         self.pairs, self.config, self.epoch, self.history = pairs, config, 0, []
         self.validation, self.validate_every, self.best = validation, validate_every, {}
         self.shapes = {
@@ -113,6 +120,10 @@ class _Trainer:
         }
         self.model = build(config, self.shapes).to(config.device).train()
         self.framework = self._build_framework().to(config.device)
+        if config.compile:
+            for model in (self.model, getattr(self.framework, "slow", self.model)):
+                for network in (*model.encoders, *model.classifiers):
+                    network.compile()
         self.encoder_optimiser = _adam(self.model.encoders, config.learning_rate, config)
         self.classifier_optimiser = _adam(self.model.classifiers, config.classifier_learning_rate, config)
 
@@ -126,7 +137,9 @@ class _Trainer:
             self.config,
             n_batches=pairs.n_batches,
             n_cell_lines=pairs.n_cell_lines,
+            line_batches=pairs.line_batches,
             label_shape=label_shape,
+            embed=self.processes.embed,
         )
 
     def run(self, checkpoint: str | Path | None, progress: bool) -> Pretrained:
@@ -136,8 +149,9 @@ class _Trainer:
             self.load(checkpoint)
         for _ in tqdm(range(self.epoch, self.config.epochs), desc=self.config.method, disable=not progress):
             self.run_epoch()
-            if checkpoint is not None:
+            if checkpoint is not None and self.processes.rank == 0:
                 self.save(checkpoint)
+            self.processes.wait()
         if self.best:
             self.model.load_state_dict(self.best["model"])
         return Pretrained(self.model, self.config, self.shapes, self.history)
@@ -182,13 +196,19 @@ class _Trainer:
     def _step(self, chosen: Rows) -> Tensor:
         """Encoders, then classifiers. Returns the two losses, (2,), detached."""
         minibatch = self._augmented(chosen)
-        z = self.model.embed(minibatch)
-        contrastive = self._contrastive_loss(minibatch, z)
+        z = self.processes.embed(self.model, minibatch)
+        fixed_z = tuple(embedding.detach() for embedding in z)
+        log_posteriors = self.model.log_posteriors(z if self.config.gradient_scale else fixed_z)
+        contrastive = self._contrastive_loss(minibatch, z, log_posteriors)
         if self.epoch >= self.config.warmup_epochs:
-            self.encoder_optimiser.zero_grad()
-            contrastive.backward(inputs=list(self.model.encoders.parameters()))
+            encoder_parameters = list(self.model.encoders.parameters())
+            contrastive.backward(inputs=encoder_parameters)
+            self.processes.sum_gradients(encoder_parameters)
             self.encoder_optimiser.step()
-        classifier = self._train_classifiers(tuple(embedding.detach() for embedding in z), minibatch.batch_id)
+            self.encoder_optimiser.zero_grad()
+        if self.config.gradient_scale:  # their graph went with the encoders' gradient
+            log_posteriors = self.model.log_posteriors(fixed_z)
+        classifier = self._train_classifiers(fixed_z, log_posteriors, minibatch.batch_id)
         self.framework.update(self.model)
         return torch.stack([contrastive.detach(), classifier])
 
@@ -198,9 +218,8 @@ class _Trainer:
         a, b = (scaler(view) for scaler, view in zip(self.model.scalers, (minibatch.a, minibatch.b)))
         return minibatch._replace(a=a, b=feature_dropout(b, self.config.feature_dropout_b))
 
-    def _contrastive_loss(self, minibatch: Minibatch, z: tuple[Tensor, Tensor]) -> Tensor:
+    def _contrastive_loss(self, minibatch: Minibatch, z: tuple[Tensor, Tensor], log_posteriors: tuple) -> Tensor:
         """L_CLIP of the method, mean over both anchor directions."""
-        log_posteriors = self.model.log_posteriors(z)
         candidates = self.framework.candidates(minibatch, z, log_posteriors)
         directions = zip(z, log_posteriors, candidates)
         return torch.stack([self._directional(minibatch, *direction) for direction in directions]).mean()
@@ -209,7 +228,8 @@ class _Trainer:
         self, minibatch: Minibatch, z: Tensor, log_posterior: Tensor | None, candidates: Candidates
     ) -> Tensor:
         config, batch_id = self.config, minibatch.batch_id
-        similarity = (z @ candidates.z.T / config.temperature).masked_fill(candidates.excluded(minibatch), -torch.inf)
+        similarity = (z @ candidates.z.T).div_(config.temperature)
+        similarity.masked_fill_(candidates.excluded(minibatch), -torch.inf)
         positive = torch.arange(len(z), device=z.device)
         if config.method == "infocore":
             return reweighted_info_nce(
@@ -226,17 +246,26 @@ class _Trainer:
             similarity = same_batch_only(similarity, batch_id, candidates.batch_id)
         return info_nce(similarity, positive).mean()
 
-    def _train_classifiers(self, z: tuple[Tensor, Tensor], batch_id: Tensor) -> Tensor:
-        """L_CLF up to the entropy of the labels: mean cross-entropy of the classifiers, ``classifier_steps`` updates."""
+    def _train_classifiers(self, z: tuple[Tensor, Tensor], log_posteriors: tuple, batch_id: Tensor) -> Tensor:
+        """L_CLF up to the entropy of the labels: mean cross-entropy of the classifiers, ``classifier_steps`` updates.
+
+        ``log_posteriors`` are theirs on the fixed embeddings ``z`` before the first update.
+        """
         loss = z[0].new_zeros(())
         if not self.model.classifiers:
             return loss
-        for _ in range(self.config.classifier_steps):
-            loss = sum(_cross_entropy(log_posterior, batch_id) for log_posterior in self.model.log_posteriors(z)) / 2
-            self.classifier_optimiser.zero_grad()
+        rows = self.processes.share(len(batch_id))
+        share = (rows.stop - rows.start) / len(batch_id)
+        log_posteriors = tuple(log_posterior[rows] for log_posterior in log_posteriors)
+        for update in range(self.config.classifier_steps):
+            if update > 0:
+                log_posteriors = self.model.log_posteriors(tuple(embedding[rows] for embedding in z))
+            loss = share * sum(_cross_entropy(log_posterior, batch_id[rows]) for log_posterior in log_posteriors) / 2
             loss.backward()
+            self.processes.sum_gradients(self.model.classifiers.parameters())
             self.classifier_optimiser.step()
-        return loss.detach()
+            self.classifier_optimiser.zero_grad()
+        return self.processes.total(loss.detach())
 
     # -------------------------------------------------------------- checkpoint and exact resume
 
@@ -245,7 +274,7 @@ class _Trainer:
         return parts | ({"classifier_optimiser": self.classifier_optimiser} if self.classifier_optimiser else {})
 
     def _fingerprint(self) -> str:
-        settings = {name: value for name, value in asdict(self.config).items() if name not in ("epochs", "device")}
+        settings = {name: value for name, value in asdict(self.config).items() if name not in NOT_KEPT}
         return json.dumps([settings, self.shapes, len(self.pairs)])
 
     def save(self, path: Path) -> None:
@@ -286,6 +315,11 @@ def _adam(module: torch.nn.Module, learning_rate: float, config: Config) -> torc
 
 def _cross_entropy(log_posterior: Tensor, batch_id: Tensor) -> Tensor:
     return nll_loss(log_posterior, batch_id) if batch_id.ndim == 1 else -(batch_id * log_posterior).sum(1).mean()
+
+
+def _placed(config: Config) -> Config:
+    """The same on the device of this process, where torchrun started several."""
+    return replace(config, device=Processes(config.device).device)
 
 
 @contextmanager

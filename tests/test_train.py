@@ -73,7 +73,8 @@ def test_encoders_and_classifiers_alternate():
     trainer = _Trainer(Pairs(a, b, batch_id, 4), Config(**SMALL | {"gradient_scale": 1.0}))
     minibatch = Minibatch(a, b, batch_id)
     z = trainer.model.embed(minibatch)
-    trainer._contrastive_loss(minibatch, z).backward(inputs=list(trainer.model.encoders.parameters()))
+    loss = trainer._contrastive_loss(minibatch, z, trainer.model.log_posteriors(z))
+    loss.backward(inputs=list(trainer.model.encoders.parameters()))
     assert all(p.grad is None for p in trainer.model.classifiers.parameters())
 
 
@@ -89,7 +90,8 @@ def test_infocore_at_alpha_one_trains_as_clip():
         for encoder, state in zip(trainer.model.encoders, states):
             encoder.load_state_dict(state)
         minibatch = Minibatch(a, b, batch_id)
-        trainer._contrastive_loss(minibatch, trainer.model.embed(minibatch)).backward()
+        z = trainer.model.embed(minibatch)
+        trainer._contrastive_loss(minibatch, z, trainer.model.log_posteriors(z)).backward()
         gradients.append(torch.cat([p.grad.flatten() for p in trainer.model.encoders.parameters()]))
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-7)
 

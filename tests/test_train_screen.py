@@ -6,8 +6,8 @@ import torch
 
 from infocore_mini.config import Config
 from infocore_mini.contrast import Candidates
-from infocore_mini.encoders import CellLineEncoder, Scaler
-from infocore_mini.pairs import Minibatch, Rows, ScreenPairs, sample
+from infocore_mini.encoders import CellLineEncoder, Scaler, _every_head, _grouped_by_head
+from infocore_mini.pairs import Minibatch, Rows, ScreenPairs, _line_batches, sample
 from infocore_mini.pretrained import Pretrained
 from infocore_mini.screens import PairedScreen
 from infocore_mini.train import _Trainer, pretrain, pretrain_screen, retrieval_score
@@ -98,6 +98,7 @@ def test_one_third_of_the_draws_is_noisy():
 
 
 def test_minibatches_alternate_between_random_and_one_cell_line():
+    torch.manual_seed(0)
     screen = toy()
     chosen = sample(ScreenPairs(screen, "cpu"), Config(**FULL))
     kinds = [c.lane is None for c in chosen]
@@ -294,3 +295,46 @@ def test_a_model_with_heads_asks_for_the_cell_line():
         model.embed_a(split.test.drug)
     with pytest.raises(ValueError, match=r"cell_line: got \(2,\), expected"):
         model.embed_a(split.test.drug, [0, 1])
+
+
+# ------------------------------------------------------------------ speed and memory change no value
+
+
+def test_a_cell_lines_queue_keeps_what_its_anchors_ask_for(monkeypatch):
+    """The losses equal those of queues that keep every posterior."""
+    narrow = pretrain_screen(toy(), Config(**FULL)).history
+    trainer = _Trainer(ScreenPairs(toy(), "cpu"), Config(**FULL))
+    assert trainer.framework.line_queues[0].log_posterior.shape == (3, 64)  # three batches in each of two lines
+    monkeypatch.setattr("infocore_mini.pairs._line_batches", lambda screen: torch.arange(6).expand(2, 6))
+    assert pretrain_screen(toy(), Config(**FULL)).history == narrow
+
+
+def test_line_batches_are_those_of_each_line():
+    screen = toy(n_replicates=1)
+    screen = screen.subset(screen.drug_id[(screen.cell_line == 0) | (screen.batch_id != 5)].unique())
+    for line, batches in enumerate(_line_batches(screen)):
+        own = screen.profile_batch[screen.cell_line[screen.condition] == line]
+        assert set(batches.tolist()) == set(own.tolist())
+
+
+@pytest.mark.parametrize("grouped", [0, 1])
+def test_both_ways_through_the_heads_are_one(grouped):
+    torch.manual_seed(0)
+    x, head, weight = torch.randn(7, 4), torch.tensor([2, 0, 2, 2, 0, 3, 3]), torch.randn(5, 4, 4)
+    expected = torch.stack([row @ weight[c] for row, c in zip(x, head)])
+    torch.testing.assert_close((_every_head, _grouped_by_head)[grouped](x, head, weight), expected)
+
+
+def test_bf16_keeps_losses_in_float32_and_near():
+    """Networks in bfloat16 have 3 digits; embeddings, posteriors, queues and losses stay float32."""
+    exact, coarse = (pretrain_screen(toy(), Config(**FULL | {"precision": p})) for p in ("32-true", "bf16-mixed"))
+    assert exact.history != coarse.history
+    for a, b in zip(exact.history, coarse.history):
+        assert b["contrastive"] == pytest.approx(a["contrastive"], rel=0.05, abs=0.05)
+    assert all(z.dtype == torch.float32 for z in coarse.embed(toy()))
+
+
+def test_compiled_networks_give_the_same_losses():
+    exact, compiled = (pretrain_screen(toy(), Config(**SMALL | {"compile": c, "epochs": 2})) for c in (False, True))
+    for a, b in zip(exact.history, compiled.history):
+        assert list(b.values()) == pytest.approx(list(a.values()), rel=1e-4)

@@ -1,0 +1,218 @@
+"""A whole training step against the matrix products inside it, at the paper's sizes and widths.
+
+``python -m benchmarks.step --output data`` writes ``results/benchmark_step.json``: the step's time over the time of
+its own matrix products, measured in turn; where the rest goes; how the step grows with n_B, queue and minibatch; and
+the memory of the process above its data.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from types import MappingProxyType
+
+import torch
+
+from benchmarks.memory import in_child, random_screen
+from benchmarks.timing import flops, interleaved, linear_products, products, ratio
+from infocore_mini.config import Config
+from infocore_mini.experiments.full_shape import CELL_LINES, FULL, SHAPE
+from infocore_mini.pairs import Rows, ScreenPairs
+from infocore_mini.provenance import save_results
+from infocore_mini.screens import PairedScreen
+from infocore_mini.train import _Trainer
+
+# The two screens of the paper: their shapes and, in CP, what its configuration changes.
+SCREENS = MappingProxyType(
+    {
+        "GE": dict(
+            n_drugs=SHAPE["n_drugs"],
+            n_conditions=SHAPE["n_conditions"],
+            n_replicates=SHAPE["n_replicates"],
+            n_batches=SHAPE["n_batches"],
+            n_features=978,
+            cell_lines=CELL_LINES,
+        ),
+        "CP": dict(
+            n_drugs=30_204,
+            n_conditions=30_204,
+            n_replicates=4,
+            n_batches=97,
+            n_features=701,
+            cell_lines=("U2OS",),
+        ),
+    }
+)
+CHANGES = MappingProxyType(
+    {
+        "GE": {},
+        "CP": dict(alpha=0.83, hidden_classifier=(512,), classifier_steps=5, cell_line_heads=False, sampling="random")
+        | dict(noise_b=0.0, mixup_concentration=0.8, clip_b=1.0),
+    }
+)
+QUICK = MappingProxyType(  # for a test of the program, not of the speed
+    dict(hidden_a=(64,), hidden_b=(32,), hidden_classifier=(32,), embedding_dim=16, queue_size=64, minibatch_size=16)
+)
+
+
+def shape_of(name: str, *, share: float = 1.0, **changes) -> dict:
+    """The shape of a screen, or of a ``share`` of its rows."""
+    rows = {field: int(share * SCREENS[name][field]) for field in ("n_drugs", "n_conditions")}
+    return SCREENS[name] | rows | changes
+
+
+def config_of(name: str, **changes) -> Config:
+    """The paper's configuration of a screen."""
+    return Config(**dict(FULL) | CHANGES[name] | changes)
+
+
+def _settings(name: str, changes: dict) -> dict:
+    """A short run that enters every phase: two epochs, the heads parted in the second."""
+    return dict(FULL) | CHANGES[name] | changes | dict(epochs=2, steps_per_epoch=4)
+
+
+def step_products(config: Config, shapes: dict) -> list[tuple[int, int, int]]:
+    """Every matrix product that a step of InfoCORE or CLIP under MoCo cannot do without, as (n, k, m).
+
+    Args:
+        shapes: of the trainer: features of the views, n_B.
+    """
+    n, d = config.minibatch_size, config.embedding_dim
+    towers = [
+        _layers(shapes["n_a"], config.hidden_a, d) + ([(d, d)] if config.cell_line_heads else []),
+        _layers(shapes["n_b"], config.hidden_b, d),
+    ]
+    queue = config.queue_size // 2 if config.sampling == "alternate" else config.queue_size
+    queue = (queue + config.queue_size) // 2  # random and one-line minibatches take turns
+    found = []
+    for tower in towers:
+        found += 2 * linear_products(n, tower, backward=False)  # online and slow
+        found += linear_products(n, tower, backward=True)
+        found += [(n, d, n + queue), (n, n + queue, d)]  # similarity, and its gradient in the anchors
+    if config.method == "infocore":
+        classifier = _layers(d, config.hidden_classifier, shapes["n_batches"])
+        forward = linear_products(n, classifier, backward=False)
+        update = forward + linear_products(n, classifier, backward=True)
+        # Both views: candidates, then updates, of which the first shares its forward pass with the anchors.
+        found += 2 * (forward + config.classifier_steps * update)
+    return found
+
+
+def _layers(n_in: int, hidden: tuple[int, ...], n_out: int) -> list[tuple[int, int]]:
+    widths = (n_in, *hidden, n_out)
+    return list(zip(widths, widths[1:]))
+
+
+class Step:
+    """A trainer in mid-run: queues full, heads parted, minibatches of the two kinds in turn."""
+
+    def __init__(self, screen: PairedScreen, config: Config) -> None:
+        pairs = ScreenPairs(screen, config.device)
+        self.trainer = _Trainer(pairs, config)
+        self.trainer._start_epoch()
+        n, line = config.minibatch_size, pairs.cell_line
+        of_one_line = Rows((line == 0).nonzero().squeeze(1)[:n], lane=0)
+        at_random = Rows(torch.randperm(len(pairs))[:n])
+        self.kinds = [at_random, of_one_line] if config.sampling == "alternate" else [at_random]
+        for queue in [*self.trainer.framework.queues, *self.trainer.framework.line_queues]:
+            queue.filled.fill_(True)
+        self.count = 0
+
+    def _chosen(self) -> Rows:
+        self.count += 1
+        return self.kinds[self.count % len(self.kinds)]
+
+    def run(self) -> None:
+        """One step of each kind of minibatch."""
+        for _ in self.kinds:
+            self.trainer._step(self._chosen())
+
+    def load(self) -> None:
+        """The part of a step that draws, augments and scales the minibatch."""
+        for _ in self.kinds:
+            self.trainer._augmented(self._chosen())
+
+    def limit(self):
+        """The matrix products of the same steps, alone."""
+        run = products(step_products(self.trainer.config, self.trainer.shapes))
+        return lambda: [run() for _ in self.kinds]
+
+
+def against_products(name: str, config: Config, repeats: int, **screen_options) -> dict:
+    """Step and data share against the step's own products: ratios, and seconds for orientation."""
+    step = Step(random_screen(**shape_of(name, **screen_options)), config)
+    limit = step.limit()
+    seconds = interleaved({"limit": limit, "step": step.run, "load": step.load}, repeats)
+    found = step_products(config, step.trainer.shapes)
+    return {
+        "fraction_of_limit": ratio(seconds["limit"], seconds["step"]),
+        "loading_share": ratio(seconds["load"], seconds["step"]),
+        "gflop": flops(found) / 1e9,
+        "seconds": {part: float(value.min()) / len(step.kinds) for part, value in seconds.items()},
+    }
+
+
+def scaling(name: str, axis: str, values: tuple[int, ...], repeats: int, **changes) -> list[dict]:
+    """Time of a step as one size grows, over the time at the first value; all sizes measured in turn."""
+    work = {}
+    for value in values:
+        sizes = {axis: value} if axis != "n_batches" else {}
+        shape = shape_of(name, share=0.1) | ({axis: value} if axis == "n_batches" else {})
+        step = Step(random_screen(**shape), config_of(name, **changes | sizes))
+        work[f"{value}"], work[f"limit {value}"] = step.run, step.limit()
+    seconds = interleaved(work, repeats)
+    first = seconds[f"{values[0]}"]
+    return [
+        {axis: value, "growth": ratio(seconds[f"{value}"], first)}
+        | {"fraction_of_limit": ratio(seconds[f"limit {value}"], seconds[f"{value}"])}
+        for value in values
+    ]
+
+
+def measure(repeats: int, *, quick: bool = False) -> dict:
+    """All figures of this benchmark."""
+    changes, share = (dict(QUICK), 0.02) if quick else ({}, 1.0)
+    axes = {
+        "n_batches": (25, 97, 256, 1019, 10_000),
+        "queue_size": (1024, 4096, 16_384, 65_536),
+        "minibatch_size": (64, 128, 256, 512),
+    }
+    if quick:
+        axes = {"n_batches": (25, 97), "queue_size": (64, 128), "minibatch_size": (8, 16)}
+    return {
+        "step": {
+            f"{name} {method}": against_products(name, config_of(name, method=method, **changes), repeats, share=share)
+            for name in SCREENS
+            for method in ("infocore", "clip")
+        },
+        "scaling": {
+            axis: scaling("GE", axis, values, repeats, **{k: v for k, v in changes.items() if k != axis})
+            for axis, values in axes.items()
+        },
+        "memory": {
+            name: in_child("training", screen=shape_of(name, share=share), settings=_settings(name, changes))
+            for name in SCREENS
+        },
+    }
+
+
+def main() -> None:
+    """Measure and store."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--output", type=Path, default=Path("data"), help="folder that gets results/benchmark_step.json"
+    )
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=1, help="of torch; the limit is measured with the same")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that the program runs, nothing else")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    settings = {"repeats": options.repeats, "threads": options.threads, "quick": options.quick}
+    settings |= {name: dict(SCREENS[name]) | {"config": dict(vars(config_of(name)))} for name in SCREENS}
+    results = measure(options.repeats, quick=options.quick)
+    print(save_results("benchmark_step", settings, results, output_dir=options.output))
+
+
+if __name__ == "__main__":
+    main()
