@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 
 from benchmarks.formulations import work
+from benchmarks.peak import own_peak_bytes
 from infocore_mini.config import Config
 from infocore_mini.screens import PairedScreen
 from infocore_mini.train import pretrain_screen
@@ -46,21 +46,16 @@ def training(screen: dict, settings: dict) -> dict[str, int]:
     pretrain_screen(data, Config(**settings))
     tensors = [value for value in vars(data).values() if isinstance(value, torch.Tensor)]
     data_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    return {"data_bytes": data_bytes, "peak_bytes": peak_bytes(), "above_data_bytes": peak_bytes() - data_bytes}
+    return {"data_bytes": data_bytes, "peak_bytes": own_peak_bytes(), "above_data_bytes": own_peak_bytes() - data_bytes}
 
 
 def loss(formulation: str, n: int, candidates: int, n_batches: int) -> dict[str, int]:
     """Bytes by which the process grows above the inputs, in forward and backward of one loss."""
     work(formulation, 2, 3, 2)()  # what a first call loads is no part of it
     run = work(formulation, n, candidates, n_batches)
-    before = peak_bytes()
+    before = own_peak_bytes()
     run()
-    return {"bytes": max(peak_bytes() - before, 4096)}  # a page, where it was too little to see
-
-
-def peak_bytes() -> int:
-    """The most memory that this process has held so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {"bytes": max(own_peak_bytes() - before, 4096)}  # a page, where it was too little to see
 
 
 def in_child(function: str, **arguments: Any) -> dict[str, int]:
