@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11; do \
 # One thread per process: notebooks and tests run two at a time, and sums do not depend on the number of cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup book html quick grid test sync lint lock mol2vec clean
+.PHONY: help setup book html quick grid bench test sync lint lock mol2vec clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9]+:.*##' Makefile | sed 's/:.*## */	/' | expand -t 10
@@ -46,6 +46,9 @@ quick: setup  ## execute every notebook at its default parameters
 
 grid: setup  ## rerun every table of the paper (hours); after a kill it goes on where it was
 	@$(PY) -m snakemake --configfile workflow/paper.yaml
+
+bench: setup  ## measure speed and memory again (half an hour): data/results/benchmark_*.json
+	@for name in loss step retrieval featurise; do $(PY) -m benchmarks.$$name || exit 1; done
 
 test: setup  ## everything that CI runs
 	@$(PY) tests/run_all.py $(STARTED)

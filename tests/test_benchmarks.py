@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from benchmarks import formulations, loss, step, timing
+from infocore_mini.experiments import performance
+from infocore_mini.featurize import mol2vec
 
 
 def test_both_formulations_have_the_same_gradient():
@@ -46,3 +48,51 @@ def test_a_quick_run_stores_its_results(program, tmp_path, monkeypatch):
     torch.set_num_threads(threads)
     (stored,) = (tmp_path / "results").glob("benchmark_*.json")
     assert json.loads(stored.read_text())["results"]
+
+
+def results(name: str) -> dict:
+    return performance.stored(name)["results"]
+
+
+def test_the_stored_loss_is_fast_small_and_flat():
+    """At gene-expression size, as far as the dense formulation fits; a stored figure, not a timing of this machine."""
+    dense = [row for row in results("loss")["against_dense"] if row["dense_fits"] and row["candidates"] == 4097]
+    largest = max(dense, key=lambda row: row["n_batches"])
+    assert largest["dense_over_scalable_time"]["median"] >= 50 and largest["dense_over_scalable_bytes"] >= 20
+    flat = {row["n_batches"]: row["growth"]["median"] for row in results("loss")["growth_in_n_B"]}
+    assert flat[97] == 1 and flat[1019] < 1.3
+
+
+def test_the_stored_step_is_near_its_limit():
+    for name, row in results("step")["step"].items():
+        assert row["fraction_of_limit"]["median"] >= 0.7, name
+
+
+def test_the_stored_features_are_equal_and_faster():
+    found = results("featurise")
+    assert found["times_faster"]["package"]["median"] >= 3 and found["largest_difference_relative"] < 1e-5
+    assert found["molecules"] > 41_000
+
+
+@pytest.mark.parametrize("program", performance.NAMES)
+def test_stored_benchmarks_say_where_they_come_from(program):
+    made = performance.stored(program)["provenance"]
+    assert made["commit"] and made["hardware"]["cores"]
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["loss_against_dense", "growth", "step_shares", "step_memory", "scaling", "retrieval_shares", "retrieval_rivals"],
+)
+def test_tables_of_the_chapter_are_filled(table):
+    rows = getattr(performance, table)()
+    assert len(rows) >= 2 and rows.select_dtypes("number").notna().any().all()
+
+
+def test_featurise_compares_equal_numbers():
+    from benchmarks.featurise import _OldModel, packages_own
+
+    smiles = ["CCO", "c1ccccc1C(=O)O", "[2H]OC", "C[N+](C)(C)C.[Cl-]"]
+    np.testing.assert_allclose(
+        mol2vec(smiles), packages_own(smiles, _OldModel.ours(), rewritten=True), rtol=1e-4, atol=1e-5
+    )

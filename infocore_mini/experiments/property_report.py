@@ -138,24 +138,20 @@ def verdicts(table: pd.DataFrame) -> pd.Series:
     Pretraining is judged by InfoCORE on each screen.
     """
     lines = {}
-    columns = list(table["column"].unique())
-    screens = [column.partition(", ")[2] for column in columns if column.startswith("infocore, ")]
     for dataset, part in table.groupby("dataset", sort=False):
         mean = part.groupby("column", sort=False)["score"].mean()
+        screens = [column.partition(", ")[2] for column in mean.index if column.startswith("infocore, ")]
         said = [f"best: {label(mean.idxmax())} ({mean.max():.1f})"]
-        for screen in screens:
-            name = f"infocore, {screen}"
-            if name not in mean:
-                continue
-            words = [
-                f"{_compared(table, name, other, dataset)} {told}"
-                for other, told in ((BASELINE, "no pretraining"), (f"clip, {screen}", "CLIP"))
-            ]
-            said.append(f"InfoCORE on {SCREEN_NAMES[screen]} {' and '.join(words)}")
+        for told, reference in (("no pretraining", BASELINE), ("CLIP", "clip, {screen}")):
+            outcomes: dict[str, list[str]] = {}
+            for screen in screens:
+                outcome = _compared(table, f"infocore, {screen}", reference.format(screen=screen), dataset)
+                outcomes.setdefault(outcome, []).append(SCREEN_NAMES[screen])
+            places = (f"{outcome} on {_listed(names, len(screens))}" for outcome, names in outcomes.items())
+            said += [f"InfoCORE against {told}: {', '.join(places)}"] if screens else []
         control = mean[[c for c in CONTROLS if c in mean]]
-        learnt = mean.drop(control.index)
         if len(control):
-            above = "above" if control.max() > learnt.max() else "below"
+            above = "above" if control.max() > mean.drop(control.index).max() else "below"
             said.append(f"best control ({control.idxmax()}, {control.max():.1f}) {above} the best encoder")
         lines[dataset] = "; ".join(said)
     return pd.Series(lines, name="verdict")
@@ -164,8 +160,12 @@ def verdicts(table: pd.DataFrame) -> pd.Series:
 def _compared(table: pd.DataFrame, column: str, reference: str, dataset: str) -> str:
     row = paired(table, column, reference).loc[dataset]
     if row["low"] > 0:
-        return "better than"
-    return "worse than" if row["high"] < 0 else "not told apart from"
+        return "better"
+    return "worse" if row["high"] < 0 else "not told apart"
+
+
+def _listed(names: list[str], n_all: int) -> str:
+    return "every screen" if len(names) == n_all > 1 else " and ".join(names)
 
 
 def leakage(pretraining: Sequence[dict]) -> pd.DataFrame:
