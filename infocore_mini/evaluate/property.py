@@ -7,7 +7,7 @@ part.  All tasks of a set are trained at once; targets that were not measured ar
 from __future__ import annotations
 
 import copy
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -19,8 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from infocore_mini.featurize import Parts
 from infocore_mini.parameters import Count, Fraction, Positive
-
-Kind = Literal["classification", "regression"]
+from infocore_mini.readers.property import Kind
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))

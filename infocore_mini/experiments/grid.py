@@ -21,11 +21,11 @@ from infocore_mini.experiments import (
     fairness,
     fairness_report,
     pretraining,
-    property,
     property_sets,
     simulation,
     studies,
 )
+from infocore_mini.experiments import property as property_experiment
 from infocore_mini.experiments.fairness_run import Setting
 from infocore_mini.fairness_data import load_fairness
 from infocore_mini.plotting.style import METHOD_NAMES
@@ -145,9 +145,9 @@ def _property(arm: str, seed: int, change: dict, profile: str, runs: Path) -> tu
     """Tables 3 and 8: ROC-AUC, or R2 for PRISM, on the test part of every set."""
     if change:
         raise ValueError(f"change = {change!r}: expected none, the grid of fine-tuning is fixed")
-    full = property.FULL
+    full = property_experiment.FULL
     chosen = replace(full, datasets=("BBBP", "BACE", "ClinTox"), seeds=(seed,)) if profile == "quick" else full
-    cells = property.run_column(chosen, arm, seed, runs)
+    cells = property_experiment.run_column(chosen, arm, seed, runs)
     rows = [{"data": cell["dataset"], "what": "test score", "value": cell["test"]} for cell in cells]
     return rows, property_sets.checksums(chosen.datasets, [s for s in chosen.screens if arm.endswith(f", {s}")])
 

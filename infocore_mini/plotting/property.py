@@ -38,7 +38,7 @@ def gains(panels: Mapping[str, Mapping[str, pd.DataFrame]], controls: Mapping[st
             )
         ax.axhline(0, color=NEUTRAL, lw=0.8, ls=":")
         ax.set_xticks(place, names, rotation=40, ha="right", fontsize=8)
-        ax.set(title=screen, ylabel="points over no pretraining", ylim=(-12, 14))
+        ax.set(title=screen, ylabel="points over no pretraining", ylim=(-20, 15))
     axes.flat[0].legend(fontsize=7, ncols=2)
     for ax in axes.flat[len(panels) :]:
         ax.remove()

@@ -18,7 +18,7 @@ from .gct import read_gct
 from .l1000 import SMILES_TABLE, smiles_of
 from .wells import canonical_smiles, located, read_table, report, require
 
-Kind = Literal["classification", "regression"]
+Kind = Literal["classification", "regression"]  # of targets: 0 and 1, or real numbers
 PRISM = "prism_auc.gctx"
 PRISM_LINES = ("A549", "MCF7", "A375", "PC3", "HT29")
 
