@@ -260,4 +260,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from infocore_mini.experiments import property as by_name  # worker processes find nothing under "__main__"
+
+    by_name.main()
