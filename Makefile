@@ -57,7 +57,7 @@ sync: setup  ## after editing notebooks/*.py: update the paired .ipynb and its o
 	@$(PY) -m jupytext --quiet --update --to ipynb notebooks/*.py workflow/*.py
 	@$(PY) book/execute.py
 	@$(PY) book/store_outputs.py
-	@$(PY) -m jupytext --quiet --test-strict --to py:percent notebooks/*.ipynb workflow/*.ipynb
+	@$(PY) -m jupytext --quiet --test-strict --to py:percent notebooks/*.ipynb
 
 lint: setup  ## ruff, without changing anything
 	@.venv/bin/ruff check .

@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Gene expression: pretraining on a screen of many plates
 #
-# **On a simulated L1000 screen whose doses were fixed on real plates before any method saw it, InfoCORE finds the right molecule within an experimental batch more often than CLIP, in every seed, as in the paper. Among all molecules the paper's InfoCORE gains a little; ours gives a little away. Three real plates are too few to tell the methods apart.**
+# **On a simulated L1000 screen whose doses were fixed on real plates before any method saw it, InfoCORE finds the right molecule within an experimental batch more often than CLIP, in every seed, as in the paper. Among all molecules the paper's InfoCORE gains a little; ours gives a little away at the paper's setting, and next to nothing at one chosen for this screen. Three real plates are too few to tell the methods apart.**
 
 # %% tags=["colab", "hide-input"]
 import subprocess, sys
@@ -174,8 +174,27 @@ versus_ccl = report.against(by_arm, "infocore", "ccl").set_index(["library", "to
 # **In the whole library it is not**: the paper's InfoCORE gains 7 % there, ours loses about as much at top-1, with an interval that includes zero, and significantly at top-5 and top-10.
 # A likely reason shows below, under *what is left of the batch*: on this screen, structure says a good deal about the plate, so that CLIP's pairing by plate *pays* on new molecules of the whole library.
 # InfoCORE gives that income up, and earns most of it back by biology.
-# A larger $\alpha$ should give up less of it and gain less within a batch; that trade is not measured here, since $\alpha$ was the paper's from the start.
+# A larger $\alpha$ should give up less of it and gain less within a batch; the next section measures that trade.
 # Seeds 0 to 2 were run first and showed the same; 3 to 5 were added to narrow the intervals, with nothing changed.
+#
+# ### An alpha for this screen, and fresh seeds
+#
+# $\alpha = 0.33$ is the paper's choice for the paper's screen.
+# What suits this one was read off a sweep on three seeds that no table reports ({doc}`09_ablations`, {numref}`fig-alpha-sweep`), by a rule fixed before it ran: the smallest $\alpha$ whose whole-library accuracy is not below CLIP's.
+# On those three seeds alone that would again be 0.33; with the six seeds above it is not, so the next $\alpha$ of the grid was taken, **0.45**, before any fresh seed had been run.
+# Six fresh seeds, new screens, `data/results/chosen_alpha.json`:
+
+# %% tags=["nbval-check-output"]
+fresh = report.tables(report.stored("chosen_alpha"))
+report.side_by_side(fresh)
+
+# %% tags=["nbval-check-output"]
+chosen = report.against(fresh, "infocore", "clip").set_index(["library", "top"])
+(100 * chosen[columns]).round(0).astype(int).rename(columns={"relative": "InfoCORE, 0.45, over CLIP (%)", "relative_low": "low", "relative_high": "high", "a_higher": "seeds in which higher (%)"})
+
+# %% [markdown]
+# With that $\alpha$ the gain within an experimental batch is the paper's in size, and in every seed; among all molecules top-1 is where CLIP has it, and top-5 still a little below.
+# The two cannot both be had in full on this screen: what a smaller $\alpha$ adds within a batch it takes from the whole library, where a plate read off the structure is worth something ({numref}`fig-alpha-sweep`).
 #
 # ### What the paper reports beside what we got
 #
@@ -257,7 +276,7 @@ full[["pairs", "profiles", "batches", "epochs", "epochs_of_this_process", "peak 
 # ## Takeaways
 #
 # - Subtracting control wells aligns plates to the eye, and leaves nearly every profile closest to its own plate.
-# - On a simulated screen calibrated to real plates, InfoCORE improves retrieval within an experimental batch over CLIP, as in the paper, and loses a little among all molecules, unlike in the paper; CCL pays for its one-batch minibatches with the whole library.
+# - On a simulated screen calibrated to real plates, InfoCORE improves retrieval within an experimental batch over CLIP, as in the paper, and loses a little among all molecules, unlike in the paper; $\alpha$ sets the rate of exchange; CCL pays for its one-batch minibatches with the whole library.
 # - Three real plates cannot tell the methods apart, and we do not pretend that they do.
 # - The whole of it fits a laptop, at the paper's full shape.
 #
