@@ -35,8 +35,8 @@ PROFILE = "quick"  # "paper": at the size of the paper's gene-expression screen 
 OUTPUT_DIR = "output"
 
 # %% tags=["hide-input"]
-import torch
 import pandas as pd
+import torch
 from IPython.display import Markdown
 
 from infocore_mini.experiments import performance as benchmarks
@@ -95,7 +95,7 @@ Markdown("\n".join(lines))
 
 # %% tags=["nbval-check-output"]
 against_dense = benchmarks.loss_against_dense()
-against_dense.round(0).fillna("")
+against_dense.map(lambda value: "" if pd.isna(value) else f"{value:.0f}")
 
 # %% mystnb={"figure": {"caption": "The loss at 256 anchors and 4,097 candidates, forward and backward. Left: times faster than the dense formulation, as far as that fits in memory. Right: its own time as the number of experimental batches grows, median and quartiles.", "name": "fig-performance-loss"}, "image": {"alt": "Left: a line that rises with the number of experimental batches. Right: a flat line at about one."}}
 growth = benchmarks.growth()
@@ -111,14 +111,14 @@ growth.round(2)
 # The limit is the time of the matrix products that such a step cannot do without, at their own shapes, measured in the same run: a step at 100 % would do nothing else.
 
 # %% tags=["nbval-check-output"]
-benchmarks.step_shares().round(0).astype(int)
+benchmarks.step_shares().round(1)
 
 # %% mystnb={"figure": {"caption": "Time of a training step at gene-expression size as one size grows, over the time at the smallest. Dotted: in proportion to the size.", "name": "fig-performance-step"}, "image": {"alt": "Three panels with logarithmic axes. The time hardly changes with the number of experimental batches until thousands, and grows more slowly than queue and minibatch."}}
 scaling = benchmarks.scaling()
 figures.step_scaling(scaling)
 
 # %% tags=["nbval-check-output"]
-scaling.round({"time": 2, "of the limit (%)": 0})
+scaling.round({"time": 2, "of the limit (%)": 0}).set_index(["axis", "size"])
 
 # %% [markdown]
 # Peak memory of a training process at the paper's shapes, data included:

@@ -119,10 +119,15 @@ def paired(table: pd.DataFrame, column: str, reference: str) -> pd.DataFrame:
 
 
 def all_paired(table: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """``paired`` of several (column, reference), as text "+1.2 [0.3, 2.1]": rows pairs, columns data sets."""
+    """``paired`` of several (column, reference), as text "+1.2 [0.3, 2.1]": rows pairs, columns data sets.
+
+    A column is an encoder pretrained on a screen, its reference another method on the same screen, or the baseline.
+    """
     rows = {}
     for column, reference in pairs:
-        rows[f"{label(column)} - {label(reference)}"] = {
+        method, _, screen = column.partition(", ")
+        other = METHOD_NAMES.get(reference.partition(", ")[0], reference)
+        rows[f"{SCREEN_NAMES[screen]}: {METHOD_NAMES[method]} - {other}"] = {
             dataset: f"{row.difference:+.1f} [{row.low:.1f}, {row.high:.1f}]"
             for dataset, row in paired(table, column, reference).iterrows()
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from infocore_mini.plotting.style import CATEGORIES, NEUTRAL, figure, finish
 
@@ -20,6 +21,8 @@ def loss_sizes(against_dense: pd.DataFrame, growth: pd.DataFrame, candidates: in
     rows = against_dense[against_dense["candidates"] == candidates].dropna().sort_values("n_B")
     _line(left, rows, "times faster", CATEGORIES[0])
     left.set(xscale="log", yscale="log", xlabel="experimental batches $n_B$", ylabel="times faster than dense")
+    _ticks(left.xaxis, rows["n_B"])
+    _ticks(left.yaxis, [50, 100, 200, 500])
     _line(right, growth, "time", CATEGORIES[0])
     right.axhline(1, color=NEUTRAL, lw=0.8, ls=":")
     right.set(
@@ -37,7 +40,17 @@ def step_scaling(scaling: pd.DataFrame) -> Figure:
         ax.plot(rows["size"], rows["time"], "o-", ms=4, color=colour)
         ax.plot(rows["size"], rows["size"] / rows["size"].iloc[0], color=NEUTRAL, lw=0.8, ls=":")
         ax.set(xscale="log", yscale="log", xlabel=name, ylabel="time of a step, relative")
+        _ticks(ax.xaxis, rows["size"].iloc[::2])
+        _ticks(ax.yaxis, [1, 2, 5, 10, 20, 50])
+        ax.set_ylim(0.8, 1.3 * max(8, rows["time"].max()))
     return finish(fig)
+
+
+def _ticks(axis, values) -> None:
+    """These values and no others on a logarithmic axis, written out."""
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_locator(FixedLocator(list(values)))
+    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
 def _line(ax, rows: pd.DataFrame, name: str, colour) -> None:
