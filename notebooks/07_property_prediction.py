@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Property prediction: does a screen teach chemistry?
 #
-# **With three seeds and small test parts, no pretraining on the screens at hand is told apart from none. ToxCast's assays, the largest real screen here, are two to three points ahead on three of six benchmarks, in mean; small and simulated screens are not. InfoCORE and CLIP are level on every set. On BACE, HIV and PRISM a random forest on fingerprints beats them all.**
+# **With three seeds and small test parts, no pretraining on the screens at hand is told apart from none. ToxCast's assays, the largest real screen here, are two to three points ahead on three of six benchmarks, in mean; small and simulated screens are level on average. InfoCORE and CLIP are level on every set. On BACE, HIV and PRISM a random forest on fingerprints beats them all.**
 
 # %% tags=["colab", "hide-input"]
 import subprocess, sys

@@ -28,6 +28,7 @@ def loss_sizes(against_dense: pd.DataFrame, growth: pd.DataFrame, candidates: in
     right.set(
         xscale="log", xlabel="experimental batches $n_B$", ylabel="time over that at the smallest", ylim=(0, None)
     )
+    _ticks(right.xaxis, growth["n_B"])
     return finish(fig)
 
 
