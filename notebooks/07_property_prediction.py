@@ -48,7 +48,7 @@ from IPython.display import Markdown
 from infocore_mini.experiments import property as experiment
 from infocore_mini.experiments import property_report as report
 from infocore_mini.experiments.property_baseline import toxcast_variants
-from infocore_mini.experiments.property_sets import at_hand, checksums, prepared, screen_study
+from infocore_mini.experiments.property_sets import at_hand, checksums, prepared, screens_at_hand
 from infocore_mini.parameters import OutputDir, Profile, Seed, check_parameters
 from infocore_mini.plotting import property as figures
 from infocore_mini.provenance import save_results
@@ -98,9 +98,9 @@ pd.DataFrame.from_dict(sizes, orient="index", columns=["train", "validation", "t
 # Live, one seed:
 
 # %%
-grid = experiment.FULL if PROFILE == "paper" else experiment.Grid(datasets, tuple(SCREENS), (SEED,))
-simulated = [screen for screen in grid.screens if screen == "gene_expression" or screen_study(screen).name == "simulated"]
-Markdown(f"> **Simulated screen** in place of, or as: {', '.join(simulated)}." if simulated else f"> Pretraining on **real** screens: {', '.join(grid.screens)}.")
+screens, notice = screens_at_hand(tuple(SCREENS))
+grid = experiment.FULL if PROFILE == "paper" else experiment.Grid(datasets, screens, (SEED,))
+Markdown(f"> {notice}")
 
 # %%
 results = experiment.run_grid(grid, Path(RUNS) if RUNS else None)

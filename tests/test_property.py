@@ -501,3 +501,18 @@ def test_a_column_on_its_own_is_the_same_column(small_grid, tmp_path):
         assert experiment.run_column(small_grid, column, 0, tmp_path) == [c for c in whole if c["column"] == column]
     with pytest.raises(ValueError, match="column: got 'clip, nowhere', expected one of Mol2vec"):
         experiment.run_column(small_grid, "clip, nowhere", 0, tmp_path)
+
+
+def test_a_missing_screen_is_replaced_by_a_simulated_one_and_named_so(monkeypatch):
+    monkeypatch.setattr(property_sets, "available", lambda study: study.name == "toxcast")
+    screens, notice = property_sets.screens_at_hand(("comas", "toxcast", "l1000_plates"))
+    assert screens == ("simulated", "toxcast") and "SIMULATED SCREEN in place of comas, l1000_plates" in notice
+    assert (
+        "simulated" in report.label("clip, simulated") and property_sets.screen_study("simulated").name == "simulated"
+    )
+    monkeypatch.setattr(property_sets, "available", lambda study: True)
+    screens, notice = property_sets.screens_at_hand(("comas", "gene_expression"))
+    assert (
+        screens == ("comas", "gene_expression")
+        and notice == "Pretraining on comas (**real**), gene_expression (**simulated**)."
+    )

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from infocore_mini.evaluate.property import chosen, fine_tune, property_score
 from infocore_mini.experiments.pretraining import METHODS
 from infocore_mini.experiments.property_baseline import BODY, FINE_TUNING, LARGE, toxcast_variants, untrained
-from infocore_mini.experiments.property_sets import checksums, prepared, screen_study
+from infocore_mini.experiments.property_sets import STAND_IN, checksums, prepared, screen_study
 from infocore_mini.experiments.records import kept, key_of
 from infocore_mini.featurize import descriptors, morgan, murcko_scaffold, skeletons
 from infocore_mini.pretrained import Pretrained
@@ -146,7 +146,7 @@ def pretrain_without(grid: Grid, screen: str, method: str, seed: int, folder: Pa
         scaffolds = set(murcko_scaffold(rest.smiles)) - {""}
         leakage = {name: _leakage(smiles, set(skeleton), scaffolds) for name, smiles in test.items()}
         about = {"screen": screen, "method": method, "seed": seed, "encoder": encoder, "molecules": len(rest.drug)}
-        about |= {"simulated": study.name == "simulated" or screen == "gene_expression", "leakage": leakage}
+        about |= {"simulated": screen in (STAND_IN, "gene_expression"), "leakage": leakage}
         return about | {"seconds": round(time.time() - started, 1)}
 
     folder.mkdir(parents=True, exist_ok=True)

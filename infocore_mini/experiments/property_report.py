@@ -20,6 +20,7 @@ SCREEN_NAMES = {
     "l1000_plates": "three L1000 plates",
     "comas": "COMAS cell painting",
     "toxcast": "ToxCast",
+    "simulated": "simulated screen",
 }
 
 

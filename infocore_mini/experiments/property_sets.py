@@ -20,6 +20,7 @@ from infocore_mini.readers.property import PROPERTY_SETS, Kind, PropertySet, pro
 from infocore_mini.sources import DataUnavailable, fetch, sha256_of
 
 SIMULATED = ("simulated A", "simulated B", "simulated C")
+STAND_IN = "simulated"  # the screen in place of one that is missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,16 +84,28 @@ def simulated_property(seed: int, n: int = 800, n_tasks: int = 2) -> PropertySet
     )
 
 
+def screens_at_hand(screens: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """The screens whose files can be had, a simulated one in place of the others; and what a page must say of them."""
+    missing = [name for name in screens if name != "gene_expression" and not available(STUDIES[name])]
+    there = tuple(dict.fromkeys(STAND_IN if name in missing else name for name in screens))
+    if missing:
+        return (
+            there,
+            f"SIMULATED SCREEN in place of {', '.join(missing)}, whose files are not at hand; set INFOCORE_DATA.",
+        )
+    kinds = ("**simulated**" if name == "gene_expression" else "**real**" for name in screens)
+    return there, "Pretraining on " + ", ".join(f"{name} ({kind})" for name, kind in zip(screens, kinds)) + "."
+
+
 def screen_study(screen: str) -> Study:
-    """The study of a screen; where its real files cannot be had, on the simulated stand-in under that name."""
-    study = STUDIES[screen]
-    if screen == "gene_expression" or available(study):
-        return study
-    return replace(study, name="simulated", screen=simulated_stand_in)
+    """The study of a screen, or of the simulated one that stands in for those that are missing."""
+    if screen != STAND_IN:
+        return STUDIES[screen]
+    return replace(STUDIES["comas"], name=STAND_IN, screen=simulated_stand_in)
 
 
 def checksums(datasets: Sequence[str], screens: Sequence[str]) -> dict[str, str]:
     """File name -> sha256 of the files behind property sets and screens, as far as they can be had."""
-    found = {name: digest for screen in screens for name, digest in studies.checksums(STUDIES[screen]).items()}
+    found = {name: digest for screen in screens for name, digest in studies.checksums(screen_study(screen)).items()}
     files = {file for name in datasets if name in PROPERTY_SETS for file in property_files(name)}
     return found | {file: sha256_of(fetch(file)) for file in sorted(files)}
