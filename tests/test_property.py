@@ -30,6 +30,7 @@ from infocore_mini.experiments.property_sets import SIMULATED, prepared, simulat
 from infocore_mini.experiments.records import kept
 from infocore_mini.featurize import InvalidSmiles, Parts, descriptors, murcko_scaffold, scaffold_split, skeletons
 from infocore_mini.molecules import sample_molecules
+from infocore_mini.plotting import property as property_figures
 from infocore_mini.readers import ReadError
 from infocore_mini.readers.property import MOLECULENET, PROPERTY_SETS, property_files, read_property
 from infocore_mini.sources import DataUnavailable, data_file, fetch
@@ -516,3 +517,18 @@ def test_a_missing_screen_is_replaced_by_a_simulated_one_and_named_so(monkeypatc
         screens == ("comas", "gene_expression")
         and notice == "Pretraining on comas (**real**), gene_expression (**simulated**)."
     )
+
+
+def test_the_figure_has_a_panel_a_screen_and_every_method(stored):
+    table = report.scores(stored["results"]["cells"])
+    panels = {
+        screen: {m: report.paired(table, f"{m}, {screen}", report.BASELINE).drop("PRISM") for m in experiment.METHODS}
+        for screen in ("comas", "toxcast")
+    }
+    control = {name: report.paired(table, name, report.BASELINE)["difference"] for name in experiment.CONTROLS}
+    fig = property_figures.gains(panels, control)
+    assert [ax.get_title() for ax in fig.axes] == ["comas", "toxcast"]
+    labels = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
+    assert {"CLIP", "CCL", "InfoCORE", *experiment.CONTROLS} == set(labels)
+    shown = [label.get_text() for label in fig.axes[1].get_xticklabels()]
+    assert "Tox21" not in shown and "BBBP" in shown

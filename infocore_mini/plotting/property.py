@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -48,28 +48,3 @@ def gains(panels: Mapping[str, Mapping[str, pd.DataFrame]], controls: Mapping[st
 def _error_bars(error: np.ndarray) -> np.ndarray | None:
     """Error bars, none where one seed gives no interval."""
     return error if np.isfinite(error).all() else None
-
-
-def scores_by_column(table: pd.DataFrame, label, paper: pd.Series, datasets: Sequence[str]) -> Figure:
-    """Test score of every column and seed, a panel for each data set; dashed: the paper's encoder without pretraining.
-
-    Args:
-        table: dataset, column, seed, score (percent).
-        label: column -> its name for a reader.
-        paper: percent by data set.
-        datasets: panels, in order.
-    """
-    columns = list(table["column"].unique())
-    fig, axes = figure(1, len(datasets), panel=(2.6, 0.28 * len(columns) + 1.0), sharey=True, squeeze=False)
-    for ax, dataset in zip(axes[0], datasets):
-        part = table[table["dataset"] == dataset]
-        for place, column in enumerate(columns):
-            values = part.loc[part["column"] == column, "score"]
-            colour = METHOD_COLOURS.get(column.partition(", ")[0], NEUTRAL)
-            ax.scatter(values, [place] * len(values), s=16, color=colour, zorder=2)
-        if dataset in paper:
-            ax.axvline(paper[dataset], color=NEUTRAL, lw=0.9, ls="--")
-        ax.set(title=dataset, xlabel="ROC-AUC (%)")
-    axes[0, 0].set_yticks(range(len(columns)), [label(column) for column in columns], fontsize=8)
-    axes[0, 0].invert_yaxis()
-    return finish(fig)
