@@ -85,7 +85,6 @@ def main() -> None:
     parameters = {"dataset": settings.dataset, "repeats": settings.repeats, "mol2vec": version("mol2vec")}
     data = {name: sha256_of(fetch(name)) for name in property_files(settings.dataset)}
     print(save_results("benchmark_featurise", parameters, results, output_dir=settings.output, data=data))
-    print(results)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ parameters = check_parameters(
 # Three habits make such numbers look better than they are, and this chapter is arranged against them:
 #
 # - **Leakage.** A molecule in the screen and in the test part has been seen. Every molecule of a test part is taken out of the screen *before* pretraining, whatever its salt, charge or stereochemistry, and the count is shown. Tox21's assays are part of ToxCast, so a model pretrained on ToxCast is never scored on either.
-# - **A weak opponent.** The baseline has the same layers, the same features, the same grid of learning rates and epochs. Beside it stand two models that take a minute: gradient boosting on physico-chemical descriptors, and a random forest on Morgan fingerprints {cite:p}`rogers2010ecfp`, both with scikit-learn's defaults.
+# - **A weak opponent.** The baseline has the same layers, the same features, the same grid of learning rates and epochs. Beside it stand two models that need neither pretraining nor tuning: gradient boosting on physico-chemical descriptors, and a random forest on Morgan fingerprints {cite:p}`rogers2010ecfp`, both with scikit-learn's defaults.
 # - **One lucky seed.** Three seeds, paired: the same seed draws the order of molecules for every column.
 #
 # ## The split

@@ -162,7 +162,7 @@ pd.Series({name: ratio["median"] for name, ratio in featurise["times_faster"].it
 # ## When the screen outgrows the machine
 #
 # **More memory or a faster card.** `Config(device="cuda", precision="bf16-mixed", compile=True)` runs the networks in bfloat16 and compiled; embeddings, posteriors and losses stay in float32.
-# On a CPU neither pays.
+# Both are meant for GPUs; nothing about their speed is measured here.
 #
 # **Several processes.** The same script under `torchrun --nproc-per-node 4 script.py` trains one model in four processes (Lightning Fabric); across machines add `--nnodes` and `--rdzv-endpoint`.
 # `minibatch_size` is that of all processes together, and every process sees the candidates of all of them with their gradients, so the losses are those of one process up to rounding: a test trains with two and compares every step.

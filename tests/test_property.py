@@ -415,6 +415,14 @@ def test_paired_differences_are_scipys_t_interval():
     assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
 
 
+def test_a_single_run_is_compared_with_every_seed():
+    table = report.scores(cells({("BBBP", "Mol2vec"): [0.7, 0.8, 0.75], ("BBBP", "descriptors, boosting"): [0.6]}))
+    forward = report.paired(table, "descriptors, boosting", "Mol2vec").loc["BBBP"]
+    backward = report.paired(table, "Mol2vec", "descriptors, boosting").loc["BBBP"]
+    assert forward["difference"] == pytest.approx(-15) and backward["difference"] == pytest.approx(15)
+    assert forward["low"] == pytest.approx(-backward["high"])
+
+
 def test_verdicts_say_better_worse_and_not_told_apart():
     seeds = np.array([0.0, 0.001, 0.002])
     values = {

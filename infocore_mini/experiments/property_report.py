@@ -49,9 +49,7 @@ def board(table: pd.DataFrame) -> pd.DataFrame:
         f"{mean:.1f}" + (f" ({std:.1f})" if n > 1 else "") for mean, std, n in cells.itertuples(index=False)
     ]
     wide = cells["text"].unstack("dataset")
-    order = [name for name in (*CLASSIFICATION, AVERAGE, "PRISM") if name in wide]
-    order += [name for name in wide if name not in order]
-    return wide.loc[table["column"].unique(), order].fillna("").rename(index=label)
+    return _in_order(wide.loc[table["column"].unique()]).rename(index=label)
 
 
 def stored() -> dict:
@@ -103,16 +101,17 @@ def baseline_beside_paper(table: pd.DataFrame) -> pd.DataFrame:
 def paired(table: pd.DataFrame, column: str, reference: str) -> pd.DataFrame:
     """One column minus another in points, paired by seed: rows data sets; difference, low, high (95 % t-interval).
 
-    A reference without seeds of its own (one deterministic run) is subtracted from every seed. Data sets that either
-    column lacks are left out.
+    A column of one run, such as boosting, is compared with every seed of the other. Data sets that either column lacks
+    are left out.
     """
     rows = {}
     for dataset, part in table.groupby("dataset", sort=False):
         wide = part.pivot(index="seed", columns="column", values="score")
         if not {column, reference} <= set(wide):
             continue
-        other = wide[reference].dropna()
-        difference = (wide[column] - (other.iloc[0] if len(other) == 1 else other)).dropna()
+        ours, other = (wide[name].dropna() for name in (column, reference))
+        ours, other = (runs.iloc[0] if len(runs) == 1 else runs for runs in (ours, other))
+        difference = pd.Series(ours - other).dropna()
         n, mean = len(difference), difference.mean()
         half = stats.t.ppf(0.975, n - 1) * difference.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
         rows[dataset] = {"difference": mean, "low": mean - half, "high": mean + half}
@@ -132,9 +131,13 @@ def all_paired(table: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.Data
             dataset: f"{row.difference:+.1f} [{row.low:.1f}, {row.high:.1f}]"
             for dataset, row in paired(table, column, reference).iterrows()
         }
-    wide = pd.DataFrame.from_dict(rows, orient="index")
+    return _in_order(pd.DataFrame.from_dict(rows, orient="index"))
+
+
+def _in_order(wide: pd.DataFrame) -> pd.DataFrame:
+    """Data sets as in the paper's table, others behind them; "" where nothing was scored."""
     order = [name for name in (*CLASSIFICATION, AVERAGE, "PRISM") if name in wide]
-    return wide[order].fillna("")
+    return wide[order + [name for name in wide if name not in order]].fillna("")
 
 
 def verdicts(table: pd.DataFrame) -> pd.Series:
