@@ -1,13 +1,16 @@
 """A whole training step against the matrix products inside it, at the paper's sizes and widths.
 
 ``python -m benchmarks.step --output data`` writes ``results/benchmark_step.json``: the step's time over the time of
-its own matrix products, measured in turn; where the rest goes; how the step grows with n_B, queue and minibatch; and
-the memory of the process above its data.
+its own matrix products, measured in turn; where the rest goes; how the step grows with n_B, queue and minibatch; what
+bfloat16 and compiling change; how often a minibatch meets a molecule twice; and the memory of the process above its
+data.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,7 +20,7 @@ from benchmarks.memory import in_child, random_screen
 from benchmarks.timing import flops, interleaved, linear_products, products, ratio
 from infocore_mini.config import Config
 from infocore_mini.experiments.full_shape import CELL_LINES, FULL, SHAPE
-from infocore_mini.pairs import Rows, ScreenPairs
+from infocore_mini.pairs import Rows, ScreenPairs, sample
 from infocore_mini.provenance import save_results
 from infocore_mini.screens import PairedScreen
 from infocore_mini.train import _Trainer
@@ -67,8 +70,8 @@ def config_of(name: str, **changes) -> Config:
 
 
 def _settings(name: str, changes: dict) -> dict:
-    """A short run that enters every phase: two epochs, the heads parted in the second."""
-    return dict(FULL) | CHANGES[name] | changes | dict(epochs=2, steps_per_epoch=4)
+    """A run that enters every phase and fills every queue: two epochs, the heads parted in the second."""
+    return dict(FULL) | CHANGES[name] | changes | dict(epochs=2, steps_per_epoch=80)
 
 
 def step_products(config: Config, shapes: dict) -> list[tuple[int, int, int]]:
@@ -169,6 +172,25 @@ def scaling(name: str, axis: str, values: tuple[int, ...], repeats: int, **chang
     ]
 
 
+def options(name: str, config: Config, repeats: int, **screen_options) -> dict[str, dict]:
+    """Times faster than plain float32 (below 1: slower) in bfloat16 and compiled; all measured in turn."""
+    screen = random_screen(**shape_of(name, **screen_options))
+    choices = {"plain": {}, "bf16": {"precision": "bf16-mixed"}}
+    if shutil.which("g++"):  # torch compiles for a CPU with it
+        choices["compiled"] = {"compile": True}
+    steps = {choice: Step(screen, replace(config, **changes)) for choice, changes in choices.items()}
+    seconds = interleaved({choice: step.run for choice, step in steps.items()}, repeats)
+    return {choice: ratio(seconds["plain"], taken) for choice, taken in seconds.items() if choice != "plain"}
+
+
+def repeated_molecules(name: str, config: Config, **screen_options) -> float:
+    """Share of the rows of a minibatch whose molecule an earlier row of it has, over an epoch: work that is done twice."""
+    pairs = ScreenPairs(random_screen(**shape_of(name, **screen_options)), config.device)
+    minibatches = [chosen.rows for chosen in sample(pairs, config)]
+    distinct = sum(len(pairs.drug_id[rows].unique()) for rows in minibatches)
+    return 1 - distinct / sum(map(len, minibatches))
+
+
 def measure(repeats: int, *, quick: bool = False) -> dict:
     """All figures of this benchmark."""
     changes, share = (dict(QUICK), 0.02) if quick else ({}, 1.0)
@@ -188,6 +210,10 @@ def measure(repeats: int, *, quick: bool = False) -> dict:
         "scaling": {
             axis: scaling("GE", axis, values, repeats, **{k: v for k, v in changes.items() if k != axis})
             for axis, values in axes.items()
+        },
+        "options": {name: options(name, config_of(name, **changes), repeats, share=share) for name in SCREENS},
+        "repeated_molecules": {
+            name: repeated_molecules(name, config_of(name, **changes), share=share) for name in SCREENS
         },
         "memory": {
             name: in_child("training", screen=shape_of(name, share=share), settings=_settings(name, changes))

@@ -65,6 +65,8 @@ class Candidates:
     z: (m, d). log_posterior: (m, n_B) or None. batch_id: (m,) integers (unused entries -1), or (m, n_B).
     drug_id: (m,) codes of the molecules (unused entries -1), or None.
     filled: (m,) boolean, rows that exist.
+    asked: None, or (n,) codes of the anchors' experimental batches; then column i of ``log_posterior``, (m, n), is
+    that of batch asked_i, and the others were never copied.
     """
 
     z: Tensor
@@ -72,6 +74,7 @@ class Candidates:
     batch_id: Tensor
     drug_id: Tensor | None
     filled: Tensor
+    asked: Tensor | None = None
 
     def excluded(self, minibatch: Minibatch) -> Tensor:
         """(n, m) or (1, m) boolean: rows that do not exist, or hold the anchor's molecule without being its partner.
@@ -110,8 +113,8 @@ class Queue(nn.Module):
         dim: embedding dimension.
         n_batches: n_B, or 0 to store no posteriors.
         label_shape: () for integer batch ids, (n_B,) for soft labels.
-        asked: (n_lanes, width) experimental batches of which each lane stores the posterior, because its anchors
-            lie in no other; the rest comes back as probability 0. None = all.
+        lane_batches: (n_lanes, width) experimental batches, ascending, of which each lane stores the posterior,
+            because its anchors lie in no other; None = all of them.
     """
 
     def __init__(
@@ -121,12 +124,12 @@ class Queue(nn.Module):
         dim: int,
         n_batches: int,
         label_shape: tuple[int, ...] = (),
-        asked: Tensor | None = None,
+        lane_batches: Tensor | None = None,
     ) -> None:
         super().__init__()
-        self.size, self.n_lanes, self.n_batches = size, n_lanes, n_batches
-        rows, width = size * n_lanes, n_batches if asked is None else asked.shape[1]
-        self.register_buffer("asked", asked, persistent=False)
+        self.size, self.n_lanes = size, n_lanes
+        rows, width = size * n_lanes, n_batches if lane_batches is None else lane_batches.shape[1]
+        self.register_buffer("lane_batches", lane_batches, persistent=False)
         self.register_buffer("z", torch.zeros(rows, dim))
         # One row an experimental batch: a loss reads a few of them whole, whatever n_B is.
         self.register_buffer("log_posterior", torch.zeros(width, rows) if n_batches else None)
@@ -146,12 +149,13 @@ class Queue(nn.Module):
             if value is not None:
                 getattr(self, name)[slot] = value
         if self.log_posterior is not None:
-            asked = new.log_posterior if self.asked is None else new.log_posterior.gather(1, self.asked[lane])
-            self.log_posterior.index_copy_(1, slot, asked.T)
+            kept = self.lane_batches
+            kept = new.log_posterior if kept is None else new.log_posterior.gather(1, kept[lane])
+            self.log_posterior.index_copy_(1, slot, kept.T)
         self.cursor += member.sum(0)
 
-    def extend(self, new: Candidates, lane: int | None = None) -> Candidates:
-        """``new`` and behind it what the queue holds, of one lane or of all."""
+    def extend(self, new: Candidates, lane: int | None = None, asked: Tensor | None = None) -> Candidates:
+        """``new`` and behind it what the queue holds, of one lane or of all; posteriors of the batches ``asked`` only."""
         rows = slice(None) if lane is None else slice(lane * self.size, (lane + 1) * self.size)
         both = {
             name: None if (value := getattr(new, name)) is None else torch.cat([value, getattr(self, name)[rows]])
@@ -159,11 +163,11 @@ class Queue(nn.Module):
         }
         if self.log_posterior is None:
             return Candidates(log_posterior=None, **both)
-        stored = self.log_posterior[:, rows]
-        if self.asked is not None:
-            blank = stored.new_full((self.n_batches, stored.shape[1]), -torch.inf)
-            stored = blank.index_copy_(0, self.asked[lane], stored)
-        return Candidates(log_posterior=torch.cat([new.log_posterior.T, stored], 1).T, **both)
+        front, stored = new.log_posterior.T, self.log_posterior[:, rows]
+        if asked is not None:
+            column = asked if self.lane_batches is None else torch.searchsorted(self.lane_batches[lane], asked)
+            front, stored = front[asked], stored[column]
+        return Candidates(log_posterior=torch.cat([front, stored], 1).T, asked=asked, **both)
 
 
 class MoCo(nn.Module):
@@ -203,8 +207,9 @@ class MoCo(nn.Module):
         n_lanes = n_batches if self.per_batch else 1
         self.queues = nn.ModuleList(Queue(config.queue_size, n_lanes, **stored) for _ in range(2))
         by_line = config.sampling == "alternate"
-        if config.mixture == "arithmetic":  # the geometric one is normalised over all of them
-            stored["asked"] = line_batches
+        # An arithmetic mixture asks about the anchor's own batch; soft labels and the geometric one about all of them.
+        self.own_batch_only = bool(model.classifiers) and config.mixture == "arithmetic" and not label_shape
+        stored["lane_batches"] = line_batches if self.own_batch_only else None
         self.line_queues = nn.ModuleList(
             Queue(config.queue_size // 2, n_cell_lines, **stored) for _ in range(2 if by_line else 0)
         )
@@ -216,10 +221,11 @@ class MoCo(nn.Module):
         slow_posteriors = self.slow.log_posteriors(slow_z)
         filled = torch.ones(len(slow_z[0]), dtype=torch.bool, device=slow_z[0].device)
         queues = self.queues if minibatch.lane is None else self.line_queues
+        asked = minibatch.batch_id if self.own_batch_only else None
         extended = []
         for queue, z_v, p_v in zip(queues, slow_z, slow_posteriors):
             new = Candidates(z_v, p_v, minibatch.batch_id, minibatch.drug_id, filled)
-            extended.append(queue.extend(new, minibatch.lane))
+            extended.append(queue.extend(new, minibatch.lane, asked))
             queue.push(new, self._lanes(minibatch))
         of_a, of_b = extended
         return of_b, of_a

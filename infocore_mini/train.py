@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 from tqdm.auto import tqdm
 
+from infocore_mini.adam import Adam
 from infocore_mini.augment import feature_dropout
 from infocore_mini.config import Config
 from infocore_mini.contrast import Candidates, MoCo, SimCLR
@@ -99,6 +100,7 @@ def retrieval_score(model: Pretrained, screen: PairedScreen) -> float:
     return float(table.loc[table["cell_line"] == "mean", "accuracy"].mean())
 
 
+LAYOUT = 2  # of a checkpoint; one more whenever an older file could not be read
 NOT_KEPT = ("epochs", "device", "precision", "compile")  # what may differ when a run is resumed
 
 
@@ -124,8 +126,11 @@ class _Trainer:
             for model in (self.model, getattr(self.framework, "slow", self.model)):
                 for network in (*model.encoders, *model.classifiers):
                     network.compile()
-        self.encoder_optimiser = _adam(self.model.encoders, config.learning_rate, config)
-        self.classifier_optimiser = _adam(self.model.classifiers, config.classifier_learning_rate, config)
+        settings = dict(betas=config.adam_betas, eps=config.adam_eps)
+        self.encoder_optimiser = Adam(self.model.encoders.parameters(), learning_rate=config.learning_rate, **settings)
+        self.classifier_optimiser = Adam(
+            self.model.classifiers.parameters(), learning_rate=config.classifier_learning_rate, **settings
+        )
 
     def _build_framework(self) -> SimCLR | MoCo:
         if self.config.framework == "simclr":
@@ -174,12 +179,8 @@ class _Trainer:
         """Learning rates and, when their time has come, heads of their own for the cell lines."""
         config = self.config
         factor = 0.5 ** sum(self.epoch >= epoch for epoch in config.halve_at)
-        for optimiser, rate in (
-            (self.encoder_optimiser, config.learning_rate),
-            (self.classifier_optimiser, config.classifier_learning_rate),
-        ):
-            for group in optimiser.param_groups if optimiser else ():
-                group["lr"] = rate * factor
+        self.encoder_optimiser.learning_rate = factor * config.learning_rate
+        self.classifier_optimiser.learning_rate = factor * config.classifier_learning_rate
         if config.cell_line_heads and self.epoch == config.head_warmup_epochs:
             for model in (self.model, getattr(self.framework, "slow", self.model)):
                 model.encoders[0].part_heads()
@@ -201,11 +202,9 @@ class _Trainer:
         log_posteriors = self.model.log_posteriors(z if self.config.gradient_scale else fixed_z)
         contrastive = self._contrastive_loss(minibatch, z, log_posteriors)
         if self.epoch >= self.config.warmup_epochs:
-            encoder_parameters = list(self.model.encoders.parameters())
-            contrastive.backward(inputs=encoder_parameters)
-            self.processes.sum_gradients(encoder_parameters)
+            contrastive.backward(inputs=self.encoder_optimiser.parameters)
+            self.processes.sum_gradients(self.encoder_optimiser.parameters)
             self.encoder_optimiser.step()
-            self.encoder_optimiser.zero_grad()
         if self.config.gradient_scale:  # their graph went with the encoders' gradient
             log_posteriors = self.model.log_posteriors(fixed_z)
         classifier = self._train_classifiers(fixed_z, log_posteriors, minibatch.batch_id)
@@ -232,6 +231,8 @@ class _Trainer:
         similarity.masked_fill_(candidates.excluded(minibatch), -torch.inf)
         positive = torch.arange(len(z), device=z.device)
         if config.method == "infocore":
+            if candidates.asked is not None:  # one column an anchor, in their order
+                batch_id, log_posterior = positive, log_posterior[:, candidates.asked]
             return reweighted_info_nce(
                 similarity,
                 positive,
@@ -262,20 +263,19 @@ class _Trainer:
                 log_posteriors = self.model.log_posteriors(tuple(embedding[rows] for embedding in z))
             loss = share * sum(_cross_entropy(log_posterior, batch_id[rows]) for log_posterior in log_posteriors) / 2
             loss.backward()
-            self.processes.sum_gradients(self.model.classifiers.parameters())
+            self.processes.sum_gradients(self.classifier_optimiser.parameters)
             self.classifier_optimiser.step()
-            self.classifier_optimiser.zero_grad()
         return self.processes.total(loss.detach())
 
     # -------------------------------------------------------------- checkpoint and exact resume
 
     def _parts(self) -> dict:
-        parts = {"model": self.model, "framework": self.framework, "encoder_optimiser": self.encoder_optimiser}
-        return parts | ({"classifier_optimiser": self.classifier_optimiser} if self.classifier_optimiser else {})
+        optimisers = {"encoder_optimiser": self.encoder_optimiser, "classifier_optimiser": self.classifier_optimiser}
+        return {"model": self.model, "framework": self.framework, **optimisers}
 
     def _fingerprint(self) -> str:
         settings = {name: value for name, value in asdict(self.config).items() if name not in NOT_KEPT}
-        return json.dumps([settings, self.shapes, len(self.pairs)])
+        return json.dumps([LAYOUT, settings, self.shapes, len(self.pairs)])
 
     def save(self, path: Path) -> None:
         state = {name: part.state_dict() for name, part in self._parts().items()}
@@ -293,7 +293,7 @@ class _Trainer:
             raise ValueError(f"checkpoint: {path} cannot be read ({error}); remove it to start again") from error
         if state["fingerprint"] != self._fingerprint():
             raise ValueError(
-                f"checkpoint: {path} belongs to another configuration or data set; expected {self._fingerprint()}"
+                f"checkpoint: {path} belongs to another configuration, data set or version; expected {self._fingerprint()}"
             )
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
@@ -304,13 +304,6 @@ class _Trainer:
 
     def _on_cuda(self) -> bool:
         return self.config.device.startswith("cuda")
-
-
-def _adam(module: torch.nn.Module, learning_rate: float, config: Config) -> torch.optim.Adam | None:
-    parameters = list(module.parameters())
-    if not parameters:
-        return None
-    return torch.optim.Adam(parameters, lr=learning_rate, betas=config.adam_betas, eps=config.adam_eps, fused=True)
 
 
 def _cross_entropy(log_posterior: Tensor, batch_id: Tensor) -> Tensor:

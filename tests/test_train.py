@@ -127,6 +127,25 @@ def test_lanes_keep_each_experimental_batch_apart():
         assert (queue.batch_id[rows][queue.filled[rows]] == code).all()
 
 
+def test_only_the_asked_columns_are_copied():
+    """A queue that keeps a lane's own batches gives the columns asked for as one that keeps all gives them."""
+    generator = torch.Generator().manual_seed(0)
+    lane_batches = torch.tensor([[0, 2, 3], [1, 4, 4]])
+    whole, part = (Queue(size=5, n_lanes=2, dim=1, n_batches=5, lane_batches=kept) for kept in (None, lane_batches))
+    for lane in (0, 1, 1, 0, 1):
+        batch_id = lane_batches[lane][torch.randint(3, (4,), generator=generator)]
+        posterior = torch.rand(4, 5, generator=generator).log()
+        some = Candidates(torch.zeros(4, 1), posterior, batch_id, None, torch.ones(4, dtype=torch.bool))
+        asked = part.extend(some, lane, batch_id)
+        every = whole.extend(some, lane)
+        assert asked.log_posterior.shape == (9, 4) and torch.equal(asked.asked, batch_id) and every.asked is None
+        filled = asked.filled
+        torch.testing.assert_close(asked.log_posterior[filled], every.log_posterior[:, batch_id][filled])
+        for queue in (whole, part):
+            queue.push(some, torch.full((4,), lane))
+    assert filled.all()
+
+
 def test_moco_candidates_are_partners_then_queue_without_gradient():
     torch.manual_seed(0)
     a, b, batch_id = data(8)

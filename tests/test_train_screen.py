@@ -242,7 +242,7 @@ def test_learning_rates_are_halved_on_time():
     rates = []
     for _ in range(3):
         trainer.run_epoch()
-        rates.append(trainer.encoder_optimiser.param_groups[0]["lr"])
+        rates.append(trainer.encoder_optimiser.learning_rate)
     assert rates == [1e-3, 5e-4, 2.5e-4]
 
 
