@@ -17,7 +17,7 @@ from types import MappingProxyType
 import torch
 
 from benchmarks.memory import in_child, random_screen
-from benchmarks.timing import flops, interleaved, linear_products, products, ratio
+from benchmarks.timing import bfloat16_instructions, flops, interleaved, linear_products, products, ratio
 from infocore_mini.config import Config
 from infocore_mini.experiments.full_shape import CELL_LINES, FULL, SHAPE
 from infocore_mini.pairs import Rows, ScreenPairs, sample
@@ -212,6 +212,7 @@ def measure(repeats: int, *, quick: bool = False) -> dict:
             for axis, values in axes.items()
         },
         "options": {name: options(name, config_of(name, **changes), repeats, share=share) for name in SCREENS},
+        "bfloat16_instructions": bfloat16_instructions(),
         "repeated_molecules": {
             name: repeated_molecules(name, config_of(name, **changes), share=share) for name in SCREENS
         },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -37,6 +38,15 @@ def available_bytes() -> int:
             return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except OSError:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 3
+
+
+def bfloat16_instructions() -> list[str]:
+    """What this processor offers for bfloat16, by its own account; empty where the system does not say."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return []
+    return sorted({flag for flag in flags.split() if "bf16" in flag})
 
 
 def products(shapes: Sequence[tuple[int, int, int]]) -> Callable[[], None]:

@@ -68,6 +68,20 @@ def test_the_stored_step_is_near_its_limit():
         assert row["fraction_of_limit"]["median"] >= 0.7, name
 
 
+def test_the_stored_memory_is_small():
+    """At gene-expression shape, all queues filled, imports of Python and torch included."""
+    assert results("step")["memory"]["GE"]["above_data_bytes"] < 1e9
+
+
+def test_molecules_that_repeat_are_counted():
+    config = step.config_of("CP", **step.QUICK | {"minibatch_size": 60})
+    assert step.repeated_molecules("CP", config, share=0.002) == 0
+    # 180 conditions of 2 molecules on nine lines: at most 2 of the rows of a minibatch are needed
+    few = dict(n_drugs=2, n_conditions=180, n_batches=9)
+    config = step.config_of("GE", **step.QUICK | {"minibatch_size": 10})
+    assert step.repeated_molecules("GE", config, **few) >= 0.8
+
+
 def test_the_stored_features_are_equal_and_faster():
     found = results("featurise")
     assert found["times_faster"]["package"]["median"] >= 3 and found["largest_difference_relative"] < 1e-5

@@ -54,6 +54,15 @@ def step_shares() -> pd.DataFrame:
     return pd.DataFrame.from_dict(table, orient="index")
 
 
+def step_options() -> pd.DataFrame:
+    """How many times faster a step is in bfloat16 and compiled than plain (below 1: slower): median and quartiles."""
+    rows = stored("step")["results"]["options"]
+    table = {
+        (name, choice): _times(ratio, "times faster") for name, row in rows.items() for choice, ratio in row.items()
+    }
+    return pd.DataFrame.from_dict(table, orient="index").rename_axis(["screen", "networks"])
+
+
 def step_memory() -> pd.DataFrame:
     """Peak memory of a training process at the paper's shapes, in GB."""
     rows = stored("step")["results"]["memory"]
