@@ -79,7 +79,7 @@ def test_molecules_that_repeat_are_counted():
     # 180 conditions of 2 molecules on nine lines: at most 2 of the rows of a minibatch are needed
     few = dict(n_drugs=2, n_conditions=180, n_batches=9)
     config = step.config_of("GE", **step.QUICK | {"minibatch_size": 10})
-    assert step.repeated_molecules("GE", config, **few) >= 0.8
+    assert 0.7 < step.repeated_molecules("GE", config, **few) <= 0.8
 
 
 def test_the_stored_features_are_equal_and_faster():
