@@ -42,6 +42,15 @@ _SWEEP_ARMS = (
     | {f"lambda = {scale}": {"method": "infocore", "gradient_scale": scale} for scale in (0.1, 1.0)}
 )
 
+# Table 7: candidates from the minibatch alone. At gene-expression shape the paper's configuration takes another alpha.
+_SIMCLR = MappingProxyType(
+    {
+        "clip": {"method": "clip", "framework": "simclr"},
+        "infocore": {"method": "infocore", "framework": "simclr"},
+    }
+)
+_SIMCLR_ALPHA = 0.2
+
 # Hundreds of molecules: small layers, small minibatches, a short queue.
 _FEW = {
     "hidden_a": (256, 256, 256),
@@ -80,8 +89,8 @@ def quick(name: str, seed: int) -> Study:
     name "simulated" (see ``Study.name``), which a page must show.
     """
     study = STUDIES[name]
-    simulated = name in ("gene_expression", "ablation")
-    if simulated:
+    few = study.screen in (comas, l1000_plates)
+    if study.screen is simulated_gene_expression:
         study = replace(study, screen=small_gene_expression)
     elif not available(study):
         study = replace(study, name="simulated", screen=simulated_stand_in)
@@ -89,7 +98,7 @@ def quick(name: str, seed: int) -> Study:
         arm: dict(change) | ({"minibatch_size": 128} if "minibatch_size" in change else {})
         for arm, change in study.arms.items()
     }
-    minibatch = {"minibatch_size": 64, "queue_size": 512} if name in ("comas", "l1000_plates") else {}
+    minibatch = {"minibatch_size": 64, "queue_size": 512} if few else {}
     settings = dict(study.settings) | dict(_QUICK) | minibatch
     return replace(study, settings=settings, arms=arms, seeds=(seed,), minimum_library=min(study.minimum_library, 10))
 
@@ -148,6 +157,14 @@ STUDIES = MappingProxyType(
             Study("l1000_plates", l1000_plates, dict(SETTINGS) | _ONE_LINE | _FEW, minimum_library=5),
             Study("toxcast", toxcast, dict(SETTINGS) | _ONE_LINE | _TOXCAST, arms=_TOXCAST_ARMS, minimum_library=5),
             Study("comas", comas, dict(SETTINGS) | _ONE_LINE | _FEW | _COMAS, minimum_library=5),
+            Study(
+                "simclr",
+                simulated_gene_expression,
+                dict(SETTINGS) | {"alpha": _SIMCLR_ALPHA},
+                arms=_SIMCLR,
+                seeds=tuple(range(6)),
+            ),
+            Study("comas_simclr", comas, dict(SETTINGS) | _ONE_LINE | _FEW | _COMAS, arms=_SIMCLR, minimum_library=5),
         )
     }
 )
@@ -159,6 +176,8 @@ FILES = {
     "l1000_plates": (*PLATES, SMILES_TABLE),
     "toxcast": (TOXCAST,),
     "comas": COMAS,
+    "simclr": REAL_FILES,
+    "comas_simclr": COMAS,
 }
 
 
