@@ -65,7 +65,7 @@ class Config:
     momentum: Fraction = 0.999
     classifier_momentum: Fraction = 0.999
     seed: Seed = 0
-    # how it is computed: of no consequence beyond rounding, so left out of the name under which a run is kept
+    # how it is computed
     device: str = "cpu"
-    precision: Precision = field(default="32-true", repr=False)  # bf16: networks only, losses stay in float32
-    compile: bool = field(default=False, repr=False)  # the networks, by torch.compile
+    precision: Precision = "32-true"  # bf16: networks only, losses stay in float32
+    compile: bool = field(default=False, repr=False)  # of the networks; no consequence, so not in a kept run's name

@@ -121,6 +121,28 @@ def test_the_ablation_takes_away_one_thing_at_a_time():
     assert changed["vanilla CLIP"] == set.union(*(changed[arm] for arm in arms if arm.startswith("CLIP without")))
 
 
+def test_table_7_has_our_names_and_only_the_framework_changes():
+    by_arm = pretraining_report.by_framework("gene_expression", "simclr")
+    printed = pretraining_report.paper_frameworks("gene_expression")
+    assert list(by_arm) == list(printed.index) and printed.loc["CLIP (SimCLR)", ("whole", 1)] == 5.81
+    queued, alone = studies.STUDIES["gene_expression"], studies.STUDIES["simclr"]
+    assert queued.seeds == alone.seeds and queued.screen is alone.screen
+    for arm in ("clip", "infocore"):
+        a, b = (study.config(arm, 0).__dict__ for study in (queued, alone))
+        assert {name for name in a if a[name] != b[name]} == {"framework", "alpha"}
+
+
+def test_changes_are_those_of_paired_seeds(tmp_path):
+    records = run_study(TOY, n_jobs=1)
+    by_arm = pretraining_report.tables(records)
+    paper = pd.DataFrame({("whole", 1): {"clip": 4.0, "ccl": 5.0}, ("batch", 1): {"clip": 8.0, "ccl": 6.0}})
+    table = pretraining_report.beside_paper(by_arm, [("ccl", "clip")], paper)
+    whole = pretraining_report.against(by_arm, "ccl", "clip").query("library == 'whole' and top == 1").iloc[0]
+    expected = f"{100 * whole.relative:+.0f} [{100 * whole.relative_low:.0f}, {100 * whole.relative_high:.0f}]"
+    assert table.loc["ccl over clip", ("whole", "ours")] == expected
+    assert list(table.loc["ccl over clip", [("whole", "paper"), ("batch", "paper")]]) == ["+25", "-25"]
+
+
 def test_the_probe_reads_a_batch_that_is_there_and_none_that_is_not():
     screen = toy_screen(0)
     one_hot = torch.nn.functional.one_hot(screen.batch_id).float()

@@ -6,6 +6,8 @@ import json
 
 import pandas as pd
 
+from infocore_mini.experiments import pretraining_report
+from infocore_mini.plotting.style import METHOD_NAMES
 from infocore_mini.sources import data_file
 
 NAMES = ("loss", "step", "retrieval", "featurise")
@@ -61,6 +63,16 @@ def step_options() -> pd.DataFrame:
         (name, choice): _times(ratio, "times faster") for name, row in rows.items() for choice, ratio in row.items()
     }
     return pd.DataFrame.from_dict(table, orient="index").rename_axis(["screen", "networks"])
+
+
+def bfloat16_accuracy() -> pd.DataFrame:
+    """Change of retrieval accuracy in percent by networks in bfloat16, paired by seed, as ``pretraining_report.versus``."""
+    plain, coarse = (pretraining_report.tables(pretraining_report.stored(name)) for name in ("gene_expression", "bf16"))
+    pairs = [(f"{METHOD_NAMES[method]} in bfloat16", METHOD_NAMES[method]) for method in coarse]
+    by_arm = {
+        name: tables[method] for method, pair in zip(coarse, pairs) for name, tables in zip(pair, (coarse, plain))
+    }
+    return pretraining_report.versus(by_arm, pairs)
 
 
 def step_memory() -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Stored pretraining studies as tables: accuracies over seeds, arms compared seed by seed, probes, the paper's Table 5."""
+"""Stored pretraining studies as tables: accuracies over seeds, arms compared seed by seed, probes, Tables 5 and 7."""
 
 from __future__ import annotations
 
@@ -40,13 +40,19 @@ def against(by_arm: Tables, arm: str, reference: str) -> pd.DataFrame:
     return rows[rows["cell_line"] == "mean"].drop(columns="cell_line").reset_index(drop=True)
 
 
-def versus_clip(by_arm: Tables, arms: Sequence[str]) -> pd.DataFrame:
-    """Change of accuracy relative to CLIP in percent, paired by seed, as text "+17 [12, 22]": rows arms."""
+def versus(by_arm: Tables, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """Change of accuracy in percent, paired by seed, as text "+17 [12, 22]": rows "arm over reference", by library, top.
+
+    Args:
+        pairs: (arm, reference) of each row.
+    """
     rows = {}
-    for arm in arms:
-        table = against(by_arm, arm, "clip").set_index(["library", "top"]) * 100
-        cells = zip(table.index, table["relative"], table["relative_low"], table["relative_high"])
-        rows[arm] = {key: f"{change:+.0f} [{low:.0f}, {high:.0f}]" for key, change, low, high in cells}
+    for arm, reference in pairs:
+        table = 100 * against(by_arm, arm, reference).set_index(["library", "top"])
+        cells = table[["relative", "relative_low", "relative_high"]].itertuples()
+        rows[f"{arm} over {reference}"] = {
+            key: f"{change:+.0f} [{low:.0f}, {high:.0f}]" for key, change, low, high in cells
+        }
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -91,13 +97,61 @@ def paper_ablation() -> pd.DataFrame:
         "CLIP (w/o cellproj)": "CLIP without cell-line heads",
         "CLIP (w/o train bycell)": "CLIP without one-line minibatches",
     }
-    rows = {
-        names.get(row["method"], row["method"]): {
-            (library, int(k)): value for library in ("whole", "batch") for k, value in row[library].items()
+    rows = paper_table("table5_ablation_gene_expression")
+    return _printed({names.get(row["method"], row["method"]): row for row in rows})
+
+
+def paper_frameworks(dataset: str) -> pd.DataFrame:
+    """Table 7 as printed, percent: index "CLIP (MoCo)" and so on, columns (library, top).
+
+    dataset: "gene_expression" or "cell_painting"; another name raises KeyError.
+    """
+    rows = paper_table("table7_retrieval_by_framework")[dataset]
+    return _printed({f"{row['method']} ({row['framework']})": row for row in rows})
+
+
+def _printed(rows: Mapping[str, Mapping]) -> pd.DataFrame:
+    """Rows of a printed table, arm -> library -> top, with columns (library, top)."""
+    return pd.DataFrame(
+        {
+            arm: {(library, int(k)): value for library in ("whole", "batch") for k, value in row[library].items()}
+            for arm, row in rows.items()
         }
-        for row in paper_table("table5_ablation_gene_expression")
+    ).T
+
+
+def by_framework(moco: str, simclr: str) -> Tables:
+    """Two stored studies of one screen and the same seeds in one, under the names of ``paper_frameworks``.
+
+    Args:
+        moco: study of CLIP and InfoCORE by MoCo, and of CCL, which runs by SimCLR in both.
+        simclr: study of CLIP and InfoCORE by SimCLR.
+    """
+    queued, alone = tables(stored(moco)), tables(stored(simclr))
+    return {
+        "CLIP (MoCo)": queued["clip"],
+        "CLIP (SimCLR)": alone["clip"],
+        "CCL (SimCLR)": queued["ccl"],
+        "InfoCORE (MoCo)": queued["infocore"],
+        "InfoCORE (SimCLR)": alone["infocore"],
     }
-    return pd.DataFrame(rows).T
+
+
+def beside_paper(by_arm: Tables, pairs: Sequence[tuple[str, str]], paper: pd.DataFrame) -> pd.DataFrame:
+    """Top-1 of ``versus``, and the change that the paper's numbers make.
+
+    Args:
+        paper: percent, with rows of the same names.
+    """
+    ours = versus(by_arm, pairs)
+    printed = pd.DataFrame([100 * (paper.loc[arm] / paper.loc[reference] - 1) for arm, reference in pairs], ours.index)
+    return pd.DataFrame(
+        {
+            (library, name): values[library, 1]
+            for library in ("whole", "batch")
+            for name, values in (("ours", ours), ("paper", printed.map("{:+.0f}".format)))
+        }
+    )
 
 
 def steps_from(by_arm: Tables, reference: str, paper: pd.DataFrame) -> pd.DataFrame:

@@ -177,6 +177,7 @@ FILES = {
     "toxcast": (TOXCAST,),
     "comas": COMAS,
     "simclr": REAL_FILES,
+    "bf16": REAL_FILES,
     "comas_simclr": COMAS,
 }
 

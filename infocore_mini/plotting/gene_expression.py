@@ -50,19 +50,20 @@ def seed_by_seed(tables: Mapping[str, Mapping[int, pd.DataFrame]], *, top: int =
     return finish(fig)
 
 
-def ablation(ours: pd.DataFrame, paper: pd.DataFrame, *, top: int = 1) -> Figure:
+def ablation(ours: pd.DataFrame, paper: pd.DataFrame, *, reference: str = "CLIP", top: int = 1) -> Figure:
     """Top-k accuracy of each arm with its interval over seeds beside what the paper prints, each against its own CLIP.
 
     Args:
         ours: rows arm, library, top, accuracy, low, high (fractions), as ``pretraining_report.accuracies``.
         paper: percent, index arm, columns (library, top).
+        reference: the arm that stands at 100.
     """
     fig, axes = figure(1, 2, panel=(3.8, 2.9), sharey=True)
     arms = list(paper.index)
     for ax, library in zip(axes, ("whole", "batch")):
         rows = ours[(ours["library"] == library) & (ours["top"] == top)].set_index("arm").loc[arms]
         printed, place = paper[library, top], np.arange(len(arms))
-        clip = rows.loc["CLIP", "accuracy"]
+        clip = rows.loc[reference, "accuracy"]
         error = np.abs(rows[["low", "high"]].to_numpy().T - rows["accuracy"].to_numpy()) / clip * 100
         ax.errorbar(
             rows["accuracy"] / clip * 100,
@@ -72,9 +73,9 @@ def ablation(ours: pd.DataFrame, paper: pd.DataFrame, *, top: int = 1) -> Figure
             color=CATEGORIES[0],
             label="ours, simulated",
         )
-        ax.scatter(printed / printed["CLIP"] * 100, place - 0.12, marker="D", color=NEUTRAL, label="paper")
+        ax.scatter(printed / printed[reference] * 100, place - 0.12, marker="D", color=NEUTRAL, label="paper")
         ax.axvline(100, color=NEUTRAL, lw=0.8, ls=":")
-        ax.set(title=f"{library} library", xlabel=f"top-{top} accuracy, CLIP = 100")
+        ax.set(title=f"{library} library", xlabel=f"top-{top} accuracy, {reference} = 100")
     axes[0].set_yticks(range(len(arms)), arms)
     axes[0].invert_yaxis()
     axes[1].legend(fontsize=8)
