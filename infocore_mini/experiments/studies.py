@@ -164,6 +164,13 @@ STUDIES = MappingProxyType(
                 arms=_SIMCLR,
                 seeds=tuple(range(6)),
             ),
+            Study(
+                "bf16",
+                simulated_gene_expression,
+                dict(SETTINGS) | {"precision": "bf16-mixed"},
+                arms={"clip": {"method": "clip"}, "infocore": {"method": "infocore"}},
+                seeds=tuple(range(6)),
+            ),
             Study("comas_simclr", comas, dict(SETTINGS) | _ONE_LINE | _FEW | _COMAS, arms=_SIMCLR, minimum_library=5),
         )
     }
