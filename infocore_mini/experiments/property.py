@@ -2,7 +2,8 @@
 
 ``run_grid`` fills a grid of data sets x columns x seeds. With a folder every pretrained encoder and every cell is kept
 there, so that a grid that is stopped, or spread over several papermill reruns, goes on where it was.
-``python -m infocore_mini.experiments.property --runs FOLDER`` fills what is missing of the full grid and stores it.
+``python -m infocore_mini.experiments.property --runs FOLDER`` fills what is missing of the full grid and stores it;
+with ``--simclr`` that of Table 8.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from torch import Tensor, nn
 from infocore_mini.evaluate.property import chosen, fine_tune, property_score
 from infocore_mini.experiments.pretraining import METHODS
 from infocore_mini.experiments.property_baseline import BODY, FINE_TUNING, LARGE, toxcast_variants, untrained
-from infocore_mini.experiments.property_sets import STAND_IN, checksums, prepared, screen_study
+from infocore_mini.experiments.property_sets import SIMULATED_SCREENS, checksums, prepared, screen_study
 from infocore_mini.experiments.records import kept, key_of
 from infocore_mini.featurize import descriptors, morgan, murcko_scaffold, skeletons
 from infocore_mini.pretrained import Pretrained
@@ -54,16 +55,22 @@ class Grid:
         datasets: names of property sets (``readers.property.PROPERTY_SETS``), or stand-ins.
         screens: names of studies to pretrain on.
         seeds: of pretraining, linear layer, order of molecules, forests.
+        without_pretraining: columns that pretrain on nothing.
     """
 
     datasets: tuple[str, ...]
     screens: tuple[str, ...] = SCREENS
     seeds: tuple[int, ...] = (0, 1, 2)
+    without_pretraining: tuple[str, ...] = (BASELINE, *CONTROLS)
 
     def seeds_of(self, dataset: str, column: str) -> tuple[int, ...]:
         """Boosting draws nothing at random, and a seed of ToxCast takes 617 forests: there the first seed is enough."""
         once = column == BOOSTING or (dataset, column) == ("ToxCast", FOREST)
         return self.seeds[:1] if once else self.seeds
+
+    def methods(self, screen: str) -> tuple[str, ...]:
+        """Methods that pretrain on ``screen``: those that its study has."""
+        return tuple(name for name in METHODS if name in screen_study(screen).arms)
 
     def scored(self, screen: str) -> tuple[str, ...]:
         """Data sets that a model pretrained on ``screen`` may be scored on."""
@@ -83,13 +90,15 @@ def run_grid(grid: Grid, folder: Path | None = None, *, n_jobs: int = 2, verbose
         with tempfile.TemporaryDirectory() as passing:
             return run_grid(grid, Path(passing), n_jobs=n_jobs, verbose=verbose)
     parallel = Parallel(n_jobs=n_jobs, verbose=verbose)
-    models = [(screen, method, seed) for seed in grid.seeds for screen in grid.screens for method in METHODS]
+    models = [
+        (screen, method, seed) for seed in grid.seeds for screen in grid.screens for method in grid.methods(screen)
+    ]
     pretraining = parallel(delayed(pretrain_without)(grid, *model, folder) for model in models)
     encoder = {(r["screen"], r["method"], r["seed"]): folder / r["encoder"] for r in pretraining}
     cells = []
     for dataset in grid.datasets:
         for seed in grid.seeds:
-            without = [column for column in (BASELINE, *CONTROLS) if seed in grid.seeds_of(dataset, column)]
+            without = [column for column in grid.without_pretraining if seed in grid.seeds_of(dataset, column)]
             cells += [(dataset, column, seed, None) for column in without]
             for (screen, method, s), path in encoder.items():
                 if s == seed and dataset in grid.scored(screen):
@@ -103,12 +112,13 @@ def run_column(grid: Grid, column: str, seed: int, folder: Path) -> list[dict]:
     Raises:
         ValueError: if there is no such column.
     """
-    if column in (BASELINE, *CONTROLS):
+    if column in grid.without_pretraining:
         datasets = [name for name in grid.datasets if seed in grid.seeds_of(name, column)]
         return [run_cell(name, column, seed, None, folder) for name in datasets]
     method, _, screen = column.partition(", ")
-    if method not in METHODS or screen not in grid.screens:
-        known = [BASELINE, *CONTROLS, *(f"{method}, {screen}" for screen in grid.screens for method in METHODS)]
+    pretrained = [f"{method}, {screen}" for screen in grid.screens for method in grid.methods(screen)]
+    if column not in pretrained:
+        known = [*grid.without_pretraining, *pretrained]
         raise ValueError(f"column: got {column!r}, expected one of {'; '.join(known)}")
     encoder = folder / pretrain_without(grid, screen, method, seed, folder)["encoder"]
     return [run_cell(name, column, seed, encoder, folder) for name in grid.scored(screen)]
@@ -146,7 +156,7 @@ def pretrain_without(grid: Grid, screen: str, method: str, seed: int, folder: Pa
         scaffolds = set(murcko_scaffold(rest.smiles)) - {""}
         leakage = {name: _leakage(smiles, set(skeleton), scaffolds) for name, smiles in test.items()}
         about = {"screen": screen, "method": method, "seed": seed, "encoder": encoder, "molecules": len(rest.drug)}
-        about |= {"simulated": screen in (STAND_IN, "gene_expression"), "leakage": leakage}
+        about |= {"simulated": study.screen in SIMULATED_SCREENS, "leakage": leakage}
         return about | {"seconds": round(time.time() - started, 1)}
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -242,21 +252,26 @@ def control_features(dataset: str, column: str) -> np.ndarray:
 
 
 FULL = Grid(datasets=PROPERTY_SETS)
+# Table 8, beside the columns of FULL.
+SIMCLR = Grid(datasets=PROPERTY_SETS, screens=("simclr", "comas_simclr"), without_pretraining=())
 
 
 def main() -> None:
-    """Fill the full grid, or what is missing of it, and store ``results/property.json``."""
+    """Fill a grid, or what is missing of it, and store ``results/property.json`` or ``property_simclr.json``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("data"), help="folder that gets results/property.json")
     parser.add_argument("--runs", type=Path, default=Path("_build/runs/property"), help="folder of single records")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--simclr", action="store_true", help="encoders pretrained by SimCLR alone, and no controls")
     options = parser.parse_args()
-    results = run_grid(FULL, options.runs, n_jobs=options.jobs, verbose=10)
-    results["toxcast_variants"] = toxcast_variants(FULL.seeds, options.runs)
-    settings = asdict(FULL) | {"body": dict(BODY), "fine_tuning": asdict(FINE_TUNING)}
+    name, grid = ("property_simclr", SIMCLR) if options.simclr else ("property", FULL)
+    results = run_grid(grid, options.runs, n_jobs=options.jobs, verbose=10)
+    if not options.simclr:
+        results["toxcast_variants"] = toxcast_variants(grid.seeds, options.runs)
+    settings = asdict(grid) | {"body": dict(BODY), "fine_tuning": asdict(FINE_TUNING)}
     settings["large"] = {name: asdict(tuning) for name, tuning in LARGE.items()}
-    data = checksums(FULL.datasets, FULL.screens)
-    print(save_results("property", settings, results, output_dir=options.output, data=data))
+    data = checksums(grid.datasets, grid.screens)
+    print(save_results(name, settings, results, output_dir=options.output, data=data))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from infocore_mini.experiments import studies
 from infocore_mini.experiments.pretraining import Study
-from infocore_mini.experiments.studies import STUDIES, available, simulated_stand_in
+from infocore_mini.experiments.studies import STUDIES, available, simulated_gene_expression, simulated_stand_in
 from infocore_mini.featurize import Parts, mol2vec, scaffold_split
 from infocore_mini.molecules import sample_molecules, substructure_counts
 from infocore_mini.readers.property import PROPERTY_SETS, Kind, PropertySet, property_files, read_property
@@ -21,6 +21,7 @@ from infocore_mini.sources import DataUnavailable, fetch, sha256_of
 
 SIMULATED = ("simulated A", "simulated B", "simulated C")
 STAND_IN = "simulated"  # the screen in place of one that is missing
+SIMULATED_SCREENS = (simulated_gene_expression, simulated_stand_in)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,14 +87,15 @@ def simulated_property(seed: int, n: int = 800, n_tasks: int = 2) -> PropertySet
 
 def screens_at_hand(screens: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
     """The screens whose files can be had, a simulated one in place of the others; and what a page must say of them."""
-    missing = [name for name in screens if name != "gene_expression" and not available(STUDIES[name])]
+    simulated = [name for name in screens if STUDIES[name].screen in SIMULATED_SCREENS]
+    missing = [name for name in screens if name not in simulated and not available(STUDIES[name])]
     there = tuple(dict.fromkeys(STAND_IN if name in missing else name for name in screens))
     if missing:
         return (
             there,
             f"SIMULATED SCREEN in place of {', '.join(missing)}, whose files are not at hand; set INFOCORE_DATA.",
         )
-    kinds = ("**simulated**" if name == "gene_expression" else "**real**" for name in screens)
+    kinds = ("**simulated**" if name in simulated else "**real**" for name in screens)
     return there, "Pretraining on " + ", ".join(f"{name} ({kind})" for name, kind in zip(screens, kinds)) + "."
 
 
