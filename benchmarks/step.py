@@ -71,7 +71,7 @@ def config_of(name: str, **changes) -> Config:
 
 def _settings(name: str, changes: dict) -> dict:
     """A run that enters every phase and fills every queue: two epochs, the heads parted in the second."""
-    return dict(FULL) | CHANGES[name] | changes | dict(epochs=2, steps_per_epoch=80)
+    return dict(FULL) | CHANGES[name] | changes | dict(epochs=2, steps_per_epoch=160)
 
 
 def step_products(config: Config, shapes: dict) -> list[tuple[int, int, int]]:

@@ -206,6 +206,32 @@ Markdown("\n".join(f"- **{name}**: {line}." for name, line in verdicts.items()))
 # - *InfoCORE against CLIP*: no difference on any set and screen, where the paper finds 0.6 to 0.7 points on average, from screens twenty times as large. A drug encoder is fine-tuned in full, and what it had learnt about batches can be unlearnt.
 # - *The controls* are cheap and, on BACE, HIV and PRISM, hard to beat: no encoder reaches the forest there. On the other sets they lose.
 #
+# ### Pretrained by SimCLR
+#
+# The paper repeats the table with encoders pretrained without a queue (its Table 8), since CCL has none.
+# So does `data/results/property_simclr.json`, on the **simulated** L1000 screen and on COMAS (**real**), same seeds, same molecules left out; CCL's rows are those of the board above.
+
+# %% tags=["nbval-check-output"]
+by_simclr = report.scores(report.stored("property_simclr")["cells"])
+report.board(by_simclr)
+
+# %% [markdown]
+# What the paper prints for SimCLR:
+
+# %% tags=["nbval-check-output"]
+report.paper_board("SimCLR")
+
+# %% [markdown]
+# InfoCORE minus CLIP by SimCLR, and SimCLR minus MoCo, in points, paired by seed:
+
+# %% tags=["nbval-check-output"]
+pairs = [(f"infocore, {screen}", f"clip, {screen}") for screen in experiment.SIMCLR.screens]
+pairs += [(f"{method}, {alone}", f"{method}, {queued}") for queued, alone in (("gene_expression", "simclr"), ("comas", "comas_simclr")) for method in ("clip", "infocore")]
+report.all_paired(pd.concat([table, by_simclr]), pairs)
+
+# %% [markdown]
+# TEXT8
+#
 # ### What the screens had seen of the test parts
 
 # %% tags=["nbval-check-output"]

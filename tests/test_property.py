@@ -460,6 +460,9 @@ def test_the_papers_table_is_as_printed():
         "InfoCORE, CP",
     ]
     assert board.loc["InfoCORE, GE", "ClinTox"] == "91.9 (1.9)" and board.loc["CCL, GE", "PRISM"] == "16.0 (0.5)"
+    by_simclr = report.paper_board("SimCLR")
+    assert list(by_simclr.index) == list(board.index) and by_simclr.loc["CCL, GE"].equals(board.loc["CCL, GE"])
+    assert by_simclr.loc["InfoCORE, CP", "HIV"] == "80.0 (0.8)"
 
 
 @pytest.fixture(scope="module")
@@ -483,6 +486,19 @@ def test_the_stored_grid_is_that_of_the_code_and_complete(stored):
                 columns += [f"{method}, {screen}" for method in experiment.METHODS]
         expected |= {(dataset, column, seed) for column in columns for seed in (0, 1, 2)}
     assert found == expected
+
+
+def test_the_grid_by_simclr_is_complete_and_left_out_the_same_molecules(stored):
+    """Table 8 beside Table 3: on one screen and seed, the test molecules that were removed are the same."""
+    by_simclr = report.stored("property_simclr")
+    grid = experiment.SIMCLR
+    columns = [f"{method}, {screen}" for screen in grid.screens for method in ("clip", "infocore")]
+    expected = {(name, column, seed) for name in PROPERTY_SETS for column in columns for seed in grid.seeds}
+    assert {(c["dataset"], c["column"], c["seed"]) for c in by_simclr["cells"]} == expected
+    left = {(r["screen"], r["seed"]): r["leakage"] for r in stored["results"]["pretraining"]}
+    for record in by_simclr["pretraining"]:
+        moco = {"simclr": "gene_expression", "comas_simclr": "comas"}[record["screen"]]
+        assert record["leakage"] == left[moco, record["seed"]] and record["simulated"] == (moco == "gene_expression")
 
 
 def test_the_baseline_is_the_papers_or_the_reason_is_shown(stored):

@@ -28,7 +28,7 @@ def board() -> pd.DataFrame:
 def hardware() -> str:
     """Where and when the stored results were made, in one sentence an experiment."""
     lines = []
-    for name in ("gene_expression", "simclr", "property", "simulation", "fairness"):
+    for name in ("gene_expression", "simclr", "property", "property_simclr", "simulation", "fairness"):
         made = json.loads(data_file(f"results/{name}.json").read_text(encoding="utf-8"))["provenance"]
         machine = made["hardware"]
         lines.append(
@@ -62,16 +62,22 @@ def _accuracy_row(table, what, method, ours, key, paper) -> dict[str, str]:
 
 
 def _property_rows():
-    """Table 3: encoders pretrained on the simulated L1000 screen beside the paper's GE, on COMAS beside its CP."""
-    table = property_report.scores(property_report.stored()["cells"])
-    printed = property_report.paper_means()
-    for screen, kind in (("gene_expression", "gene_expression"), ("comas", "cell_painting")):
-        for method in METHOD_NAMES:
-            for dataset, paper in printed[method, kind].items():
-                rows = table[(table["column"] == f"{method}, {screen}") & (table["dataset"] == dataset)]["score"]
-                half, seeds = simulation.half_width(rows), f"{len(rows)} seeds"
-                data = f"pretrained on {property_report.SCREEN_NAMES[screen]}"
-                yield _row("3", dataset, method, paper, rows.mean(), half, seeds, data)
+    """Tables 3 and 8: encoders pretrained on the simulated L1000 screen beside the paper's GE, on COMAS beside its CP."""
+    report = property_report
+    table = report.scores(report.stored()["cells"] + report.stored("property_simclr")["cells"])
+    screens = (("gene_expression", "simclr", "gene_expression"), ("comas", "comas_simclr", "cell_painting"))
+    for number, framework in (("3", "MoCo"), ("8", "SimCLR")):
+        printed = report.paper_means(framework)
+        for by_moco, by_simclr, kind in screens:
+            for method in METHOD_NAMES:
+                # CCL runs by SimCLR in both
+                screen = by_simclr if framework == "SimCLR" and method != "ccl" else by_moco
+                for dataset, paper in printed[method, kind].items():
+                    rows = table[(table["column"] == f"{method}, {screen}") & (table["dataset"] == dataset)]["score"]
+                    half, seeds = simulation.half_width(rows), f"{len(rows)} seeds"
+                    what = dataset if number == "3" else f"SimCLR, {dataset}"
+                    data = f"pretrained on {report.SCREEN_NAMES[by_moco]}"
+                    yield _row(number, what, method, paper, rows.mean(), half, seeds, data)
 
 
 def _simulation_rows():

@@ -1,4 +1,4 @@
-"""The stored grid of property prediction as tables: the board of Table 3, paired differences, a verdict for each set."""
+"""The stored grids of property prediction as tables: Tables 3 and 8, paired differences, a verdict for each set."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ SCREEN_NAMES = {
     "comas": "COMAS cell painting",
     "toxcast": "ToxCast",
     "simulated": "simulated screen",
+    "simclr": "simulated L1000, SimCLR",
+    "comas_simclr": "COMAS cell painting, SimCLR",
 }
 
 
@@ -52,35 +54,38 @@ def board(table: pd.DataFrame) -> pd.DataFrame:
     return _in_order(wide.loc[table["column"].unique()]).rename(index=label)
 
 
-def stored() -> dict:
-    """Results of ``data/results/property.json``: "pretraining", "cells", "toxcast_variants". Raises FileNotFoundError."""
-    return json.loads(data_file("results/property.json").read_text(encoding="utf-8"))["results"]
+def stored(name: str = "property") -> dict:
+    """Results of ``data/results/<name>.json``: "pretraining", "cells", and "toxcast_variants" of "property".
+
+    Raises FileNotFoundError.
+    """
+    return json.loads(data_file(f"results/{name}.json").read_text(encoding="utf-8"))["results"]
 
 
-def _printed() -> list[dict]:
-    """The rows of the paper's Table 3: MoCo for CLIP and InfoCORE, SimCLR for CCL."""
+def _printed(framework: str) -> list[dict]:
+    """The paper's rows of CLIP and InfoCORE in one framework: "MoCo" (Table 3) or "SimCLR" (Table 8). CCL has SimCLR."""
     return [
         row
         for row in paper_table("table3_and_8_property_prediction")["rows"]
-        if row["framework"] in (None, "SimCLR" if row["method"] == "CCL" else "MoCo")
+        if row["framework"] in (None, "SimCLR" if row["method"] == "CCL" else framework)
     ]
 
 
-def paper_means() -> dict[tuple[str, str | None], dict[str, float]]:
-    """(method, screen) -> data set -> percent as printed in Table 3; the baseline is ("mol2vec", None)."""
+def paper_means(framework: str = "MoCo") -> dict[tuple[str, str | None], dict[str, float]]:
+    """(method, screen) -> data set -> percent as printed; the baseline is ("mol2vec", None)."""
     return {
         (row["method"].lower(), row["pretraining"]): {
             AVERAGE if name == "Avg" else name: mean for name, mean in row["mean"].items()
         }
-        for row in _printed()
+        for row in _printed(framework)
     }
 
 
-def paper_board() -> pd.DataFrame:
-    """Table 3 as printed: mean (s.d.); rows as in ``board``, the paper's own screens named."""
+def paper_board(framework: str = "MoCo") -> pd.DataFrame:
+    """Table 3, or 8, as printed: mean (s.d.); rows as in ``board``, the paper's own screens named."""
     screens = {"gene_expression": ", GE", "cell_painting": ", CP", None: ""}
     rows = {}
-    for row in _printed():
+    for row in _printed(framework):
         spread = {name: f" ({sd:.1f})" for name, sd in row["sd"].items()}
         rows[row["method"] + screens[row["pretraining"]]] = {
             AVERAGE if name == "Avg" else name: f"{mean:.1f}{spread.get(name, '')}"
@@ -121,12 +126,13 @@ def paired(table: pd.DataFrame, column: str, reference: str) -> pd.DataFrame:
 def all_paired(table: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
     """``paired`` of several (column, reference), as text "+1.2 [0.3, 2.1]": rows pairs, columns data sets.
 
-    A column is an encoder pretrained on a screen, its reference another method on the same screen, or the baseline.
+    A column is an encoder pretrained on a screen, its reference another encoder, or the baseline.
     """
     rows = {}
     for column, reference in pairs:
         method, _, screen = column.partition(", ")
-        other = METHOD_NAMES.get(reference.partition(", ")[0], reference)
+        other, _, same_screen = reference.partition(", ")
+        other = METHOD_NAMES[other] if same_screen == screen else label(reference)
         rows[f"{SCREEN_NAMES[screen]}: {METHOD_NAMES[method]} - {other}"] = {
             dataset: f"{row.difference:+.1f} [{row.low:.1f}, {row.high:.1f}]"
             for dataset, row in paired(table, column, reference).iterrows()
