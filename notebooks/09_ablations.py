@@ -149,9 +149,9 @@ on_comas = report.by_framework("comas", "comas_simclr")
 report.beside_paper(on_comas, pairs, report.paper_frameworks("cell_painting"))
 
 # %% [markdown]
-# **On the simulated screen the paper's pattern comes back.**
+# **On the simulated screen most of the paper's pattern comes back.**
 # Within an experimental batch InfoCORE leads CLIP by either framework, and by SimCLR, with its smaller $\alpha$, by more; CCL loses half of the whole library; and the framework matters less than the method.
-# By SimCLR InfoCORE's top-1 among all molecules is not below CLIP's, though the interval is wide, and at top-5 it is below (first table).
+# What does not come back is InfoCORE's gain among all molecules: by SimCLR its top-1 is about CLIP's, with a wide interval, and its top-5 is below (first table).
 # The queue gives CLIP a little, as in the paper, and InfoCORE nothing that six seeds could tell.
 # On COMAS three splits of 811 molecules tell one thing: CCL loses the whole library.
 #
