@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -107,6 +106,8 @@ class PairedScreen:
         Raises:
             ValueError: naming the argument that is empty, of another length, or not finite.
         """
+        import pandas as pd  # here, since a process that trains on tensors can do without its 70 MB
+
         n = len(smiles)
         table = pd.DataFrame({"smiles": np.asarray(smiles, dtype=str)})
         for name, column in {"batch": batch, "cell_line": cell_line, "condition": condition}.items():

@@ -22,7 +22,6 @@ from infocore_mini.adam import Adam
 from infocore_mini.augment import feature_dropout
 from infocore_mini.config import Config
 from infocore_mini.contrast import Candidates, MoCo, SimCLR
-from infocore_mini.evaluate.retrieval import screen_retrieval
 from infocore_mini.losses import info_nce, reweighted_info_nce, same_batch_only
 from infocore_mini.pairs import Minibatch, Pairs, Rows, ScreenPairs, sample
 from infocore_mini.pretrained import Pretrained, build
@@ -95,6 +94,7 @@ def pretrain_screen(
 
 def retrieval_score(model: Pretrained, screen: PairedScreen) -> float:
     """Mean over libraries (whole, batch), cell lines and top 1, 5, 10 of retrieval accuracy: what selects a model."""
+    from infocore_mini.evaluate.retrieval import screen_retrieval  # here, since it loads pandas
 
     table = screen_retrieval(*model.embed(screen), screen, minimum_library=2, n_bootstrap=0)
     return float(table.loc[table["cell_line"] == "mean", "accuracy"].mean())

@@ -155,7 +155,8 @@ benchmarks.bfloat16_accuracy()
 benchmarks.step_memory().astype(float).round(2)
 
 # %% [markdown]
-# Of what stands above the data at gene-expression size, about a third is Python with torch and pandas imported, before anything is trained; most of the rest is weights, their slow copy, gradients and the two moments of Adam.
+# Of what stands above the data at gene-expression size, a quarter is Python with torch imported, before anything is trained; most of the rest is weights, their slow copy, gradients and the two moments of Adam.
+# A process that reads its screen through pandas, or validates, has about 70 MB more.
 # In the panels above, a step slows down with $n_B$ only where the last layer of the batch classifiers becomes the largest product of all, which any classifier of so many classes has to pay.
 #
 # ### A million molecules
