@@ -211,8 +211,12 @@ Markdown("\n".join(f"- **{name}**: {line}." for name, line in verdicts.items()))
 # The paper repeats the table with encoders pretrained without a queue (its Table 8), since CCL has none.
 # So does `data/results/property_simclr.json`, on the **simulated** L1000 screen and on COMAS (**real**), same seeds, same molecules left out; CCL's rows are those of the board above.
 
+# %%
+simclr = json.loads(data_file("results/property_simclr.json").read_text())
+Markdown(f"Seeds {simclr['parameters']['seeds']}; made by commit `{simclr['provenance']['commit']}` on {simclr['provenance']['hardware']['cores']} cores, torch {simclr['provenance']['packages']['torch']}.")
+
 # %% tags=["nbval-check-output"]
-by_simclr = report.scores(report.stored("property_simclr")["cells"])
+by_simclr = report.scores(simclr["results"]["cells"])
 report.board(by_simclr)
 
 # %% [markdown]

@@ -141,7 +141,7 @@ print("bfloat16 instructions of that processor:", ", ".join(stored_step["bfloat1
 # %% [markdown]
 # Compiling gains nothing on a processor, where the products are nearly all there is.
 # What bfloat16 gains depends on the instructions named above; without any it can be slower, so measure before you choose.
-# What it costs: change of retrieval accuracy in percent on the **simulated** gene-expression screen of {doc}`04_gene_expression`, six seeds, paired, by library and top (`data/results/bf16.json` beside `gene_expression.json`).
+# What it costs: change of retrieval accuracy in percent on the **simulated** gene-expression screen of {doc}`04_gene_expression`, six seeds, paired, by library and top (`data/results/bf16.json` beside `gene_expression.json`, each with its provenance).
 
 # %% tags=["nbval-check-output"]
 benchmarks.bfloat16_accuracy()
