@@ -230,7 +230,7 @@ report.paper_board("SimCLR")
 
 # %% tags=["nbval-check-output"]
 pairs = [(f"infocore, {screen}", f"clip, {screen}") for screen in experiment.SIMCLR.screens]
-pairs += [(f"{method}, {alone}", f"{method}, {queued}") for queued, alone in (("gene_expression", "simclr"), ("comas", "comas_simclr")) for method in ("clip", "infocore")]
+pairs += [(f"{method}, {alone}", f"{method}, {queued}") for queued, alone in experiment.BY_SIMCLR.items() for method in ("clip", "infocore")]
 report.all_paired(pd.concat([table, by_simclr]), pairs)
 
 # %% [markdown]

@@ -497,7 +497,7 @@ def test_the_grid_by_simclr_is_complete_and_left_out_the_same_molecules(stored):
     assert {(c["dataset"], c["column"], c["seed"]) for c in by_simclr["cells"]} == expected
     left = {(r["screen"], r["seed"]): r["leakage"] for r in stored["results"]["pretraining"]}
     for record in by_simclr["pretraining"]:
-        moco = {"simclr": "gene_expression", "comas_simclr": "comas"}[record["screen"]]
+        [moco] = [queued for queued, alone in experiment.BY_SIMCLR.items() if alone == record["screen"]]
         assert record["leakage"] == left[moco, record["seed"]] and record["simulated"] == (moco == "gene_expression")
 
 

@@ -146,6 +146,21 @@ def test_only_the_asked_columns_are_copied():
     assert filled.all()
 
 
+def test_own_columns_give_the_loss_of_all_columns():
+    """What training reads of the posteriors is enough: the loss over steps is that with every column copied."""
+    a, b, batch_id = data(40)
+    losses = []
+    for own_batch_only in (True, False):
+        torch.manual_seed(0)
+        config = Config(**SMALL | {"framework": "moco", "minibatch_size": 8, "queue_size": 16, "epochs": 1})
+        trainer = _Trainer(Pairs(a, b, batch_id, 4), config)
+        assert trainer.framework.own_batch_only
+        trainer.framework.own_batch_only = own_batch_only
+        losses.append([trainer._step(chosen) for chosen in sample(trainer.pairs, config)])
+    assert len(losses[0]) == 5
+    torch.testing.assert_close(*losses)
+
+
 def test_moco_candidates_are_partners_then_queue_without_gradient():
     torch.manual_seed(0)
     a, b, batch_id = data(8)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from infocore_mini.evaluate.retrieval_report import paper_accuracies
 from infocore_mini.experiments import fairness_report, pretraining_report, property_report, simulation
+from infocore_mini.experiments.property import BY_SIMCLR
 from infocore_mini.plotting.style import METHOD_NAMES
 from infocore_mini.sources import data_file
 
@@ -65,18 +66,18 @@ def _property_rows():
     """Tables 3 and 8: encoders pretrained on the simulated L1000 screen beside the paper's GE, on COMAS beside its CP."""
     report = property_report
     table = report.scores(report.stored()["cells"] + report.stored("property_simclr")["cells"])
-    screens = (("gene_expression", "simclr", "gene_expression"), ("comas", "comas_simclr", "cell_painting"))
+    kinds = {"gene_expression": "gene_expression", "comas": "cell_painting"}  # study -> the paper's screen
     for number, framework in (("3", "MoCo"), ("8", "SimCLR")):
         printed = report.paper_means(framework)
-        for by_moco, by_simclr, kind in screens:
+        for study, kind in kinds.items():
             for method in METHOD_NAMES:
                 # CCL runs by SimCLR in both
-                screen = by_simclr if framework == "SimCLR" and method != "ccl" else by_moco
+                screen = BY_SIMCLR[study] if framework == "SimCLR" and method != "ccl" else study
                 for dataset, paper in printed[method, kind].items():
                     rows = table[(table["column"] == f"{method}, {screen}") & (table["dataset"] == dataset)]["score"]
                     half, seeds = simulation.half_width(rows), f"{len(rows)} seeds"
                     what = dataset if number == "3" else f"SimCLR, {dataset}"
-                    data = f"pretrained on {report.SCREEN_NAMES[by_moco]}"
+                    data = f"pretrained on {report.SCREEN_NAMES[study]}"
                     yield _row(number, what, method, paper, rows.mean(), half, seeds, data)
 
 

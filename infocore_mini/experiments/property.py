@@ -252,8 +252,9 @@ def control_features(dataset: str, column: str) -> np.ndarray:
 
 
 FULL = Grid(datasets=PROPERTY_SETS)
-# Table 8, beside the columns of FULL.
-SIMCLR = Grid(datasets=PROPERTY_SETS, screens=("simclr", "comas_simclr"), without_pretraining=())
+# Table 8: studies of FULL and, on the same screens, those without a queue.
+BY_SIMCLR = MappingProxyType({"gene_expression": "simclr", "comas": "comas_simclr"})
+SIMCLR = Grid(datasets=PROPERTY_SETS, screens=tuple(BY_SIMCLR.values()), without_pretraining=())
 
 
 def main() -> None:
