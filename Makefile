@@ -69,7 +69,7 @@ lock:  ## refresh requirements.lock (settings: [tool.uv.pip] in pyproject.toml)
 	@_build/lock/bin/uv pip compile --quiet --upgrade pyproject.toml --output-file requirements.lock
 
 mol2vec: setup  ## train the substructure vectors again (about 10 minutes): data/mol2vec.safetensors
-	@$(PY) -m infocore_mini.train_mol2vec
+	@$(PY) -m infocore_mini.experiments.molecules.run
 
 clean:  ## remove everything that was built; keeps .venv
 	rm -rf _build .snakemake notebooks/output book/assets/vendor .pytest_cache .ruff_cache .hypothesis

@@ -13,7 +13,7 @@ import torch
 from benchmarks.formulations import FORMULATIONS, work
 from benchmarks.memory import in_child
 from benchmarks.timing import available_bytes, interleaved, ratio
-from infocore_mini.provenance import save_results
+from infocore_mini.experiments.results import save_results
 
 ANCHORS = 256
 DENSE_TENSORS = 4  # of (n, m, n_B) floats that the dense form holds at its peak

@@ -23,7 +23,7 @@ from benchmarks.peak import peak_bytes
 from benchmarks.timing import interleaved, ratio
 from infocore_mini.evaluate.library import TILE_ENTRIES, TILE_QUERIES
 from infocore_mini.evaluate.ranking import nearest, retrieval_hits
-from infocore_mini.provenance import save_results
+from infocore_mini.experiments.results import save_results
 
 WIDTH, NEIGHBOURS = 256, 10
 BLOCK = 10_000  # molecules generated at a time

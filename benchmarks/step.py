@@ -19,11 +19,11 @@ import torch
 from benchmarks.memory import in_child, random_screen
 from benchmarks.timing import bfloat16_instructions, flops, interleaved, linear_products, products, ratio
 from infocore_mini.config import Config
-from infocore_mini.experiments.full_shape import CELL_LINES, FULL, SHAPE
-from infocore_mini.pairs import Rows, ScreenPairs, sample
-from infocore_mini.provenance import save_results
+from infocore_mini.experiments.performance.full_shape import CELL_LINES, FULL, SHAPE
+from infocore_mini.experiments.results import save_results
 from infocore_mini.screens import PairedScreen
 from infocore_mini.train import _Trainer
+from infocore_mini.training.pairs import Rows, ScreenPairs, sample
 
 # The two screens of the paper: their shapes and, in CP, what its configuration changes.
 SCREENS = MappingProxyType(
@@ -50,11 +50,18 @@ CHANGES = MappingProxyType(
     {
         "GE": {},
         "CP": dict(alpha=0.83, hidden_classifier=(512,), classifier_steps=5, cell_line_heads=False, sampling="random")
-        | dict(noise_b=0.0, mixup_concentration=0.8, clip_b=1.0),
+        | dict(noise_screen=0.0, mixup_concentration=0.8, clip_screen=1.0),
     }
 )
 QUICK = MappingProxyType(  # for a test of the program, not of the speed
-    dict(hidden_a=(64,), hidden_b=(32,), hidden_classifier=(32,), embedding_dim=16, queue_size=64, minibatch_size=16)
+    dict(
+        hidden_drug=(64,),
+        hidden_screen=(32,),
+        hidden_classifier=(32,),
+        embedding_dim=16,
+        queue_size=64,
+        minibatch_size=16,
+    )
 )
 
 
@@ -82,8 +89,8 @@ def step_products(config: Config, shapes: dict) -> list[tuple[int, int, int]]:
     """
     n, d = config.minibatch_size, config.embedding_dim
     towers = [
-        _layers(shapes["n_a"], config.hidden_a, d) + ([(d, d)] if config.cell_line_heads else []),
-        _layers(shapes["n_b"], config.hidden_b, d),
+        _layers(shapes["n_a"], config.hidden_drug, d) + ([(d, d)] if config.cell_line_heads else []),
+        _layers(shapes["n_b"], config.hidden_screen, d),
     ]
     queue = config.queue_size // 2 if config.sampling == "alternate" else config.queue_size
     queue = (queue + config.queue_size) // 2  # random and one-line minibatches take turns

@@ -33,21 +33,21 @@ class Config:
     temperature: Positive = 0.1
     # networks
     embedding_dim: Count = 256
-    hidden_a: tuple[Count, ...] = (128, 128)
-    hidden_b: tuple[Count, ...] = (128, 128)
+    hidden_drug: tuple[Count, ...] = (128, 128)
+    hidden_screen: tuple[Count, ...] = (128, 128)
     hidden_classifier: tuple[Count, ...] = (128,)
     layer_norm: bool = False
     dropout: Fraction = 0.0
     cell_line_heads: bool = False  # a linear head on view a for each cell line
     head_warmup_epochs: Epochs = 5  # epochs with one head for all, of which the others start as copies
     # inputs of a PairedScreen: standardised and clipped (appendix H); plain arrays come as they should go in
-    clip_a: Positive | None = None  # in standard deviations
-    clip_b: Positive | None = None  # in units of the readout, before it is standardised
+    clip_drug: Positive | None = None  # in standard deviations
+    clip_screen: Positive | None = None  # in units of the readout, before it is standardised
     # augmentation
-    noise_a: NonNegative = 0.0  # standard deviation, in units of the input
-    noise_b: NonNegative = 0.0
+    noise_drug: NonNegative = 0.0  # standard deviation, in units of the input
+    noise_screen: NonNegative = 0.0
     mixup_concentration: NonNegative = 0.0  # of the Dirichlet over replicates; 0 = no mixup
-    feature_dropout_b: Fraction = 0.0
+    feature_dropout_screen: Fraction = 0.0
     # optimisation
     epochs: Count = 60
     steps_per_epoch: Count | None = None  # at most so many minibatches, so that long epochs are saved more often

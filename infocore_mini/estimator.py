@@ -27,7 +27,7 @@ _INFOCORE_ONLY = (
     "classifier_momentum",
 )
 _METHOD_ONLY = ("method", "sampling", *_INFOCORE_ONLY)
-_SCREEN_ONLY = ("cell_line_heads", "head_warmup_epochs", "mixup_concentration", "clip_a", "clip_b")
+_SCREEN_ONLY = ("cell_line_heads", "head_warmup_epochs", "mixup_concentration", "clip_drug", "clip_screen")
 
 
 class _PairedScreenEstimator(BaseEstimator):
@@ -101,12 +101,12 @@ class _PairedScreenEstimator(BaseEstimator):
     def embed_drug(self, X_drug) -> np.ndarray:
         """(n, n_d) drug features -> (n, embedding_dim) unit-norm z_drug."""
         check_is_fitted(self)
-        return self.pretrained_.embed_a(self.drug_scaler_.transform(_table("X_drug", X_drug))).numpy()
+        return self.pretrained_.embed_drug(self.drug_scaler_.transform(_table("X_drug", X_drug))).numpy()
 
     def embed_screen(self, y_screen) -> np.ndarray:
         """(n, n_g) screen readouts -> (n, embedding_dim) unit-norm z_screen."""
         check_is_fitted(self)
-        return self.pretrained_.embed_b(self.screen_scaler_.transform(_table("y_screen", y_screen))).numpy()
+        return self.pretrained_.embed_screen(self.screen_scaler_.transform(_table("y_screen", y_screen))).numpy()
 
 
 class CLIP(_PairedScreenEstimator, method="clip"):

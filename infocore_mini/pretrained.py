@@ -14,9 +14,9 @@ from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
 from infocore_mini.config import Config
-from infocore_mini.contrast import TwoTower
 from infocore_mini.encoders import BatchClassifier, CellLineEncoder, Encoder, Scaler
 from infocore_mini.screens import PairedScreen
+from infocore_mini.training.contrast import TwoTower
 from infocore_mini.validation import as_matrix
 
 
@@ -32,7 +32,7 @@ class Pretrained:
     def __init__(self, model: TwoTower, config: Config, shapes: dict, history: list[dict[str, float]]) -> None:
         self.model, self.config, self.shapes, self.history = model.eval(), config, shapes, history
 
-    def embed_a(self, a, cell_line=None) -> Tensor:
+    def embed_drug(self, a, cell_line=None) -> Tensor:
         """(n, n_a) -> (n, d) unit-norm embeddings of view a, on the CPU.
 
         ``cell_line``: (n,) codes, needed by a model with cell-line heads and by no other.
@@ -48,7 +48,7 @@ class Pretrained:
                 raise ValueError(f"cell_line: got {tuple(cell_line.shape)}, expected ({len(a)},) codes below {n_lines}")
         return self._embed(0, as_matrix("a", a, self.shapes["n_a"]), cell_line)
 
-    def embed_b(self, b) -> Tensor:
+    def embed_screen(self, b) -> Tensor:
         """(n, n_b) -> (n, d) unit-norm embeddings of view b, on the CPU."""
         return self._embed(1, as_matrix("b", b, self.shapes["n_b"], missing=self.shapes["scaled"]))
 
@@ -64,8 +64,8 @@ class Pretrained:
     def embed(self, screen: PairedScreen) -> tuple[Tensor, Tensor]:
         """(z_screen, z_drug) of each condition, both (n_conditions, d): mean profile, and drug under its cell line."""
         cell_line = screen.cell_line if self.config.cell_line_heads else None
-        z_drug = self.embed_a(screen.drug[screen.drug_id], cell_line)
-        return self.embed_b(screen.mean_profile()), z_drug
+        z_drug = self.embed_drug(screen.drug[screen.drug_id], cell_line)
+        return self.embed_screen(screen.mean_profile()), z_drug
 
     @torch.no_grad()
     def _embed(self, view: int, x: Tensor, *context: Tensor | None) -> Tensor:
@@ -96,17 +96,20 @@ class Pretrained:
 def build(config: Config, shapes: dict) -> TwoTower:
     """The untrained networks of a run, from torch's random state."""
     options = dict(layer_norm=config.layer_norm, dropout=config.dropout)
-    body_a = (shapes["n_a"], config.hidden_a, config.embedding_dim)
+    body_a = (shapes["n_a"], config.hidden_drug, config.embedding_dim)
     if config.cell_line_heads:
         encoder_a = CellLineEncoder(*body_a, shapes["n_cell_lines"], **options)
     else:
         encoder_a = Encoder(*body_a, **options)
     encoder_b = encoder_a
     if not shapes["shared"]:
-        encoder_b = Encoder(shapes["n_b"], config.hidden_b, config.embedding_dim, **options)
+        encoder_b = Encoder(shapes["n_b"], config.hidden_screen, config.embedding_dim, **options)
     scalers = (nn.Identity(), nn.Identity())
     if shapes["scaled"]:
-        scalers = Scaler(shapes["n_a"], clip_after=config.clip_a), Scaler(shapes["n_b"], clip_before=config.clip_b)
+        scalers = (
+            Scaler(shapes["n_a"], clip_after=config.clip_drug),
+            Scaler(shapes["n_b"], clip_before=config.clip_screen),
+        )
     bf16 = config.precision == "bf16-mixed"
     if config.method != "infocore":
         return TwoTower((encoder_a, encoder_b), None, scalers, bf16=bf16)

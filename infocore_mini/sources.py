@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -71,17 +70,6 @@ def registry() -> dict[str, Source]:
     with data_file("sources.csv").open(newline="", encoding="utf-8") as lines:
         rows = [Source(**(row | {"bytes": int(row["bytes"])})) for row in csv.DictReader(lines)]
     return {row.file: row for row in rows}
-
-
-def paper_table(name: str):
-    """A table of numbers as the paper prints them, e.g. ``"table4_and_9_fairness"`` (percentages).
-
-    Raises KeyError for an unknown name.
-    """
-    tables = json.loads(data_file("paper_tables.json").read_text(encoding="utf-8"))
-    if name not in tables:
-        raise KeyError(f"name: no table {name!r}; known: {sorted(tables)}")
-    return tables[name]
 
 
 def sha256_of(path: Path) -> str:

@@ -18,15 +18,15 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 from tqdm.auto import tqdm
 
-from infocore_mini.adam import Adam
-from infocore_mini.augment import feature_dropout
 from infocore_mini.config import Config
-from infocore_mini.contrast import Candidates, MoCo, SimCLR
 from infocore_mini.losses import info_nce, reweighted_info_nce, same_batch_only
-from infocore_mini.pairs import Minibatch, Pairs, Rows, ScreenPairs, sample
 from infocore_mini.pretrained import Pretrained, build
-from infocore_mini.processes import Processes
 from infocore_mini.screens import PairedScreen
+from infocore_mini.training.adam import Adam
+from infocore_mini.training.augment import feature_dropout
+from infocore_mini.training.contrast import Candidates, MoCo, SimCLR
+from infocore_mini.training.pairs import Minibatch, Pairs, Rows, ScreenPairs, sample
+from infocore_mini.training.processes import Processes
 from infocore_mini.validation import check_pairs, check_screen
 
 
@@ -215,7 +215,7 @@ class _Trainer:
         """Augmented in units of the input, then scaled, then with features dropped (appendix F)."""
         minibatch = self.pairs.draw(chosen, self.config)
         a, b = (scaler(view) for scaler, view in zip(self.model.scalers, (minibatch.a, minibatch.b)))
-        return minibatch._replace(a=a, b=feature_dropout(b, self.config.feature_dropout_b))
+        return minibatch._replace(a=a, b=feature_dropout(b, self.config.feature_dropout_screen))
 
     def _contrastive_loss(self, minibatch: Minibatch, z: tuple[Tensor, Tensor], log_posteriors: tuple) -> Tensor:
         """L_CLIP of the method, mean over both anchor directions."""

@@ -72,7 +72,12 @@ def check_pairs(a, b, batch_id, config: Config) -> tuple[Tensor, Tensor | None, 
         raise ValueError(f"batch_id: got {int(batch_id.min())}, expected codes >= 0")
     if soft and not bool(((batch_id.sum(1) - 1).abs() < 1e-4).all() and (batch_id >= 0).all()):
         raise ValueError("batch_id: got soft labels whose rows are not distributions, expected rows >= 0 that sum to 1")
-    for name, off in {"cell_line_heads": False, "mixup_concentration": 0, "clip_a": None, "clip_b": None}.items():
+    for name, off in {
+        "cell_line_heads": False,
+        "mixup_concentration": 0,
+        "clip_drug": None,
+        "clip_screen": None,
+    }.items():
         if getattr(config, name) != off:
             raise ValueError(f"{name}: got {getattr(config, name)}, expected {off} (pretrain_screen reads it)")
     if config.sampling == "alternate":

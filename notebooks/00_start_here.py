@@ -44,9 +44,9 @@ from infocore_mini import CCL, CLIP, InfoCORE
 from infocore_mini.evaluate.mixing import linear_probe
 from infocore_mini.losses import reweighted_info_nce
 from infocore_mini.parameters import Fraction, OutputDir, Profile, Seed, check_parameters
-from infocore_mini.plotting import schematics, start
-from infocore_mini.provenance import save_results
-from infocore_mini.simulate import simulation_study
+from infocore_mini.experiments.start import schematics, figures as start
+from infocore_mini.experiments.results import save_results
+from infocore_mini.simulate.study import simulation_study
 
 chosen = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir, ALPHA=Fraction)
 

@@ -53,11 +53,12 @@ import math
 import pandas as pd
 import torch
 
-from infocore_mini import bounds, distributions, losses
+from infocore_mini.bounds import propositions as bounds, distributions
+from infocore_mini import losses
 from infocore_mini.parameters import Fraction, OutputDir, Profile, Seed
 from infocore_mini.parameters import check_parameters
-from infocore_mini.plotting import derivation as figures
-from infocore_mini.provenance import save_results
+from infocore_mini.experiments.derivation import figures
+from infocore_mini.experiments.results import save_results
 
 parameters = check_parameters(
     globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir, ALPHA=Fraction

@@ -58,10 +58,10 @@ from typing import Literal
 import pandas as pd
 
 from infocore_mini import parameters as allowed
-from infocore_mini.experiments import simulation as experiment
-from infocore_mini.plotting import simulation as figures
-from infocore_mini.provenance import save_results
-from infocore_mini.simulate import simulation_study
+from infocore_mini.experiments.simulation import run as experiment
+from infocore_mini.experiments.simulation import figures
+from infocore_mini.experiments.results import save_results
+from infocore_mini.simulate.study import simulation_study
 from infocore_mini.sources import data_file
 from infocore_mini.config import Config
 
@@ -150,7 +150,7 @@ models = {
 
 # %%
 held_out = study.held_out
-z_screen = {method: model.embed_b(study.screen[held_out]) for method, model in models.items()}
+z_screen = {method: model.embed_screen(study.screen[held_out]) for method, model in models.items()}
 figures.embedding_rings(z_screen, study.effect[held_out], study.batch_id[held_out])
 
 # %% [markdown]
@@ -159,7 +159,7 @@ figures.embedding_rings(z_screen, study.effect[held_out], study.batch_id[held_ou
 # And the drug's side:
 
 # %%
-z_drug = {method: model.embed_a(study.drug[held_out]) for method, model in models.items()}
+z_drug = {method: model.embed_drug(study.drug[held_out]) for method, model in models.items()}
 figures.embedding_rings(z_drug, study.effect[held_out], study.batch_id[held_out])
 
 # %% [markdown]
@@ -220,7 +220,7 @@ pd.DataFrame({"holds": claims})
 # ## What the conclusion rests on
 #
 # The paper leaves choices open, so we move them one at a time, everything else at its default.
-# This takes half an hour on two cores, so it is done once, by `python -m infocore_mini.experiments.simulation`, and stored with its provenance in `data/results/simulation.json`; here we only read it.
+# This takes half an hour on two cores, so it is done once, by `python -m infocore_mini.experiments.simulation.run`, and stored with its provenance in `data/results/simulation.json`; here we only read it.
 #
 # First the temperature, because it decides the story about CCL:
 

@@ -40,11 +40,11 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
-from infocore_mini.experiments import molecules as chapter
+from infocore_mini.experiments.molecules import report as chapter
 from infocore_mini.featurize import InvalidSmiles, load_vectors, mol2vec, morgan, substructure_sentences
 from infocore_mini.parameters import Count, OutputDir, Profile, Seed, check_parameters
-from infocore_mini.plotting import molecules as figures
-from infocore_mini.provenance import save_results
+from infocore_mini.experiments.molecules import figures
+from infocore_mini.experiments.results import save_results
 from infocore_mini.sources import registry
 
 parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir, MAP_MOLECULES=Count)
@@ -84,7 +84,7 @@ print(" ".join(sentence[:8]), "...")
 figures.substructure_grid(aspirin)
 
 # %% [markdown]
-# The vectors that the project ships were trained on 282,420 molecules by `python -m infocore_mini.train_mol2vec`; the {doc}`model card </book/model_cards>` has the corpus, the settings and how to use the published model instead.
+# The vectors that the project ships were trained on 282,420 molecules by `python -m infocore_mini.experiments.molecules.run`; the {doc}`model card </book/model_cards>` has the corpus, the settings and how to use the published model instead.
 
 # %% tags=["nbval-check-output"]
 vectors = load_vectors()

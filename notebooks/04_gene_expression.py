@@ -40,18 +40,18 @@ import json
 import pandas as pd
 from IPython.display import Markdown
 
-from infocore_mini.evaluate.retrieval_report import paper_accuracies
-from infocore_mini.experiments import gene_expression as chapter
-from infocore_mini.experiments import pretraining_report as report
-from infocore_mini.experiments.calibration import agreement
-from infocore_mini.experiments.pretraining import run_study
-from infocore_mini.experiments.studies import STUDIES, checksums, quick
-from infocore_mini.molecules import sample_molecules
+from infocore_mini.experiments.pretraining.report import paper_accuracies
+from infocore_mini.experiments.gene_expression import report as chapter
+from infocore_mini.experiments.pretraining import report
+from infocore_mini.experiments.calibration.run import agreement
+from infocore_mini.experiments.pretraining.run import run_study
+from infocore_mini.experiments.pretraining.studies import STUDIES, checksums, quick
+from infocore_mini.simulate.molecules import sample_molecules
 from infocore_mini.parameters import OutputDir, Profile, Seed, check_parameters
-from infocore_mini.plotting import calibration as calibration_figures
-from infocore_mini.plotting import gene_expression as figures
-from infocore_mini.plotting import retrieval as retrieval_figures
-from infocore_mini.provenance import save_results
+from infocore_mini.experiments.calibration import figures as calibration_figures
+from infocore_mini.experiments.gene_expression import figures
+from infocore_mini.experiments.retrieval import figures as retrieval_figures
+from infocore_mini.experiments.results import save_results
 from infocore_mini.sources import data_file
 
 parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir)
@@ -90,7 +90,7 @@ chapter.same_plate_table(shown.plates).round(1).to_frame("nearest other molecule
 # ## A simulated screen that real plates vouch for
 #
 # Three plates are too few to pretrain on, and the full screen is out of this book's reach.
-# So the main study runs on a *simulated* screen of real molecules (`infocore_mini.simulate_screen`):
+# So the main study runs on a *simulated* screen of real molecules (`infocore_mini.simulate.screen`):
 #
 # $$
 # \text{profile} = \underbrace{\text{response}_b \odot (\text{loading}_d \, S_c)}_{\text{drug effect}} + \underbrace{\text{shift}_b - \text{error of control mean}_b}_{\text{batch effect}} + \text{noise} .

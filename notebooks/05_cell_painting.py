@@ -41,16 +41,16 @@ from dataclasses import replace
 import pandas as pd
 from IPython.display import Markdown
 
-from infocore_mini.evaluate.retrieval_report import paper_accuracies
-from infocore_mini.experiments import cell_painting as chapter
-from infocore_mini.experiments import pretraining_report as report
-from infocore_mini.experiments.pretraining import run_study
-from infocore_mini.experiments.studies import STUDIES, checksums, quick
+from infocore_mini.experiments.pretraining.report import paper_accuracies
+from infocore_mini.experiments.cell_painting import report as chapter
+from infocore_mini.experiments.pretraining import report
+from infocore_mini.experiments.pretraining.run import run_study
+from infocore_mini.experiments.pretraining.studies import STUDIES, checksums, quick
 from infocore_mini.parameters import OutputDir, Profile, Seed, check_parameters
-from infocore_mini.plotting import gene_expression as plate_figures
-from infocore_mini.plotting import retrieval as figures
-from infocore_mini.plotting.calibration import real_and_simulated
-from infocore_mini.provenance import save_results
+from infocore_mini.experiments.gene_expression import figures as plate_figures
+from infocore_mini.experiments.retrieval import figures
+from infocore_mini.experiments.calibration.figures import real_and_simulated
+from infocore_mini.experiments.results import save_results
 from infocore_mini.sources import DataUnavailable, data_file
 
 parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir)

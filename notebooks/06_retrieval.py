@@ -43,16 +43,17 @@ from IPython.display import Markdown
 
 from infocore_mini.evaluate.ranking import retrieval_hits
 from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
-from infocore_mini.evaluate.retrieval_report import over_seeds
-from infocore_mini.experiments import pretraining_report as report
-from infocore_mini.experiments import retrieval as chapter
-from infocore_mini.experiments import retrieval_molecules as molecules
-from infocore_mini.experiments.pretraining import run_study
-from infocore_mini.experiments.studies import STUDIES, available, checksums, quick, simulated_stand_in
+from infocore_mini.evaluate.seeds import over_seeds
+from infocore_mini.experiments.pretraining import report
+from infocore_mini.experiments.retrieval import report as chapter
+from infocore_mini.experiments.retrieval import molecules
+from infocore_mini.experiments.pretraining.run import run_study
+from infocore_mini.experiments.pretraining.studies import STUDIES, available, checksums, quick, simulated_stand_in
 from infocore_mini.parameters import OutputDir, Profile, Seed, check_parameters
-from infocore_mini.plotting import retrieval as figures
-from infocore_mini.provenance import save_results
-from infocore_mini.sources import data_file, paper_table
+from infocore_mini.experiments.retrieval import figures
+from infocore_mini.experiments.results import save_results
+from infocore_mini.sources import data_file
+from infocore_mini.experiments.results import paper_table
 
 parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir)
 pd.options.display.max_colwidth = 60
@@ -195,7 +196,7 @@ except ValueError as error:
 # %% [markdown]
 # ## Three seeds, stored
 #
-# `python -m infocore_mini.experiments.pretraining toxcast` trained four arms on ToxCast, all with one set of layers, epochs and learning rates, and stored `data/results/toxcast.json`:
+# `python -m infocore_mini.experiments.pretraining.run toxcast` trained four arms on ToxCast, all with one set of layers, epochs and learning rates, and stored `data/results/toxcast.json`:
 # CLIP; CCL, whose minibatches hold one campaign each; InfoCORE at the paper's $\alpha$; and InfoCORE at $\alpha = 0$, where a candidate counts by the campaign that *its own* structure suggests, the strongest correction there is.
 # Each seed draws another split and other initial weights, the same for every arm.
 # The settings were fixed on another seed.
@@ -415,7 +416,7 @@ pd.DataFrame(rows).T.round(0).astype(int)
 #
 # ```python
 # import torch
-# from infocore_mini.simulate_screen import simulate_screen
+# from infocore_mini.simulate.screen import simulate_screen
 #
 # part = simulate_screen(SEED, n_drugs=800, cell_lines=("A375", "MCF7"), n_batches=12, n_features=50, n_conditions=1000).screen
 # z_molecule = torch.randn(len(part.drug), 32)

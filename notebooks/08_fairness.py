@@ -47,12 +47,12 @@ import torch
 from IPython.display import Markdown
 
 from infocore_mini.evaluate.fairness import fairness_gaps, group_rates
-from infocore_mini.experiments import fairness as experiment
-from infocore_mini.experiments import fairness_report as tables
-from infocore_mini.experiments.fairness_run import Setting
+from infocore_mini.experiments.fairness import run as experiment
+from infocore_mini.experiments.fairness import report as tables
+from infocore_mini.experiments.fairness.training import Setting
 from infocore_mini.parameters import OutputDir, Profile, Seed, check_parameters
-from infocore_mini.plotting import fairness as figures
-from infocore_mini.provenance import save_results
+from infocore_mini.experiments.fairness import figures
+from infocore_mini.experiments.results import save_results
 
 parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir)
 torch.set_num_threads(1)
@@ -107,7 +107,7 @@ tables.sizes(data)
 
 # %% [markdown]
 # Each file is checked against the checksum in `data/sources.csv` before it is used.
-# The Law School file has no header: how its columns were identified, and which checks confirm it, stands in `infocore_mini.fairness_data`.
+# The Law School file has no header: how its columns were identified, and which checks confirm it, stands in `infocore_mini.readers.fairness`.
 #
 # ## A short run, live
 #
@@ -125,7 +125,7 @@ tables.averaged(live)
 # %% [markdown]
 # ## The full run, stored
 #
-# What follows is read from `data/results/fairness.json`, written by `python -m infocore_mini.experiments.fairness`: ten seeds, all real data.
+# What follows is read from `data/results/fairness.json`, written by `python -m infocore_mini.experiments.fairness.run`: ten seeds, all real data.
 
 # %% tags=["nbval-check-output"]
 record, scores = tables.stored(), tables.stored_scores()
@@ -276,7 +276,7 @@ pd.concat(cuts, axis=1).astype(float).round(1)
 #
 # ```python
 # from dataclasses import replace
-# from infocore_mini.experiments.fairness_run import run_method
+# from infocore_mini.experiments.fairness.training import run_method
 #
 # setting = replace(chosen["shared"], alpha=1.0, gradient_scale=0.0)
 # for method in ("clip", "infocore"):

@@ -43,13 +43,13 @@ from dataclasses import replace
 import pandas as pd
 from IPython.display import Markdown
 
-from infocore_mini.experiments import pretraining_report as report
-from infocore_mini.experiments.pretraining import run_study
-from infocore_mini.experiments.studies import STUDIES, checksums, quick
-from infocore_mini.molecules import sample_molecules
+from infocore_mini.experiments.pretraining import report
+from infocore_mini.experiments.pretraining.run import run_study
+from infocore_mini.experiments.pretraining.studies import STUDIES, checksums, quick
+from infocore_mini.simulate.molecules import sample_molecules
 from infocore_mini.parameters import Fraction, NonNegative, OutputDir, Profile, Seed, check_parameters
-from infocore_mini.plotting import gene_expression as figures
-from infocore_mini.provenance import save_results
+from infocore_mini.experiments.gene_expression import figures
+from infocore_mini.experiments.results import save_results
 from infocore_mini.sources import data_file
 
 parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir, ALPHA=Fraction, GRADIENT_SCALE=NonNegative)

@@ -39,10 +39,10 @@ import pandas as pd
 import torch
 from IPython.display import Markdown
 
-from infocore_mini.experiments import performance as benchmarks
+from infocore_mini.experiments.performance import report as benchmarks
 from infocore_mini.parameters import OutputDir, Profile, Seed, check_parameters
-from infocore_mini.plotting import performance as figures
-from infocore_mini.provenance import save_results
+from infocore_mini.experiments.performance import figures
+from infocore_mini.experiments.results import save_results
 
 parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir)
 

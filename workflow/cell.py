@@ -34,7 +34,7 @@ import torch
 
 from infocore_mini import parameters as allowed
 from infocore_mini.experiments import grid
-from infocore_mini.provenance import save_results
+from infocore_mini.experiments.results import save_results
 
 parameters = allowed.check_parameters(
     globals(),

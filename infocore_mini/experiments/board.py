@@ -6,10 +6,13 @@ import json
 
 import pandas as pd
 
-from infocore_mini.evaluate.retrieval_report import paper_accuracies
-from infocore_mini.experiments import fairness_report, pretraining_report, property_report, simulation
-from infocore_mini.experiments.property import BY_SIMCLR
-from infocore_mini.plotting.style import METHOD_NAMES
+from infocore_mini.experiments.fairness import report as fairness_report
+from infocore_mini.experiments.names import METHOD_NAMES
+from infocore_mini.experiments.pretraining import report as pretraining_report
+from infocore_mini.experiments.pretraining.report import paper_accuracies
+from infocore_mini.experiments.property import report as property_report
+from infocore_mini.experiments.property.run import BY_SIMCLR
+from infocore_mini.experiments.simulation import run as simulation
 from infocore_mini.sources import data_file
 
 _DATA = {"adult": "UCI Adult", "law_school": "Law School", "compas": "COMPAS"}

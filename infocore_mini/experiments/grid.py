@@ -17,18 +17,16 @@ import pandas as pd
 from filelock import FileLock
 
 from infocore_mini.evaluate.fairness import GAPS
-from infocore_mini.experiments import (
-    fairness,
-    fairness_report,
-    pretraining,
-    property_sets,
-    simulation,
-    studies,
-)
-from infocore_mini.experiments import property as property_experiment
-from infocore_mini.experiments.fairness_run import Setting
-from infocore_mini.fairness_data import load_fairness
-from infocore_mini.plotting.style import METHOD_NAMES
+from infocore_mini.experiments.fairness import report as fairness_report
+from infocore_mini.experiments.fairness import run as fairness
+from infocore_mini.experiments.fairness.training import Setting
+from infocore_mini.experiments.names import METHOD_NAMES
+from infocore_mini.experiments.pretraining import run as pretraining
+from infocore_mini.experiments.pretraining import studies
+from infocore_mini.experiments.property import run as property_experiment
+from infocore_mini.experiments.property import sets as property_sets
+from infocore_mini.experiments.simulation import run as simulation
+from infocore_mini.readers.fairness import load_fairness
 
 TOP = (1, 5, 10)
 Rows = list[dict]

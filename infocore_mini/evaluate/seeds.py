@@ -1,0 +1,61 @@
+"""Tables of retrieval over seeds: means with intervals, methods compared seed by seed, the paper's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+_KEYS = ["cell_line", "library", "top"]
+
+
+def over_seeds(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
+    """Mean accuracy over seeds with its 95 % t-interval, from `screen_retrieval` tables by seed.
+
+    Returns the rows of one table with accuracy, low, high, chance, lift, n_seeds; the interval of one seed is NaN.
+    Raises ValueError if the tables do not hold the same rows.
+    """
+    accuracy, chance = _by_seed("tables", tables, "accuracy"), _by_seed("tables", tables, "chance").mean(axis=1)
+    frame = _t_interval(accuracy).rename(columns={"mean": "accuracy"})
+    return frame.assign(chance=chance, lift=frame["accuracy"] / chance, n_seeds=len(tables)).reset_index()
+
+
+def compare(tables_a: Mapping[int, pd.DataFrame], tables_b: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
+    """Method a against method b, paired by seed, from `screen_retrieval` tables by seed.
+
+    Returns the rows of one table with: accuracy_a, accuracy_b, means over seeds; difference = a - b and
+    relative = a / b - 1 of each seed, averaged, with 95 % t-intervals (..._low, ..._high; NaN for one seed);
+    a_higher, the share of seeds in which a is above b; n_seeds. relative is NaN where b is 0 in some seed.
+    Raises ValueError if the seeds, or the rows of the tables, differ.
+    """
+    if set(tables_a) != set(tables_b):
+        raise ValueError(f"tables_b: got seeds {sorted(tables_b)}, expected {sorted(tables_a)} like tables_a")
+    a, b = _by_seed("tables_a", tables_a, "accuracy"), _by_seed("tables_b", tables_b, "accuracy")[list(tables_a)]
+    if not a.index.equals(b.index):
+        raise ValueError("tables_b: got other cell lines, libraries or top than tables_a, expected the same rows")
+    parts = [pd.DataFrame({"accuracy_a": a.mean(axis=1), "accuracy_b": b.mean(axis=1)})]
+    for name, values in {"difference": a - b, "relative": a / b.where(b > 0) - 1}.items():
+        interval = _t_interval(values)
+        parts.append(interval.rename(columns={"mean": name, "low": f"{name}_low", "high": f"{name}_high"}))
+    return pd.concat(parts, axis=1).assign(a_higher=(a > b).mean(axis=1), n_seeds=len(tables_a)).reset_index()
+
+
+def _by_seed(name: str, tables: Mapping[int, pd.DataFrame], column: str) -> pd.DataFrame:
+    """(rows of a table, seeds) of one column."""
+    columns = {seed: table.set_index(_KEYS)[column] for seed, table in tables.items()}
+    if not columns:
+        raise ValueError(f"{name}: got no tables, expected one for each seed")
+    first = next(iter(columns.values()))
+    for seed, values in columns.items():
+        if not values.index.equals(first.index):
+            raise ValueError(f"{name}: the rows of seed {seed} differ from the first seed's, expected the same")
+    return pd.DataFrame(columns)
+
+
+def _t_interval(values: pd.DataFrame) -> pd.DataFrame:
+    """Mean over the columns with its 95 % t-interval; any NaN in a row makes its mean NaN."""
+    n, mean = values.shape[1], values.mean(axis=1, skipna=False)
+    half = stats.t.ppf(0.975, n - 1) * values.std(axis=1, ddof=1, skipna=False) / np.sqrt(n)
+    return pd.DataFrame({"mean": mean, "low": mean - half, "high": mean + half})

@@ -1,0 +1,1 @@
+"""Calibration of the simulated screens on real plates."""

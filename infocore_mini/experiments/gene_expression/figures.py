@@ -1,0 +1,121 @@
+"""Figures of the gene-expression chapter: plates in two dimensions, and arms compared seed by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
+
+from infocore_mini.experiments.names import METHOD_NAMES
+from infocore_mini.experiments.style import CATEGORIES, METHOD_COLOURS, NEUTRAL, figure, finish
+
+
+def plates_in_two_dimensions(panels: Mapping[str, Sequence[np.ndarray]], names: Sequence[str]) -> Figure:
+    """First two principal components of all wells together, a panel for each way to treat them, a colour a plate.
+
+    Args:
+        panels: title -> one array (n_wells, n_g) for each plate.
+        names: of the plates.
+    """
+    fig, axes = figure(1, len(panels), squeeze=False, panel=(3.4, 3.0))
+    for ax, (title, profiles) in zip(axes[0], panels.items()):
+        z = PCA(2, svd_solver="full").fit_transform(np.concatenate(profiles))
+        start = 0
+        for profile, name, colour in zip(profiles, names, CATEGORIES):
+            rows = z[start : start + len(profile)]
+            ax.scatter(rows[:, 0], rows[:, 1], s=6, color=colour, alpha=0.6, label=name, linewidths=0)
+            start += len(profile)
+        ax.set(title=title, xlabel="first principal component", ylabel="second", xticks=[], yticks=[])
+    axes[0, 0].legend(fontsize=8, markerscale=2)
+    return finish(fig)
+
+
+def seed_by_seed(tables: Mapping[str, Mapping[int, pd.DataFrame]], *, top: int = 1) -> Figure:
+    """Top-k accuracy of each arm, one line for each seed, in the whole and in the batch library.
+
+    Args:
+        tables: arm -> seed -> rows of ``screen_retrieval``.
+    """
+    fig, axes = figure(1, 2, panel=(3.0, 2.8))
+    arms = list(tables)
+    for ax, library in zip(axes, ("whole", "batch")):
+        values = np.array([[_value(tables[arm][seed], library, top) for arm in arms] for seed in tables[arms[0]]])
+        ax.plot(range(len(arms)), values.T, color=NEUTRAL, lw=0.8, alpha=0.7)
+        for place, arm in enumerate(arms):
+            ax.scatter([place] * len(values), values[:, place], color=METHOD_COLOURS.get(arm, NEUTRAL), zorder=3)
+        ax.set_xticks(range(len(arms)), [METHOD_NAMES.get(arm, arm) for arm in arms])
+        ax.set(title=f"{library} library", ylabel=f"top-{top} accuracy (%)", ylim=(0, None))
+    return finish(fig)
+
+
+def ablation(ours: pd.DataFrame, paper: pd.DataFrame, *, reference: str = "CLIP", top: int = 1) -> Figure:
+    """Top-k accuracy of each arm with its interval over seeds beside what the paper prints, each against its own CLIP.
+
+    Args:
+        ours: rows arm, library, top, accuracy, low, high (fractions), as ``pretraining_report.accuracies``.
+        paper: percent, index arm, columns (library, top).
+        reference: the arm that stands at 100.
+    """
+    fig, axes = figure(1, 2, panel=(3.8, 2.9), sharey=True)
+    arms = list(paper.index)
+    for ax, library in zip(axes, ("whole", "batch")):
+        rows = ours[(ours["library"] == library) & (ours["top"] == top)].set_index("arm").loc[arms]
+        printed, place = paper[library, top], np.arange(len(arms))
+        clip = rows.loc[reference, "accuracy"]
+        error = np.abs(rows[["low", "high"]].to_numpy().T - rows["accuracy"].to_numpy()) / clip * 100
+        ax.errorbar(
+            rows["accuracy"] / clip * 100,
+            place + 0.12,
+            xerr=error,
+            fmt="o",
+            color=CATEGORIES[0],
+            label="ours, simulated",
+        )
+        ax.scatter(printed / printed[reference] * 100, place - 0.12, marker="D", color=NEUTRAL, label="paper")
+        ax.axvline(100, color=NEUTRAL, lw=0.8, ls=":")
+        ax.set(title=f"{library} library", xlabel=f"top-{top} accuracy, {reference} = 100")
+    axes[0].set_yticks(range(len(arms)), arms)
+    axes[0].invert_yaxis()
+    axes[1].legend(fontsize=8)
+    return finish(fig)
+
+
+def sweep(alphas: Mapping[float, pd.DataFrame]) -> Figure:
+    """How alpha trades the two libraries: change of top-1, 5 and 10 accuracy relative to CLIP, with 95 % intervals.
+
+    Args:
+        alphas: alpha -> rows library, top, relative, relative_low, relative_high (fractions), as
+            ``pretraining_report.against``. CLIP itself, at 0, is drawn at alpha = 1.
+    """
+    fig, axes = figure(1, 2, panel=(3.4, 2.8))
+    for ax, library in zip(axes, ("whole", "batch")):
+        for shift, top, colour in zip((-0.012, 0.0, 0.012), (1, 5, 10), CATEGORIES):
+            rows = pd.DataFrame(
+                {alpha: rows.set_index(["library", "top"]).loc[(library, top)] for alpha, rows in alphas.items()}
+            ).T
+            change, low, high = (
+                100 * rows[name].astype(float) for name in ("relative", "relative_low", "relative_high")
+            )
+            ax.errorbar(
+                rows.index + shift,
+                change,
+                [change - low, high - change],
+                fmt="o-",
+                ms=4,
+                color=colour,
+                label=f"top {top}",
+            )
+        ax.axhline(0, color=NEUTRAL, lw=0.8, ls=":")
+        ax.scatter([1], [0], color=METHOD_COLOURS["clip"], zorder=3)
+        ax.annotate("CLIP", (1, 0), textcoords="offset points", xytext=(-4, 6), ha="right", fontsize=8)
+        ax.set(title=f"{library} library", xlabel="alpha", ylabel="accuracy over CLIP (%)")
+    axes[1].legend(fontsize=8)
+    return finish(fig)
+
+
+def _value(table: pd.DataFrame, library: str, top: int) -> float:
+    row = table[(table["cell_line"] == "mean") & (table["library"] == library) & (table["top"] == top)]
+    return 100 * float(row["accuracy"].iloc[0])

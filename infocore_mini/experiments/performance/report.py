@@ -1,0 +1,129 @@
+"""The stored benchmarks as tables; ``benchmarks/`` measures them (``make bench``)."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+
+from infocore_mini.experiments.names import METHOD_NAMES
+from infocore_mini.experiments.pretraining import report as pretraining_report
+from infocore_mini.sources import data_file
+
+NAMES = ("loss", "step", "retrieval", "featurise")
+
+
+def stored(name: str) -> dict:
+    """``data/results/benchmark_<name>.json``: parameters, results, provenance. Raises FileNotFoundError."""
+    return json.loads(data_file(f"results/benchmark_{name}.json").read_text(encoding="utf-8"))
+
+
+def loss_against_dense() -> pd.DataFrame:
+    """Times faster (median, quartiles) and times less memory than the dense formulation, by size; NaN where the dense
+    one does not fit."""
+    rows = stored("loss")["results"]["against_dense"]
+    return pd.DataFrame(
+        [
+            {
+                "candidates": row["candidates"],
+                "n_B": row["n_batches"],
+                **_times(row.get("dense_over_scalable_time"), "times faster"),
+                "times less memory": row.get("dense_over_scalable_bytes", float("nan")),
+                "memory (MB)": row["bytes"]["scalable"] / 1e6,
+            }
+            for row in rows
+        ]
+    )
+
+
+def growth() -> pd.DataFrame:
+    """Time of the loss as n_B grows, over the time at the smallest: median and quartiles."""
+    rows = stored("loss")["results"]["growth_in_n_B"]
+    return pd.DataFrame([{"n_B": row["n_batches"], **_times(row["growth"], "time")} for row in rows])
+
+
+def step_shares() -> pd.DataFrame:
+    """A whole training step at the paper's sizes: percent of the speed of its own matrix products, share of loading."""
+    rows = stored("step")["results"]["step"]
+    table = {
+        name: {
+            **_times(row["fraction_of_limit"], "of the limit (%)", 100),
+            "loading and augmentation (%)": 100 * row["loading_share"]["median"],
+            "GFLOP a step": row["gflop"],
+        }
+        for name, row in rows.items()
+    }
+    return pd.DataFrame.from_dict(table, orient="index")
+
+
+def step_options() -> pd.DataFrame:
+    """How many times faster a step is in bfloat16 and compiled than plain (below 1: slower): median and quartiles."""
+    rows = stored("step")["results"]["options"]
+    table = {
+        (name, choice): _times(ratio, "times faster") for name, row in rows.items() for choice, ratio in row.items()
+    }
+    return pd.DataFrame.from_dict(table, orient="index").rename_axis(["screen", "networks"])
+
+
+def bfloat16_accuracy() -> pd.DataFrame:
+    """Change of retrieval accuracy in percent by networks in bfloat16, paired by seed, as ``pretraining_report.versus``."""
+    plain, coarse = (pretraining_report.tables(pretraining_report.stored(name)) for name in ("gene_expression", "bf16"))
+    pairs = [(f"{METHOD_NAMES[method]} in bfloat16", METHOD_NAMES[method]) for method in coarse]
+    by_arm = {
+        name: tables[method] for method, pair in zip(coarse, pairs) for name, tables in zip(pair, (coarse, plain))
+    }
+    return pretraining_report.versus(by_arm, pairs)
+
+
+def step_memory() -> pd.DataFrame:
+    """Peak memory of a training process at the paper's shapes, in GB."""
+    rows = stored("step")["results"]["memory"]
+    table = pd.DataFrame(rows).T / 1e9
+    return table.set_axis([name.replace("_bytes", "").replace("_", " ") + " (GB)" for name in table], axis=1)
+
+
+def scaling() -> pd.DataFrame:
+    """Time of a GE step as one size grows, over the time at the smallest: long, axis, size, time, of the limit (%)."""
+    return pd.DataFrame(
+        [
+            {
+                "axis": axis,
+                "size": row[axis],
+                "time": row["growth"]["median"],
+                "of the limit (%)": 100 * row["fraction_of_limit"]["median"],
+            }
+            for axis, rows in stored("step")["results"]["scaling"].items()
+            for row in rows
+        ]
+    )
+
+
+def retrieval_shares() -> pd.DataFrame:
+    """Ranks and neighbours in a large library: percent of the speed of the matrix product alone."""
+    rows = stored("retrieval")["results"]["matrix_product"]
+    return pd.DataFrame(
+        [
+            {"queries": row["n_queries"], "library": row["n_library"]}
+            | {f"{name} (%)": 100 * share["median"] for name, share in row["share_of_limit"].items()}
+            for row in rows
+        ]
+    )
+
+
+def retrieval_rivals() -> pd.DataFrame:
+    """Times faster (below 1: slower) than sorting twice, and than an exact faiss index."""
+    results = stored("retrieval")["results"]
+    rows = [("double argsort", row) for row in results["double_argsort"]]
+    rows += [("faiss, exact", row) for row in results["faiss"] if isinstance(row, dict)]
+    return pd.DataFrame(
+        [
+            {"against": name, "queries": row["n_queries"], "library": row["n_library"]}
+            | _times(row["times_faster"], "times faster")
+            for name, row in rows
+        ]
+    )
+
+
+def _times(ratio: dict | None, name: str, scale: float = 1.0) -> dict[str, float]:
+    ratio = ratio or dict.fromkeys(("median", "low", "high"), float("nan"))
+    return {name: scale * ratio["median"], "low": scale * ratio["low"], "high": scale * ratio["high"]}

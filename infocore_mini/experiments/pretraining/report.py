@@ -1,0 +1,200 @@
+"""Stored pretraining studies as tables: accuracies over seeds, arms compared seed by seed, probes, Tables 5 and 7."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from scipy import stats
+
+from infocore_mini.evaluate.seeds import compare, over_seeds
+from infocore_mini.experiments.results import paper_table
+from infocore_mini.sources import data_file
+
+Tables = dict[str, dict[int, pd.DataFrame]]
+
+
+def stored(name: str) -> list[dict]:
+    """Records of ``data/results/<name>.json``, one for each arm and seed. Raises FileNotFoundError."""
+    return json.loads(data_file(f"results/{name}.json").read_text(encoding="utf-8"))["results"]
+
+
+def tables(records: Sequence[Mapping]) -> Tables:
+    """arm -> seed -> rows of ``screen_retrieval``."""
+    found: Tables = {}
+    for record in records:
+        found.setdefault(record["arm"], {})[record["seed"]] = pd.DataFrame(record["retrieval"])
+    return found
+
+
+def accuracies(by_arm: Tables) -> pd.DataFrame:
+    """Mean over cell lines by arm, library and top: accuracy over seeds with its 95 % t-interval, chance, lift."""
+    parts = [over_seeds(by_seed).assign(arm=arm) for arm, by_seed in by_arm.items()]
+    rows = pd.concat(parts, ignore_index=True)
+    return rows[rows["cell_line"] == "mean"].drop(columns="cell_line")
+
+
+def against(by_arm: Tables, arm: str, reference: str) -> pd.DataFrame:
+    """One arm against another, paired by seed: rows of ``retrieval_report.compare``, mean over cell lines."""
+    rows = compare(by_arm[arm], by_arm[reference])
+    return rows[rows["cell_line"] == "mean"].drop(columns="cell_line").reset_index(drop=True)
+
+
+def versus(by_arm: Tables, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """Change of accuracy in percent, paired by seed, as text "+17 [12, 22]": rows "arm over reference", by library, top.
+
+    Args:
+        pairs: (arm, reference) of each row.
+    """
+    rows = {}
+    for arm, reference in pairs:
+        table = 100 * against(by_arm, arm, reference).set_index(["library", "top"])
+        cells = table[["relative", "relative_low", "relative_high"]].itertuples()
+        rows[f"{arm} over {reference}"] = {
+            key: f"{change:+.0f} [{low:.0f}, {high:.0f}]" for key, change, low, high in cells
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def side_by_side(by_arm: Tables, top: Sequence[int] = (1, 5, 10)) -> pd.DataFrame:
+    """What a reader wants to see: percent with half of the 95 % interval, a row an arm, a column a library and top."""
+    rows = accuracies(by_arm)
+    rows = rows[rows["top"].isin(top)]
+    half = (rows["high"] - rows["low"]) / 2
+    text = [f"{100 * a:.1f} ± {100 * h:.1f}" for a, h in zip(rows["accuracy"], half)]
+    wide = rows.assign(text=text).pivot(index="arm", columns=["library", "top"], values="text")
+    return wide.loc[list(by_arm), [("whole", k) for k in top] + [("batch", k) for k in top]]
+
+
+def what_the_batch_leaves(records: Sequence[Mapping]) -> pd.DataFrame:
+    """Percent, mean over seeds with half of the 95 % interval, a row an arm.
+
+    Columns: "same batch": share of the first 10 retrieved molecules that share the query's batch, and "expected" at
+    random; "probe screen", "probe drug": accuracy of a linear probe for the experimental batch.
+    """
+    rows = pd.DataFrame(
+        {
+            "arm": record["arm"],
+            "same batch": record["same_batch"]["share"],
+            "expected": record["same_batch"]["expected"],
+            "probe screen": record["probe"]["screen"],
+            "probe drug": record["probe"]["drug"],
+        }
+        for record in records
+    )
+    grouped = rows.groupby("arm", sort=False)
+    mean, n = 100 * grouped.mean(), grouped.size().iloc[0]
+    half = 100 * grouped.std() * stats.t.ppf(0.975, n - 1) / n**0.5
+    text = {name: [f"{m:.1f} ± {h:.1f}" for m, h in zip(mean[name], half[name])] for name in mean}
+    return pd.DataFrame(text, index=mean.index)
+
+
+def paper_accuracies(dataset: str) -> pd.Series:
+    """Table 2 as printed, as fractions: index (method, library, top), method "random", "clip", "ccl" or "infocore".
+
+    dataset: "gene_expression" or "cell_painting"; another name raises KeyError.
+    """
+    return pd.Series(
+        {
+            (row["method"].lower(), library, int(k)): percent / 100
+            for row in paper_table("table2_retrieval")[dataset]
+            for library in ("whole", "batch")
+            for k, percent in row[library].items()
+        }
+    ).rename_axis(["method", "library", "top"])
+
+
+def paper_ablation() -> pd.DataFrame:
+    """Table 5 as printed, percent: index of our arm names, columns (library, top)."""
+    names = {
+        "CLIP (w/o MoCo)": "CLIP without MoCo",
+        "CLIP (w/o aug)": "CLIP without augmentation",
+        "CLIP (w/o cellproj)": "CLIP without cell-line heads",
+        "CLIP (w/o train bycell)": "CLIP without one-line minibatches",
+    }
+    rows = paper_table("table5_ablation_gene_expression")
+    return _printed({names.get(row["method"], row["method"]): row for row in rows})
+
+
+def paper_frameworks(dataset: str) -> pd.DataFrame:
+    """Table 7 as printed, percent: index "CLIP (MoCo)" and so on, columns (library, top).
+
+    dataset: "gene_expression" or "cell_painting"; another name raises KeyError.
+    """
+    rows = paper_table("table7_retrieval_by_framework")[dataset]
+    return _printed({f"{row['method']} ({row['framework']})": row for row in rows})
+
+
+def _printed(rows: Mapping[str, Mapping]) -> pd.DataFrame:
+    """Rows of a printed table, arm -> library -> top, with columns (library, top)."""
+    return pd.DataFrame(
+        {
+            arm: {(library, int(k)): value for library in ("whole", "batch") for k, value in row[library].items()}
+            for arm, row in rows.items()
+        }
+    ).T
+
+
+def by_framework(moco: str, simclr: str) -> Tables:
+    """Two stored studies of one screen and the same seeds in one, under the names of ``paper_frameworks``.
+
+    Args:
+        moco: study of CLIP and InfoCORE by MoCo, and of CCL, which runs by SimCLR in both.
+        simclr: study of CLIP and InfoCORE by SimCLR.
+    """
+    queued, alone = tables(stored(moco)), tables(stored(simclr))
+    return {
+        "CLIP (MoCo)": queued["clip"],
+        "CLIP (SimCLR)": alone["clip"],
+        "CCL (SimCLR)": queued["ccl"],
+        "InfoCORE (MoCo)": queued["infocore"],
+        "InfoCORE (SimCLR)": alone["infocore"],
+    }
+
+
+def beside_paper(by_arm: Tables, pairs: Sequence[tuple[str, str]], paper: pd.DataFrame) -> pd.DataFrame:
+    """Top-1 of ``versus``, and the change that the paper's numbers make.
+
+    Args:
+        paper: percent, with rows of the same names.
+    """
+    ours = versus(by_arm, pairs)
+    printed = pd.DataFrame([100 * (paper.loc[arm] / paper.loc[reference] - 1) for arm, reference in pairs], ours.index)
+    return pd.DataFrame(
+        {
+            (library, name): values[library, 1]
+            for library in ("whole", "batch")
+            for name, values in (("ours", ours), ("paper", printed.map("{:+.0f}".format)))
+        }
+    )
+
+
+def steps_from(by_arm: Tables, reference: str, paper: pd.DataFrame) -> pd.DataFrame:
+    """Top-1 accuracy of each arm minus the reference's, in points, paired by seed: with interval, and the paper's.
+
+    Args:
+        paper: percent, as ``paper_ablation``.
+    """
+    parts = {}
+    for arm in by_arm:
+        if arm == reference:
+            continue
+        rows = against(by_arm, arm, reference)
+        for row in rows[rows["top"] == 1].itertuples():
+            ours = {"ours": row.difference, "low": row.difference_low, "high": row.difference_high}
+            printed = paper.loc[arm, (row.library, 1)] - paper.loc[reference, (row.library, 1)]
+            parts[arm, row.library] = {name: 100 * value for name, value in ours.items()} | {"paper": printed}
+    return (
+        pd.DataFrame(parts).T.rename_axis(["arm", "library"]).sort_index(level=1, ascending=False, sort_remaining=False)
+    )
+
+
+def order_agreement(by_arm: Tables, paper: pd.DataFrame) -> pd.Series:
+    """Spearman's rank correlation between our arms and the paper's, top-1 accuracy, by library."""
+    rows = accuracies(by_arm)
+    ours = rows[rows["top"] == 1].pivot(index="arm", columns="library", values="accuracy").loc[paper.index]
+    return pd.Series(
+        {library: stats.spearmanr(ours[library], paper[library, 1]).statistic for library in ("whole", "batch")},
+        name="rank correlation",
+    )

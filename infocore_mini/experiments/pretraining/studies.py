@@ -1,0 +1,198 @@
+"""The pretraining studies of the book: which screen, which settings, which arms."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from types import MappingProxyType
+
+from infocore_mini.experiments.pretraining.run import METHODS, SETTINGS, Study, ablation_arms
+from infocore_mini.readers import read_comas, read_l1000, read_toxcast
+from infocore_mini.readers.cell_painting import COMAS
+from infocore_mini.readers.l1000 import PLATES, SMILES_TABLE
+from infocore_mini.readers.toxcast import TOXCAST
+from infocore_mini.screens import PairedScreen
+from infocore_mini.simulate.molecules import REAL_FILES
+from infocore_mini.simulate.screen import CP_DOSES, simulate_screen
+from infocore_mini.sources import DataUnavailable, fetch, sha256_of
+
+# GE shape of the paper, reduced to what two cores train in minutes; every dose is calibrated (experiments/calibration.py).
+REDUCED = MappingProxyType(dict(n_drugs=4000, cell_lines=("A375", "MCF7", "PC3"), n_batches=60, n_replicates=3))
+SMALL = MappingProxyType(dict(n_drugs=800, cell_lines=("A375", "MCF7"), n_batches=12, n_features=300, n_replicates=2))
+_ONE_LINE = {"cell_line_heads": False, "sampling": "random"}
+
+# Assay calls are 0 or 1: neither noise nor clipping fits them.
+_TOXCAST = {"clip_screen": None, "noise_screen": 0.0, "mixup_concentration": 0.0} | {
+    "epochs": 30,
+    "halve_at": (15, 20, 25),
+}
+# alpha = 0: the weight of a pair is the candidate's posterior alone, the strongest correction that there is.
+_TOXCAST_ARMS = dict(METHODS) | {"infocore, alpha = 0": {"method": "infocore", "alpha": 0.0}}
+
+# Seeds that are not reported, to choose alpha on. The rule was fixed before they were run: the smallest alpha whose
+# whole-library accuracy (mean over seeds and top 1, 5, 10 of the change relative to CLIP) is not below CLIP's. On these
+# three seeds that is 0.33; on the six of "gene_expression", known by then, 0.33 falls below, and over all nine as well.
+# So the next alpha of the grid was taken, before any of the fresh seeds was run.
+_TUNING_SEEDS = (100, 101, 102)
+_CHOSEN_ALPHA = 0.45
+_FRESH_SEEDS = (6, 7, 8, 9, 10, 11)
+_SWEEP_ARMS = (
+    {"clip": {"method": "clip"}}
+    | {f"alpha = {alpha}": {"method": "infocore", "alpha": alpha} for alpha in (0.0, 0.33, 0.45, 0.6, 0.8)}
+    | {f"lambda = {scale}": {"method": "infocore", "gradient_scale": scale} for scale in (0.1, 1.0)}
+)
+
+# Table 7: candidates from the minibatch alone. At gene-expression shape the paper's configuration takes another alpha.
+_SIMCLR = MappingProxyType(
+    {
+        "clip": {"method": "clip", "framework": "simclr"},
+        "infocore": {"method": "infocore", "framework": "simclr"},
+    }
+)
+_SIMCLR_ALPHA = 0.2
+
+# Hundreds of molecules: small layers, small minibatches, a short queue.
+_FEW = {
+    "hidden_drug": (256, 256, 256),
+    "hidden_screen": (256, 256),
+    "hidden_classifier": (256,),
+    "minibatch_size": 64,
+    "queue_size": 512,
+    "epochs": 60,
+    "halve_at": (30, 40, 50),
+}
+# Cell-painting settings of appendix H; these profiles are z-scores with heavy tails, hence another bound.
+_COMAS = {"alpha": 0.83, "clip_screen": 10.0, "noise_screen": 0.0, "mixup_concentration": 0.8}
+
+
+# What a notebook runs live: narrow layers and few epochs, one seed, two cores, well under a minute an arm.
+_QUICK = MappingProxyType(
+    dict(
+        embedding_dim=64,
+        hidden_drug=(256, 256),
+        hidden_screen=(256,),
+        hidden_classifier=(256,),
+        head_warmup_epochs=2,
+        epochs=12,
+        minibatch_size=128,
+        queue_size=1024,
+        learning_rate=1e-3,
+        halve_at=(8,),
+    )
+)
+
+
+def quick(name: str, seed: int) -> Study:
+    """A study small enough to run live: one seed, ``_QUICK`` settings, and less of a simulated screen.
+
+    Its real screens are whole; where their files cannot be had, ``simulated_stand_in`` takes their place, under the
+    name "simulated" (see ``Study.name``), which a page must show.
+    """
+    study = STUDIES[name]
+    few = study.screen in (comas, l1000_plates)
+    if study.screen is simulated_gene_expression:
+        study = replace(study, screen=small_gene_expression)
+    elif not available(study):
+        study = replace(study, name="simulated", screen=simulated_stand_in)
+    arms = {
+        arm: dict(change) | ({"minibatch_size": 128} if "minibatch_size" in change else {})
+        for arm, change in study.arms.items()
+    }
+    minibatch = {"minibatch_size": 64, "queue_size": 512} if few else {}
+    settings = dict(study.settings) | dict(_QUICK) | minibatch
+    return replace(study, settings=settings, arms=arms, seeds=(seed,), minimum_library=min(study.minimum_library, 10))
+
+
+def available(study: Study) -> bool:
+    """Whether the real files behind a study can be had."""
+    return set(checksums(study)) == set(FILES.get(study.name, ()))
+
+
+def simulated_stand_in(seed: int) -> PairedScreen:
+    """A small simulated cell-painting screen, for pages whose real files cannot be had."""
+    return simulate_screen(
+        seed, n_drugs=800, cell_lines=("U2OS",), n_batches=12, n_features=300, n_replicates=2, doses=CP_DOSES
+    ).screen
+
+
+def simulated_gene_expression(seed: int) -> PairedScreen:
+    """The calibrated simulated screen at reduced GE shape."""
+    return simulate_screen(seed, **REDUCED).screen
+
+
+def small_gene_expression(seed: int) -> PairedScreen:
+    """What a notebook simulates live: the same doses, a fifth of the molecules."""
+    return simulate_screen(seed, **SMALL).screen
+
+
+def comas(seed: int) -> PairedScreen:
+    """The COMAS cell-painting screens; a molecule's profiles of each run or date are a condition of their own."""
+    return read_comas().per_batch()
+
+
+def l1000_plates(seed: int) -> PairedScreen:
+    """The three real L1000 plates; the few molecules on two plates are a condition on each."""
+    return read_l1000().per_batch()
+
+
+def toxcast(seed: int) -> PairedScreen:
+    """ToxCast as a screen."""
+    return read_toxcast()
+
+
+STUDIES = MappingProxyType(
+    {
+        study.name: study
+        for study in (
+            Study("gene_expression", simulated_gene_expression, SETTINGS, seeds=tuple(range(6))),
+            Study("ablation", simulated_gene_expression, SETTINGS, arms=ablation_arms()),
+            Study("alpha_sweep", simulated_gene_expression, SETTINGS, arms=_SWEEP_ARMS, seeds=_TUNING_SEEDS),
+            Study(
+                "chosen_alpha",
+                simulated_gene_expression,
+                SETTINGS,
+                arms={"clip": {"method": "clip"}, "infocore": {"method": "infocore", "alpha": _CHOSEN_ALPHA}},
+                seeds=_FRESH_SEEDS,
+            ),
+            Study("l1000_plates", l1000_plates, dict(SETTINGS) | _ONE_LINE | _FEW, minimum_library=5),
+            Study("toxcast", toxcast, dict(SETTINGS) | _ONE_LINE | _TOXCAST, arms=_TOXCAST_ARMS, minimum_library=5),
+            Study("comas", comas, dict(SETTINGS) | _ONE_LINE | _FEW | _COMAS, minimum_library=5),
+            Study(
+                "simclr",
+                simulated_gene_expression,
+                dict(SETTINGS) | {"alpha": _SIMCLR_ALPHA},
+                arms=_SIMCLR,
+                seeds=tuple(range(6)),
+            ),
+            Study(
+                "bf16",
+                simulated_gene_expression,
+                dict(SETTINGS) | {"precision": "bf16-mixed"},
+                arms={"clip": {"method": "clip"}, "infocore": {"method": "infocore"}},
+                seeds=tuple(range(6)),
+            ),
+            Study("comas_simclr", comas, dict(SETTINGS) | _ONE_LINE | _FEW | _COMAS, arms=_SIMCLR, minimum_library=5),
+        )
+    }
+)
+FILES = {
+    "gene_expression": REAL_FILES,
+    "ablation": REAL_FILES,
+    "alpha_sweep": REAL_FILES,
+    "chosen_alpha": REAL_FILES,
+    "l1000_plates": (*PLATES, SMILES_TABLE),
+    "toxcast": (TOXCAST,),
+    "comas": COMAS,
+    "simclr": REAL_FILES,
+    "bf16": REAL_FILES,
+    "comas_simclr": COMAS,
+}
+
+
+def checksums(study: Study) -> dict[str, str]:
+    """File name -> sha256 of the data files behind a study, as far as they can be had."""
+    found = {}
+    for name in FILES.get(study.name, ()):
+        with suppress(DataUnavailable):
+            found[name] = sha256_of(fetch(name))
+    return found

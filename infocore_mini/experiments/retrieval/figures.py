@@ -1,0 +1,153 @@
+"""Figures of retrieval: how often the true molecule is found, which molecules are found, and from which batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from rdkit import Chem
+from rdkit.Chem.Draw import rdMolDraw2D
+
+from infocore_mini.experiments.names import arm_name
+from infocore_mini.experiments.style import METHOD_COLOURS, NEUTRAL, figure, finish
+from infocore_mini.screens import PairedScreen
+
+LIBRARY_TITLES = {"whole": "library: all held-out molecules", "batch": "library: the query's batch"}
+_MOLECULE_PIXELS = (230, 160)
+
+
+def accuracies(tables: Mapping[str, pd.DataFrame], paper: pd.Series | None = None) -> Figure:
+    """Top-k accuracy of each method with its 95 % interval, whole and batch library side by side.
+
+    Args:
+        tables: method, or a variant such as "infocore, alpha = 0" -> rows of one cell line (or of "mean") with library, top, accuracy, low, high, chance as
+            fractions, from ``screen_retrieval`` (interval over molecules) or ``over_seeds`` (over seeds).
+        paper: fractions by (method, library, top), as ``paper_accuracies`` returns; dashed. Chance is dotted.
+    """
+    fig, axes = figure(1, 2, panel=(3.8, 3.0))
+    for ax, library in zip(axes, LIBRARY_TITLES):
+        parts = {method: table[table["library"] == library] for method, table in tables.items()}
+        top = next(iter(parts.values()))["top"].tolist()
+        for place, (method, rows) in enumerate(parts.items()):
+            x = np.arange(len(rows)) + 0.8 * ((place + 0.5) / len(parts) - 0.5)
+            percent = 100 * rows[["accuracy", "low", "high", "chance"]].to_numpy()
+            reach = np.abs(percent[:, 1:3] - percent[:, :1]).T
+            face = {"mfc": "white"} if "," in method else {}  # a variant of a method: its colour, hollow
+            look = {"fmt": "o", "ms": 5, "capsize": 3, "color": _colour(method)} | face
+            ax.errorbar(x, percent[:, 0], reach, label=arm_name(method), **look)
+            ax.hlines(percent[:, 3], x - 0.12, x + 0.12, colors=NEUTRAL, linestyles=":", lw=1.2)
+            for at, k in zip(x, rows["top"], strict=True):
+                if paper is not None and (method, library, k) in paper.index:
+                    ax.hlines(100 * paper[method, library, k], at - 0.12, at + 0.12, colors=NEUTRAL, linestyles="--")
+        ax.set_xticks(range(len(top)), [f"top {k}" for k in top])
+        ax.set(title=LIBRARY_TITLES[library], ylim=(0, None))
+    axes[0].set_ylabel("true molecule found (%)")
+    axes[0].plot([], [], color=NEUTRAL, ls=":", label="chance")
+    if paper is not None:
+        axes[0].plot([], [], color=NEUTRAL, ls="--", label="paper")
+    fig.legend(*axes[0].get_legend_handles_labels(), fontsize=8, loc="outside right upper", frameon=False)
+    return finish(fig)
+
+
+def hits_and_misses(
+    true: Sequence[str], retrieved: Sequence[Sequence[str]], cosine, *, titles: Sequence[str] | None = None
+) -> Figure:
+    """One row for each query: its true molecule, then the molecules retrieved, best first; the true one is framed.
+
+    Args:
+        true: (q,) SMILES.
+        retrieved: (q, n) SMILES.
+        cosine: (q, n) similarity of each retrieved molecule to the query's profile.
+        titles: (q,) a short name of each query, or None.
+
+    Raises:
+        ValueError: on lengths that differ or SMILES that RDKit cannot read.
+    """
+    cosine = np.asarray(cosine, dtype=float)
+    shape = (len(true), len(retrieved[0]) if len(retrieved) else 0)
+    if {len(row) for row in retrieved} != {shape[1]} or len(retrieved) != shape[0] or cosine.shape != shape:
+        raise ValueError(f"retrieved, cosine: got {len(retrieved)} rows and {cosine.shape}, expected {shape} for both")
+    fig, axes = figure(shape[0], 1 + shape[1], squeeze=False, panel=(1.45, 1.25))
+    for row, molecule, found, similarity in zip(axes, true, retrieved, cosine, strict=True):
+        _molecule(row[0], molecule, framed=True)
+        for ax, smiles, value in zip(row[1:], found, similarity, strict=True):
+            _molecule(ax, smiles, framed=smiles == molecule)
+            ax.set_xlabel(f"cosine {value:.2f}", fontsize=8, labelpad=2)
+    for column, ax in enumerate(axes[0]):
+        ax.set_title(f"{column}." if column else "true molecule", fontsize=9)
+    for row, title in zip(axes, titles or ()):
+        row[0].set_ylabel(title, fontsize=8)
+    return finish(fig)
+
+
+def same_batch_histogram(shares: Mapping[str, pd.DataFrame], *, top: int = 10) -> Figure:
+    """Share of the first ``top`` retrieved molecules from the query's own batch: queries by share, each method a panel.
+
+    shares: method -> table of ``same_batch_share``. Solid: mean share; dotted: mean expected under a random order.
+    Raises ValueError if a table has no rows of ``top``.
+    """
+    fig, axes = figure(1, len(shares), sharex=True, sharey=True, squeeze=False, panel=(2.6, 2.4))
+    bins = (np.arange(top + 2) - 0.5) / top * 100
+    for ax, (method, table) in zip(axes[0], shares.items(), strict=True):
+        rows = table[table["top"] == top]
+        if rows.empty:
+            raise ValueError(f"top: got {top}, expected one of {sorted(table['top'].unique())} as in shares")
+        percent, colour = 100 * rows["share"], _colour(method)
+        ax.hist(percent, bins=bins, weights=np.full(len(rows), 100 / len(rows)), color=colour, alpha=0.6)
+        ax.axvline(percent.mean(), color=colour, lw=1.6)
+        ax.axvline(100 * rows["expected"].mean(), color=NEUTRAL, lw=1.4, ls=":")
+        ax.set(title=arm_name(method), xlabel=f"from the query's batch\n(% of the first {top})")
+    axes[0, 0].set_ylabel("queries (%)")
+    names = {"mean": "-", "expected under a random order": ":"}
+    handles = [Line2D([], [], color=NEUTRAL, ls=style) for style in names.values()]
+    fig.legend(handles, list(names), fontsize=8, loc="outside upper center", ncols=2, frameon=False)
+    return finish(fig)
+
+
+def measured_by_campaign(screen: PairedScreen, title: str) -> Figure:
+    """Which readouts were measured (dark) of which profiles, sorted by experimental batch, the largest first.
+
+    Readouts that were measured on much the same batches stand side by side. Only the six largest batches are named.
+    """
+    order = screen.profile_batch.argsort(stable=True)
+    measured, label = ~screen.profile[order].isnan().numpy(), screen.profile_batch[order].numpy()
+    count = np.bincount(label, minlength=screen.n_batches)
+    largest_first = np.argsort(np.argsort(-count, kind="stable"))[label].argsort(kind="stable")
+    measured, label = measured[largest_first], label[largest_first]
+    codes, start = np.unique(label, return_index=True)
+    codes, start = codes[start.argsort()], np.sort(start)
+    share = np.array([measured[label == code].mean(axis=0) for code in codes])
+    columns = np.lexsort(share.round(1)[::-1])[::-1]
+    fig, ax = figure(panel=(6.4, 4.2))
+    ax.imshow(measured[:, columns], aspect="auto", cmap="Greys", vmin=0, vmax=1.4, interpolation="antialiased")
+    for edge in start[1:]:
+        ax.axhline(edge, color=METHOD_COLOURS["infocore"], lw=0.6)
+    middle = (start + np.append(start[1:], len(label)))[:6] / 2
+    ax.set_yticks(middle, [f"{screen.batch_names[code]} ({count[code]:,})" for code in codes[:6]], fontsize=8)
+    ax.set(title=title, xlabel=f"{measured.shape[1]:,} readouts", xticks=[])
+    return finish(fig)
+
+
+def _colour(arm: str):
+    """A method's colour, its variants' too."""
+    return METHOD_COLOURS.get(arm.partition(",")[0], NEUTRAL)
+
+
+def _molecule(ax: Axes, smiles: str, *, framed: bool) -> None:
+    """Draw a molecule into an axes; a frame marks the true one."""
+    molecule = Chem.MolFromSmiles(smiles)
+    if molecule is None:
+        raise ValueError(f"true, retrieved: got {smiles!r}, expected SMILES that RDKit can read")
+    drawing = rdMolDraw2D.MolDraw2DCairo(*_MOLECULE_PIXELS)
+    rdMolDraw2D.PrepareAndDrawMolecule(drawing, molecule)
+    drawing.FinishDrawing()
+    ax.imshow(plt.imread(BytesIO(drawing.GetDrawingText()), format="png"))
+    ax.set(xticks=[], yticks=[])
+    for spine in ax.spines.values():
+        spine.set(visible=framed, color=NEUTRAL, linewidth=2)

@@ -1,0 +1,253 @@
+"""What the retrieval chapter shows: extreme embeddings, what gives a campaign away, live runs, stored answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from scipy import stats
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
+from infocore_mini.evaluate.seeds import compare, over_seeds
+from infocore_mini.experiments.names import arm_name
+from infocore_mini.experiments.pretraining.report import Tables
+from infocore_mini.experiments.pretraining.run import Study, batch_probe, score
+from infocore_mini.experiments.results import paper_table
+from infocore_mini.featurize import morgan
+from infocore_mini.pretrained import Pretrained
+from infocore_mini.screens import PairedScreen, Split
+from infocore_mini.train import pretrain_screen
+
+Embeddings = tuple[Tensor, Tensor]  # z_screen and z_drug, each (n_conditions, d)
+TITLES = {"toxcast": "ToxCast", "simulated": "simulated stand-in"}
+
+
+class Trained(NamedTuple):
+    """One live run: ``record`` as `pretraining.run` returns."""
+
+    arm: str
+    seed: int
+    model: Pretrained
+    record: dict
+
+
+def banner(study: Study) -> str:
+    """What the live sections of the page show: a name, and a warning where it is simulated."""
+    if study.name != "simulated":
+        return f"**Live sections: real data, {TITLES[study.name]}.**"
+    return (
+        "**SIMULATED SCREEN in the live sections.** The real file is not at hand, so a small simulated cell-painting "
+        "screen takes its place; set INFOCORE_DATA to the folder that holds the file."
+    )
+
+
+# ------------------------------------------------------------------ before any training
+
+
+def extremes(screen: PairedScreen, seed: int) -> dict[str, Embeddings]:
+    """Embeddings that know the experimental batch alone, nothing, and the molecule alone; hard batch labels."""
+    label = one_hot(screen.batch_id, screen.n_batches).float()
+    nothing = torch.ones(len(screen), 1)
+    molecule = torch.randn(len(screen.drug), 64, generator=torch.Generator().manual_seed(seed))[screen.drug_id]
+    return {"batch alone": (label, label), "constant": (nothing, nothing), "perfect": (molecule, molecule)}
+
+
+def campaign_from_structure(split: Split) -> Embeddings:
+    """Following the batch as far as a linear model reads it off the structure, for the test conditions.
+
+    z_screen is the true batch, one-hot; z_drug is p(b | drug) of a linear discriminant fitted to ``split.train``.
+    """
+    train, test = split.train, split.test
+    scaler = StandardScaler().fit(train.drug)
+    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+    model.fit(scaler.transform(train.drug[train.drug_id]), train.batch_id)
+    z_drug = torch.zeros(len(test), test.n_batches)
+    posterior = model.predict_proba(scaler.transform(test.drug[test.drug_id]))
+    z_drug[:, model.classes_] = torch.as_tensor(posterior, dtype=torch.float32)
+    return one_hot(test.batch_id, test.n_batches).float(), z_drug
+
+
+def score_extremes(
+    embeddings: Mapping[str, Embeddings], screen: PairedScreen, minimum_library: int, *, top: int = 1
+) -> pd.DataFrame:
+    """Top-k accuracy in percent and its multiple of chance, whole and batch library, a row for each embedding."""
+    rows = {}
+    for name, (z_screen, z_drug) in embeddings.items():
+        table = screen_retrieval(z_screen, z_drug, screen, top=(top,), minimum_library=minimum_library, n_bootstrap=0)
+        mean = table[table["cell_line"] == "mean"].set_index("library")
+        rows[name] = {
+            f"{library}, {what}": mean.loc[library, column] * unit
+            for library in ("whole", "batch")
+            for what, column, unit in (("%", "accuracy", 100), ("x chance", "lift", 1))
+        }
+    return pd.DataFrame(rows).T
+
+
+def lift_from_batch(embeddings: Mapping[str, Embeddings], screen: PairedScreen, *, top: int = 10) -> pd.DataFrame:
+    """Lift of whole-library top-k accuracy, and the lift that its same-batch molecules alone would give.
+
+    If a share s of the first k is from the query's batch, and e in a random order, a random pick among them is right
+    s / e times as often as chance, the mean over queries; those alone in their batch count 1. A row an embedding.
+    """
+    scored, rows = score_extremes(embeddings, screen, 1, top=top), {}
+    for name, z in embeddings.items():
+        table = same_batch_share(*z, screen, top=(top,))
+        factor = (table["share"] / table["expected"]).fillna(1.0)
+        rows[name] = {f"lift, whole top {top}": scored.loc[name, "whole, x chance"], "from the batch": factor.mean()}
+    return pd.DataFrame(rows).T
+
+
+def readability(screen: PairedScreen) -> pd.Series:
+    """Percent of conditions whose experimental batch a linear probe names, cross-validated, from each kind of input.
+
+    "largest batch" is what always naming that one gives. Batches of fewer than 5 conditions are left out.
+    """
+    profile = screen.mean_profile()
+    sources = {
+        "Mol2vec": StandardScaler().fit_transform(screen.drug)[screen.drug_id],
+        "Morgan fingerprint": morgan(screen.smiles)[screen.drug_id],
+        "readout, missing = mean": np.nan_to_num(StandardScaler().fit_transform(profile)),
+        "which readouts are missing": profile.isnan().float().numpy(),
+    }
+    count = screen.batch_id.bincount()
+    count = count[count >= 5]
+    largest = {"largest batch": float(count.max() / count.sum())}
+    return 100 * pd.Series(largest | {name: batch_probe(x, screen) for name, x in sources.items()})
+
+
+# ------------------------------------------------------------------ live runs
+
+
+def train(study: Study, split: Split, seed: int, *, n_jobs: int = 2) -> dict[str, Trained]:
+    """Every arm of a study on one split, ``n_jobs`` at a time with one thread each: arm -> run."""
+
+    def one(arm: str) -> Trained:
+        torch.set_num_threads(1)
+        model = pretrain_screen(split.train, study.config(arm, seed), validation=split.validation)
+        record = {"arm": arm, "seed": seed, **score(model, split, study.minimum_library)}
+        return Trained(arm, seed, model, record)
+
+    return dict(zip(study.arms, Parallel(n_jobs=n_jobs)(delayed(one)(arm) for arm in study.arms), strict=True))
+
+
+def live_table(runs: Mapping[str, Trained]) -> pd.DataFrame:
+    """Percent with the 95 % interval over molecules, and the share of the first ten from the query's own batch."""
+    rows = {}
+    for arm, run in runs.items():
+        table = pd.DataFrame(run.record["retrieval"])
+        table = table[(table["cell_line"] == "mean") & (table["top"] != 5)]
+        cells = {
+            f"{row.library}, top {row.top}": f"{100 * row.accuracy:.1f} ({100 * row.low:.1f} to {100 * row.high:.1f})"
+            for row in table.itertuples()
+        }
+        share, expected = (f"{100 * run.record['same_batch'][key]:.0f}" for key in ("share", "expected"))
+        rows[arm] = cells | {"same batch": share, "expected": expected}
+    return pd.DataFrame(rows).T
+
+
+# ------------------------------------------------------------------ the stored study, and the paper
+
+
+def answers(records: Sequence[Mapping], reference: str = "clip") -> str:
+    """Markdown: for each arm, does it pair less by campaign than the reference, and is it better in the batch library?
+
+    Differences are paired by seed, with 95 % t-intervals.
+    """
+    runs = pd.DataFrame(
+        {
+            "arm": record["arm"],
+            "seed": record["seed"],
+            "share": 100 * record["same_batch"]["share"],
+            "expected": 100 * record["same_batch"]["expected"],
+            "accuracy": 100 * _batch_top_1(record),
+        }
+        for record in records
+    ).set_index(["arm", "seed"])
+    base = runs.loc[reference]
+    lines = [
+        f"- {arm_name(reference)}: {base['share'].mean():.0f} % of the first ten come from the query's campaign "
+        f"({base['expected'].mean():.0f} % in random order); batch library, top 1: {base['accuracy'].mean():.1f} %."
+    ]
+    for arm in runs.index.unique("arm").drop(reference):
+        own = runs.loc[arm]
+        lines.append(
+            f"- {arm_name(arm)}: from the query's campaign {own['share'].mean():.0f} %, "
+            f"{_paired(own['share'], base['share'])}; "
+            f"batch library, top 1: {own['accuracy'].mean():.1f} %, {_paired(own['accuracy'], base['accuracy'])}."
+        )
+    return "\n".join(lines)
+
+
+def intervals(by_arm: Tables, *, library: str = "batch", top: int = 1) -> pd.DataFrame:
+    """Half widths of 95 % intervals in points of accuracy, a row an arm: of each seed over molecules, and over seeds."""
+    rows = {}
+    for arm, by_seed in by_arm.items():
+        one = {f"molecules, seed {seed}": _half_width(table, library, top) for seed, table in by_seed.items()}
+        rows[arm] = one | {"seeds": _half_width(over_seeds(by_seed), library, top)}
+    return pd.DataFrame(rows).T
+
+
+def beside_paper(by_arm: Tables, name: str) -> pd.DataFrame:
+    """Top-1 accuracy against CLIP's in percent, ours with the 95 % interval over seeds, the paper's from its Table 2.
+
+    name: of our screen. Levels do not compare between screens, so only the change against CLIP is shown.
+    """
+    rows = {}
+    for arm in by_arm:
+        if arm == "clip":
+            continue
+        table = compare(by_arm[arm], by_arm["clip"])
+        table = table[(table["cell_line"] == "mean") & (table["top"] == 1)].set_index("library")
+        rows[f"ours, {name}", arm_name(arm)] = {
+            library: "{:+.0f} ({:+.0f} to {:+.0f})".format(
+                *(100 * table.loc[library, ["relative", "relative_low", "relative_high"]])
+            )
+            for library in ("whole", "batch")
+        }
+    for dataset, printed in paper_table("table2_retrieval").items():
+        printed = {row["method"]: row for row in printed}
+        for method in ("CCL", "InfoCORE"):
+            change = {
+                library: 100 * (printed[method][library]["1"] / printed["CLIP"][library]["1"] - 1)
+                for library in ("whole", "batch")
+            }
+            rows[f"paper, {dataset.replace('_', ' ')}", method] = {k: f"{v:+.0f}" for k, v in change.items()}
+    return pd.DataFrame(rows).T.rename_axis(["screen", "method"])
+
+
+def library_size(chance: Mapping[int, float]) -> tuple[float, float]:
+    """Smallest and largest library whose random top-k accuracies round to the printed ones.
+
+    chance: k -> percent, printed with two decimals. Raises ValueError if no size fits all of them.
+    """
+    low = max(100 * k / (percent + 0.005) for k, percent in chance.items())
+    high = min(100 * k / (percent - 0.005) for k, percent in chance.items())
+    if low > high:
+        raise ValueError(f"chance: got {dict(chance)}, expected k / size in percent for one size")
+    return low, high
+
+
+def _batch_top_1(record: Mapping) -> float:
+    rows = (r for r in record["retrieval"] if (r["cell_line"], r["library"], r["top"]) == ("mean", "batch", 1))
+    return next(rows)["accuracy"]
+
+
+def _paired(own: pd.Series, base: pd.Series) -> str:
+    """The mean difference in points, its interval, and what it says."""
+    own, base = own.align(base, join="inner")
+    low, high = stats.ttest_rel(own, base).confidence_interval()
+    says = "**lower**" if high < 0 else "**higher**" if low > 0 else f"not told apart by {len(own)} seeds"
+    return f"{says} ({(own - base).mean():+.1f} points, {low:+.1f} to {high:+.1f})"
+
+
+def _half_width(table: pd.DataFrame, library: str, top: int) -> float:
+    row = table[(table["cell_line"] == "mean") & (table["library"] == library) & (table["top"] == top)].iloc[0]
+    return 50 * (row["high"] - row["low"])

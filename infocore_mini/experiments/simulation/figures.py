@@ -1,0 +1,141 @@
+"""Figures of the simulation chapter. All of them show simulated data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from infocore_mini.experiments.names import METHOD_NAMES
+from infocore_mini.experiments.style import CATEGORIES, METHOD_COLOURS, NEUTRAL, figure, finish
+
+_TARGETS = {"effect": "effect accuracy (%)", "batch": "batch accuracy (%)"}
+_CHANCE = {"effect": 20.0, "batch": 4.0}
+
+
+def embedding_rings(embeddings: Mapping[str, np.ndarray], effect, batch_id) -> Figure:
+    """Where each method puts the held-out samples on the unit circle, coloured by effect and by batch.
+
+    Args:
+        embeddings: method -> (n, 2) unit-norm embeddings. Points are spread outwards at random, so that
+            they do not hide one another: only the angle carries information.
+        effect, batch_id: (n,) codes.
+    """
+    fig, axes = figure(2, len(embeddings), squeeze=False, panel=(2.6, 2.6))
+    spread = np.random.default_rng(0).uniform(0.75, 1.25, (len(effect), 1))
+    colours = {"effect": (effect, CATEGORIES[: int(max(effect)) + 1]), "batch": (batch_id, "husl")}
+    for row, (target, (code, palette)) in zip(axes, colours.items()):
+        for ax, (method, z) in zip(row, embeddings.items()):
+            x, y = (spread * np.asarray(z)).T
+            sns.scatterplot(x=x, y=y, hue=np.asarray(code), palette=palette, s=9, linewidth=0, legend=False, ax=ax)
+            ax.set(xticks=[], yticks=[], xlabel="", ylabel="", aspect="equal", xlim=(-1.35, 1.35), ylim=(-1.35, 1.35))
+            ax.set_title(METHOD_NAMES[method] if target == "effect" else "")
+            sns.despine(ax=ax, left=True, bottom=True)
+        row[0].set_ylabel(f"coloured by {target}")
+    return finish(fig)
+
+
+def accuracies(frame: pd.DataFrame, paper: Mapping[str, Mapping] | None = None) -> Figure:
+    """Linear-probe accuracy of every draw, by method: effect (more is better) and batch (less is better).
+
+    Args:
+        frame: rows of ``experiments.simulation.run``.
+        paper: method -> {"screen" | "drug": {"effect", "batch"}} in percent; dashed lines.
+    """
+    views = {"screen": "$Z_g$ (screen)", "drug": "$Z_d$ (drug)"}
+    methods = list(frame.method.unique())
+    fig, axes = figure(2, 2, sharey="row", panel=(3.6, 2.5))
+    for row, target in zip(axes, _TARGETS):
+        for ax, view in zip(row, views):
+            rows = frame[frame.view == view]
+            rows = rows.assign(percent=100 * rows[target])
+            style = dict(
+                data=rows,
+                x="method",
+                y="percent",
+                hue="method",
+                order=methods,
+                palette=METHOD_COLOURS,
+                legend=False,
+                ax=ax,
+            )
+            sns.stripplot(**style, size=3, alpha=0.45, jitter=0.25)
+            sns.pointplot(**style, errorbar=("ci", 95), seed=0, markers="_", markersize=22, linestyle="none")
+            ax.axhline(_CHANCE[target], color=NEUTRAL, linewidth=0.8, linestyle=":")
+            for position, method in enumerate(methods if paper else ()):
+                ax.hlines(
+                    paper[method][view][target],
+                    position - 0.4,
+                    position + 0.4,
+                    colors=NEUTRAL,
+                    linestyles="--",
+                    linewidth=1.2,
+                )
+            ax.set(xlabel="", ylabel=_TARGETS[target], title=views[view] if target == "effect" else "")
+            ax.set_xticks(range(len(methods)), [METHOD_NAMES[m] for m in methods])
+    return finish(fig)
+
+
+def neighbourhoods(frame: pd.DataFrame) -> Figure:
+    """KNN purity and entropy of batch mixing over k, mean and 95 % interval over draws (Figures 3 and 4, right)."""
+    fig, axes = figure(2, 2, panel=(3.6, 2.5))
+    panels = [(view, metric) for view in ("screen", "drug") for metric in ("purity", "entropy")]
+    names = {"purity": "KNN purity", "entropy": "batch entropy (nats)"}
+    for ax, (view, metric) in zip(axes.flat, panels):
+        columns = [c for c in frame.columns if c.startswith(metric)]
+        rows = frame[frame.view == view].melt(["method", "draw"], columns, var_name="k")
+        rows["k"] = rows.k.str.removeprefix(f"{metric}_").astype(int)
+        sns.lineplot(rows, x="k", y="value", hue="method", palette=METHOD_COLOURS, marker="o", markersize=4,
+                     errorbar=("ci", 95), seed=0, ax=ax, legend=ax is axes[0, 0])  # fmt: skip
+        ax.set(
+            xlabel="neighbours k", ylabel=names[metric], title="$Z_g$ (screen)" if view == "screen" else "$Z_d$ (drug)"
+        )
+    _name_methods(axes[0, 0])
+    return finish(fig)
+
+
+def sweeps(frames: Mapping[str, pd.DataFrame], *, view: str = "screen") -> Figure:
+    """How the accuracies change with one choice at a time: mean and 95 % interval over draws.
+
+    Args:
+        frames: choice -> rows of ``run`` with a column of that name.
+        view: "screen" or "drug".
+    """
+    fig, axes = figure(2, len(frames), squeeze=False, sharey="row", panel=(2.4, 2.2))
+    for column, (name, frame) in zip(axes.T, frames.items()):
+        rows = frame[frame.view == view]
+        values = sorted(rows[name].unique())
+        for ax, target in zip(column, _TARGETS):
+            rows_percent = rows.assign(percent=100 * rows[target], position=rows[name].map(values.index))
+            sns.lineplot(rows_percent, x="position", y="percent", hue="method", palette=METHOD_COLOURS, marker="o", markersize=4,
+                         errorbar=("ci", 95), seed=0, ax=ax, legend=ax is axes[0, 0])  # fmt: skip
+            ax.axhline(_CHANCE[target], color=NEUTRAL, linewidth=0.8, linestyle=":")
+            ax.set(xlabel=name.replace("_", " ") if target == "batch" else "", ylabel=_TARGETS[target])
+            ax.set_xticks(range(len(values)), values)
+    _name_methods(axes[0, 0])
+    return finish(fig)
+
+
+def ceilings(frame: pd.DataFrame, *, low: float, high: float) -> Figure:
+    """Supervised effect accuracy in two dimensions against the generator's noise.
+
+    Args:
+        frame: rows with noise, view and ceiling (a fraction).
+        low, high: the band that the criterion accepts, in percent.
+    """
+    fig, ax = figure(panel=(4.2, 2.8))
+    ax.axhspan(low, high, color="0.92", zorder=0)
+    rows = frame.assign(percent=100 * frame.ceiling)
+    sns.pointplot(rows, x="noise", y="percent", hue="view", palette=[CATEGORIES[4], CATEGORIES[7]], dodge=0.2, errorbar=("ci", 95),
+                  seed=0, linestyle="none", markers="o", ax=ax)  # fmt: skip
+    ax.set(xlabel="noise (standard deviation)", ylabel="supervised effect\naccuracy (%)", ylim=(50, 100))
+    ax.legend(title=None)
+    return finish(fig)
+
+
+def _name_methods(ax) -> None:
+    handles, labels = ax.get_legend_handles_labels()
+    ax.legend(handles, [METHOD_NAMES[label] for label in labels], title=None, fontsize=8)

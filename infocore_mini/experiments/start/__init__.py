@@ -1,0 +1,1 @@
+"""Chapter 00: what goes wrong in a screen."""

@@ -1,0 +1,112 @@
+"""Benchmarks run, count what they claim to count, and compare two forms of the same loss. No speed is tested."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import formulations, loss, step, timing
+from infocore_mini.experiments.performance import report as performance
+from infocore_mini.featurize import mol2vec
+
+
+def test_both_formulations_have_the_same_gradient():
+    forms = [formulations.work(name, 8, 20, 5)() for name in formulations.FORMULATIONS]
+    torch.testing.assert_close(*forms)
+
+
+def test_products_are_those_of_the_layers():
+    """The count equals what torch itself counts in a step."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    for method in ("infocore", "clip"):
+        config = step.config_of("CP", method=method, **step.QUICK)
+        measured = step.Step(step.random_screen(**step.shape_of("CP", share=0.01)), config)
+        measured.run()
+        with FlopCounterMode(display=False) as counter:
+            measured.run()
+        counted = timing.flops(step.step_products(config, measured.trainer.shapes))
+        # mixing replicates is a product too, of the data and not of the networks
+        mixing = 2 * config.minibatch_size * 4 * 701
+        assert counter.get_total_flops() == pytest.approx(counted + mixing, rel=1e-6)
+
+
+def test_ratios_are_of_pairs_measured_in_turn():
+    found = timing.ratio(np.array([2.0, 6.0, 4.0]), np.array([1.0, 2.0, 4.0]))
+    assert (found["median"], found["best"]) == (2.0, 2.0)
+    seconds = timing.interleaved({"none": lambda: None, "some": lambda: sum(range(100_000))}, 3)
+    assert len(seconds["none"]) == 3 and (seconds["some"] > seconds["none"]).all()
+
+
+@pytest.mark.parametrize("program", [loss, step])
+def test_a_quick_run_stores_its_results(program, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["benchmark", "--quick", "--repeats", "2", "--output", str(tmp_path)])
+    monkeypatch.chdir(loss.Path(__file__).parents[1])
+    threads = torch.get_num_threads()
+    program.main()
+    torch.set_num_threads(threads)
+    (stored,) = (tmp_path / "results").glob("benchmark_*.json")
+    assert json.loads(stored.read_text())["results"]
+
+
+def results(name: str) -> dict:
+    return performance.stored(name)["results"]
+
+
+def test_the_stored_loss_is_fast_small_and_flat():
+    """At gene-expression size, as far as the dense formulation fits; a stored figure, not a timing of this machine."""
+    dense = [row for row in results("loss")["against_dense"] if row["dense_fits"] and row["candidates"] == 4097]
+    largest = max(dense, key=lambda row: row["n_batches"])
+    assert largest["dense_over_scalable_time"]["median"] >= 50 and largest["dense_over_scalable_bytes"] >= 20
+    flat = {row["n_batches"]: row["growth"]["median"] for row in results("loss")["growth_in_n_B"]}
+    assert flat[97] == 1 and flat[1019] < 1.3
+
+
+def test_the_stored_step_is_near_its_limit():
+    for name, row in results("step")["step"].items():
+        assert row["fraction_of_limit"]["median"] >= 0.7, name
+
+
+def test_the_stored_memory_is_small():
+    """At gene-expression shape, all queues filled, imports of Python and torch included."""
+    assert results("step")["memory"]["GE"]["above_data_bytes"] < 1e9
+
+
+def test_molecules_that_repeat_are_counted():
+    config = step.config_of("CP", **step.QUICK | {"minibatch_size": 60})
+    assert step.repeated_molecules("CP", config, share=0.002) == 0
+    # 180 conditions of 2 molecules on nine lines: at most 2 of the rows of a minibatch are needed
+    few = dict(n_drugs=2, n_conditions=180, n_batches=9)
+    config = step.config_of("GE", **step.QUICK | {"minibatch_size": 10})
+    assert 0.7 < step.repeated_molecules("GE", config, **few) <= 0.8
+
+
+def test_the_stored_features_are_equal_and_faster():
+    found = results("featurise")
+    assert found["times_faster"]["package"]["median"] >= 3 and found["largest_difference_relative"] < 1e-5
+    assert found["molecules"] > 41_000
+
+
+@pytest.mark.parametrize("program", performance.NAMES)
+def test_stored_benchmarks_say_where_they_come_from(program):
+    made = performance.stored(program)["provenance"]
+    assert made["commit"] and made["hardware"]["cores"]
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["loss_against_dense", "growth", "step_shares", "step_memory", "scaling", "retrieval_shares", "retrieval_rivals"],
+)
+def test_tables_of_the_chapter_are_filled(table):
+    rows = getattr(performance, table)()
+    assert len(rows) >= 2 and rows.select_dtypes("number").notna().any().all()
+
+
+def test_featurise_compares_equal_numbers():
+    from benchmarks.featurise import _OldModel, packages_own
+
+    smiles = ["CCO", "c1ccccc1C(=O)O", "[2H]OC", "C[N+](C)(C)C.[Cl-]"]
+    np.testing.assert_allclose(
+        mol2vec(smiles), packages_own(smiles, _OldModel.ours(), rewritten=True), rtol=1e-4, atol=1e-5
+    )

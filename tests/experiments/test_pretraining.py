@@ -1,0 +1,195 @@
+"""Pretraining studies: arms, resumable runs, scores, stored results and their tables."""
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from infocore_mini import train
+from infocore_mini.experiments.pretraining import report as pretraining_report
+from infocore_mini.experiments.pretraining import run as pretraining
+from infocore_mini.experiments.pretraining import studies
+from infocore_mini.experiments.pretraining.run import Study, ablation_arms, batch_probe, run, run_study
+from infocore_mini.screens import PairedScreen
+from infocore_mini.sources import data_file
+
+TINY = dict(
+    embedding_dim=8, hidden_drug=(16,), hidden_screen=(16,), hidden_classifier=(8,), epochs=2, minibatch_size=16
+)
+
+
+def toy_screen(seed: int) -> PairedScreen:
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(80, 6)).astype(np.float32)
+    drug = np.repeat(np.arange(80), 2)
+    profile = features[drug] @ rng.normal(size=(6, 9)) + 0.1 * rng.normal(size=(160, 9))
+    names = np.array([f"{d:03d}" for d in drug])
+    return PairedScreen.from_profiles(
+        smiles=names, drug=lambda given: features[np.array(given, int)], profile=profile, batch=drug % 4
+    )
+
+
+TOY = Study("toy", toy_screen, TINY, seeds=(0, 1), minimum_library=2, arms={m: {"method": m} for m in ("clip", "ccl")})
+
+
+def test_a_run_is_kept_and_found_again(tmp_path, monkeypatch):
+    first = run(TOY, "clip", 0, tmp_path)
+    assert not list(tmp_path.glob("*.pt"))  # the checkpoint is gone once the run is done
+    monkeypatch.setattr(pretraining, "pretrain_screen", None)
+    assert run(TOY, "clip", 0, tmp_path) == json.loads(json.dumps(first))
+    with pytest.raises(TypeError):  # other settings are another run
+        run(replace(TOY, settings=TINY | {"temperature": 0.2}), "clip", 0, tmp_path)
+
+
+def test_a_run_that_was_cut_off_goes_on(tmp_path):
+    whole = run(TOY, "clip", 0)
+    real = pretraining.score
+    pretraining.score = None
+    try:
+        with pytest.raises(TypeError):
+            run(TOY, "clip", 0, tmp_path)
+    finally:
+        pretraining.score = real
+    assert len(list(tmp_path.glob("*.pt"))) == 1
+    again = run(TOY, "clip", 0, tmp_path)
+    assert json.dumps(again["retrieval"]) == json.dumps(whole["retrieval"])
+
+
+def test_a_kill_while_a_record_is_written_leaves_none_and_nothing_to_repeat(tmp_path, monkeypatch):
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(TOY, "clip", 0, tmp_path)
+    assert not list(tmp_path.glob("*.json"))
+    monkeypatch.setattr(train._Trainer, "run_epoch", None)  # all epochs are in the checkpoint
+    assert run(TOY, "clip", 0, tmp_path)["arm"] == "clip"
+
+
+def test_two_that_want_one_run_at_a_time_compute_it_once(tmp_path, monkeypatch):
+    computed = []
+
+    def slow(study, arm, config, checkpoint):
+        computed.append(arm)
+        time.sleep(0.3)
+        return {"arm": arm}
+
+    monkeypatch.setattr(pretraining, "_run", slow)
+    with ThreadPoolExecutor(2) as pool:
+        records = list(pool.map(lambda _: run(TOY, "clip", 0, tmp_path), range(2)))
+    assert records == [{"arm": "clip"}] * 2 and computed == ["clip"]
+
+
+def test_studies_report_every_arm_and_seed(tmp_path):
+    records = run_study(TOY, n_jobs=1)
+    assert [(r["arm"], r["seed"]) for r in records] == [("clip", 0), ("ccl", 0), ("clip", 1), ("ccl", 1)]
+    stored = json.loads(pretraining.store(TOY, records, tmp_path, {}).read_text())
+    assert stored["parameters"]["arms"] == {"clip": {"method": "clip"}, "ccl": {"method": "ccl"}}
+    assert all(
+        0 < record["training"]["best_epoch"] <= record["training"]["epochs"] == 2 for record in stored["results"]
+    )
+    by_arm = pretraining_report.tables(stored["results"])
+    table = pretraining_report.accuracies(by_arm)
+    row = table[(table.arm == "ccl") & (table.library == "whole") & (table.top == 1)].iloc[0]
+    one = [r["retrieval"] for r in records if r["arm"] == "ccl"]
+    expected = [
+        x["accuracy"]
+        for rows in one
+        for x in rows
+        if x["cell_line"] == "mean" and x["library"] == "whole" and x["top"] == 1
+    ]
+    assert row.accuracy == pytest.approx(np.mean(expected)) and row.n_seeds == 2
+    assert list(pretraining_report.side_by_side(by_arm).index) == ["clip", "ccl"]
+    assert list(pretraining_report.what_the_batch_leaves(records).index) == ["clip", "ccl"]
+
+
+def test_the_ablation_takes_away_one_thing_at_a_time():
+    arms = ablation_arms()
+    assert set(arms) == set(pretraining_report.paper_ablation().index)
+    study = replace(TOY, settings=dict(pretraining.SETTINGS), arms=arms)
+    configs = {arm: study.config(arm, 0).__dict__ for arm in arms}
+    changed = {
+        arm: {name for name, value in config.items() if value != configs["CLIP"][name]}
+        for arm, config in configs.items()
+    }
+    assert changed["InfoCORE"] == {"method"}
+    assert changed["CLIP without MoCo"] == {"framework"}
+    assert changed["CLIP without cell-line heads"] == {"cell_line_heads"}
+    assert changed["CLIP without one-line minibatches"] == {"sampling"}
+    assert changed["CLIP without augmentation"] == {"noise_screen", "mixup_concentration", "feature_dropout_screen"}
+    assert changed["vanilla CLIP"] == set.union(*(changed[arm] for arm in arms if arm.startswith("CLIP without")))
+
+
+def test_table_7_has_our_names_and_only_the_framework_changes():
+    by_arm = pretraining_report.by_framework("gene_expression", "simclr")
+    printed = pretraining_report.paper_frameworks("gene_expression")
+    assert list(by_arm) == list(printed.index) and printed.loc["CLIP (SimCLR)", ("whole", 1)] == 5.81
+    queued, alone = studies.STUDIES["gene_expression"], studies.STUDIES["simclr"]
+    assert queued.seeds == alone.seeds and queued.screen is alone.screen
+    for arm in ("clip", "infocore"):
+        a, b = (study.config(arm, 0).__dict__ for study in (queued, alone))
+        assert {name for name in a if a[name] != b[name]} == {"framework", "alpha"}
+
+
+def test_changes_are_those_of_paired_seeds(tmp_path):
+    records = run_study(TOY, n_jobs=1)
+    by_arm = pretraining_report.tables(records)
+    paper = pd.DataFrame({("whole", 1): {"clip": 4.0, "ccl": 5.0}, ("batch", 1): {"clip": 8.0, "ccl": 6.0}})
+    table = pretraining_report.beside_paper(by_arm, [("ccl", "clip")], paper)
+    whole = pretraining_report.against(by_arm, "ccl", "clip").query("library == 'whole' and top == 1").iloc[0]
+    expected = f"{100 * whole.relative:+.0f} [{100 * whole.relative_low:.0f}, {100 * whole.relative_high:.0f}]"
+    assert table.loc["ccl over clip", ("whole", "ours")] == expected
+    assert list(table.loc["ccl over clip", [("whole", "paper"), ("batch", "paper")]]) == ["+25", "-25"]
+
+
+def test_the_probe_reads_a_batch_that_is_there_and_none_that_is_not():
+    screen = toy_screen(0)
+    one_hot = torch.nn.functional.one_hot(screen.batch_id).float()
+    assert batch_probe(one_hot, screen) == 1.0
+    assert batch_probe(torch.randn(len(screen), 4), screen) < 0.5
+    assert batch_probe(one_hot, screen.subset([0, 1, 2])) is None  # no two batches with rows for every fold
+
+
+@pytest.mark.parametrize("name", studies.STUDIES)
+def test_stored_studies_are_those_of_the_code(name):
+    study = studies.STUDIES[name]
+    stored = json.loads(data_file(f"results/{name}.json").read_text())
+    plain = json.loads(
+        json.dumps([dict(study.settings), {k: dict(v) for k, v in study.arms.items()}, list(study.seeds)])
+    )
+    assert [stored["parameters"][key] for key in ("settings", "arms", "seeds")] == plain
+    assert {(r["arm"], r["seed"]) for r in stored["results"]} == {(a, s) for a in study.arms for s in study.seeds}
+    assert stored["provenance"]["commit"] and len(study.seeds) >= 3
+    accuracy = pd.DataFrame([row for record in stored["results"] for row in record["retrieval"]])["accuracy"].dropna()
+    assert accuracy.between(0, 1).all()
+
+
+def test_the_reduced_gene_expression_study_is_no_smaller_than_promised():
+    shape = studies.REDUCED
+    assert shape["n_drugs"] >= 4000 and len(shape["cell_lines"]) >= 3 and shape["n_batches"] >= 60
+    rows = pd.DataFrame(pretraining_report.stored("gene_expression")[0]["retrieval"])
+    assert rows[rows.library == "batch"]["library_size"].mean() == pytest.approx(40, abs=3)
+
+
+def test_quick_studies_keep_the_arms_and_say_when_they_are_simulated(monkeypatch):
+    quick = studies.quick("toxcast", 3)
+    assert set(quick.arms) == set(studies.STUDIES["toxcast"].arms) and quick.seeds == (3,)
+    monkeypatch.setattr(studies, "fetch", _nothing)
+    assert studies.quick("toxcast", 3).name == "simulated" and studies.checksums(quick) == {}
+
+
+def _nothing(name: str):
+    raise studies.DataUnavailable(name)
+
+
+def test_full_shape_training_was_measured_within_four_gigabytes():
+    first, resumed = pretraining_report.stored("full_shape")
+    for measured in (first, resumed):
+        assert measured["pairs"] == 82_914 and measured["batches"] == 1019 and measured["peak_bytes"] < 4e9
+    assert resumed["epochs"] > resumed["epochs_of_this_process"] > 0
+    assert resumed["loss"][: first["epochs"]] == first["loss"]

@@ -1,0 +1,277 @@
+"""The retrieval chapter: what the batch alone is worth in closed form, mistakes against a loop, answers that can turn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from rdkit import Chem
+from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
+from rdkit.DataStructs import TanimotoSimilarity
+
+from infocore_mini.evaluate.ranking import retrieval_hits
+from infocore_mini.experiments.pretraining.report import tables
+from infocore_mini.experiments.pretraining.studies import STUDIES, quick, simulated_stand_in
+from infocore_mini.experiments.retrieval import figures, molecules
+from infocore_mini.experiments.retrieval import report as chapter
+from infocore_mini.experiments.style import METHOD_COLOURS
+from infocore_mini.featurize import murcko_scaffold
+from infocore_mini.screens import PairedScreen
+
+SMILES = [
+    "CCO",
+    "CCCO",
+    "c1ccccc1O",
+    "c1ccccc1N",
+    "c1ccccc1CC",
+    "C1CCCCC1O",
+    "CCN",
+    "CC(=O)O",
+    "Cc1ccncc1",
+    "OCc1ccncc1",
+]
+
+
+def toy(n_batches: int = 3, missing: bool = False) -> PairedScreen:
+    """Ten molecules, one profile each, batches 0, 1, 2, 0, 1, ..."""
+    rng = np.random.default_rng(0)
+    profile = rng.normal(size=(len(SMILES), 6))
+    batch_id = np.arange(len(SMILES)) % n_batches
+    if missing:
+        profile[batch_id == 0, :2] = np.nan
+    return PairedScreen.from_profiles(
+        smiles=SMILES,
+        drug=lambda smiles: np.random.default_rng(1).normal(size=(len(smiles), 4)),
+        profile=profile,
+        batch=batch_id,
+        allow_missing=missing,
+    )
+
+
+@pytest.fixture(scope="module")
+def stand_in():
+    return simulated_stand_in(0).split(0)
+
+
+# ------------------------------------------------------------------ before training
+
+
+@pytest.mark.parametrize("n_batches", [1, 3, 5])
+def test_the_batch_alone_scores_its_closed_form(n_batches: int):
+    screen = toy(n_batches)
+    scored = chapter.score_extremes(chapter.extremes(screen, 0), screen, minimum_library=1)
+    assert scored.loc["batch alone", "whole, x chance"] == pytest.approx(n_batches)
+    assert scored.loc["batch alone", "batch, x chance"] == pytest.approx(1)
+    assert scored.loc["constant", ["whole, x chance", "batch, x chance"]].tolist() == pytest.approx([1, 1])
+    assert scored.loc["perfect", ["whole, %", "batch, %"]].tolist() == pytest.approx([100, 100])
+
+
+def test_batch_from_structure_learns_from_training_molecules_only(stand_in):
+    z_screen, z_drug = chapter.campaign_from_structure(stand_in)
+    assert z_screen.argmax(1).equal(stand_in.test.batch_id)
+    assert z_drug.sum(1).numpy() == pytest.approx(1, abs=1e-4)
+    other = stand_in._replace(validation=stand_in.test)
+    assert chapter.campaign_from_structure(other)[1].equal(z_drug)
+    order = torch.randperm(len(stand_in.train.profile_batch), generator=torch.Generator().manual_seed(0))
+    shuffled = stand_in.train.profile_batch.reshape(-1, 2)[order[order < len(order) // 2]].reshape(-1)
+    relabelled = replace(stand_in.train, profile_batch=shuffled)
+    assert not chapter.campaign_from_structure(stand_in._replace(train=relabelled))[1].allclose(z_drug, atol=0.05)
+
+
+def test_lift_from_the_batch_is_all_of_the_lift_where_nothing_else_is_known(stand_in):
+    test = stand_in.test
+    table = chapter.lift_from_batch(chapter.extremes(test, 0), test, top=3)
+    following = table.loc["batch alone"]
+    assert following["from the batch"] == pytest.approx(following["lift, whole top 3"], rel=0.1)
+    assert table.loc["constant"].tolist() == pytest.approx([1, 1])
+    perfect = table.loc["perfect"]
+    assert perfect["lift, whole top 3"] > 20 * perfect["from the batch"]
+
+
+def test_readability_reads_what_is_missing():
+    rng = np.random.default_rng(0)
+    profile, batch_id = rng.normal(size=(60, 5)), np.arange(60) % 2
+    profile[batch_id == 0, 0] = np.nan
+    smiles = ["C" * (i + 1) for i in range(60)]
+    screen = PairedScreen.from_profiles(
+        smiles=smiles,
+        drug=lambda names: rng.normal(size=(len(names), 3)),
+        profile=profile,
+        batch=batch_id,
+        allow_missing=True,
+    )
+    found = chapter.readability(screen)
+    assert found["which readouts are missing"] == pytest.approx(100)
+    assert found["largest batch"] == pytest.approx(50)
+    assert found["Mol2vec"] < 75
+
+
+# ------------------------------------------------------------------ molecules
+
+
+def test_similarity_is_rdkits_tanimoto():
+    prints = [GetMorganGenerator(radius=2, fpSize=2048).GetFingerprint(Chem.MolFromSmiles(text)) for text in SMILES]
+    expected = [[TanimotoSimilarity(a, b) for a in prints] for b in prints]
+    assert molecules.similarity(SMILES) == pytest.approx(np.array(expected), abs=1e-6)
+
+
+def test_first_mistakes_equal_a_loop():
+    screen = toy()
+    z_screen, z_drug = torch.randn(2, 10, 5, generator=torch.Generator().manual_seed(0))
+    found = molecules.first_mistakes({"some": (z_screen, z_drug)}, screen)
+    cosine = torch.cosine_similarity(z_screen[:, None], z_drug[None], dim=2)
+    smiles, tanimoto = screen.smiles[screen.drug_id], []
+    same_scaffold, same_batch = [], []
+    for i in range(10):
+        wrong = next(j for j in cosine[i].argsort(descending=True).tolist() if j != i)
+        a, b = murcko_scaffold([smiles[i], smiles[wrong]])
+        same_scaffold.append(100 * (a == b != ""))
+        same_batch.append(100 * bool(screen.batch_id[i] == screen.batch_id[wrong]))
+        tanimoto.append(molecules.similarity([smiles[i], smiles[wrong]])[0, 1])
+    expected = [np.mean(tanimoto), np.mean(same_scaffold), np.mean(same_batch)]
+    assert found.loc["some"].tolist() == pytest.approx(expected, abs=1e-5)
+    assert found.loc["random, same batch", "same batch, %"] == 100
+    pairs = [(i, j) for i in range(10) for j in range(10) if i != j]
+    random_share = np.mean([100 * bool(screen.batch_id[i] == screen.batch_id[j]) for i, j in pairs])
+    assert found.loc["random", "same batch, %"] == pytest.approx(random_share)
+
+
+def test_examples_are_the_hits_and_misses_they_say(stand_in):
+    test = stand_in.test
+    generator = torch.Generator().manual_seed(0)
+    z_drug = torch.randn(len(test), 16, generator=generator)
+    z = z_drug + 1.5 * torch.randn(len(test), 16, generator=generator), z_drug
+    shown = molecules.examples(z, test, seed=0, n=2, shown=3)
+    smiles = test.smiles[test.drug_id]
+    rows = [list(smiles).index(text) for text in shown.molecules["true"]]
+    hits, _ = retrieval_hits(*z, np.arange(len(test)), top=(1, 10))
+    assert hits[rows].tolist() == [[1, 1], [1, 1], [0, 0], [0, 0]]
+    assert shown.molecules["titles"] == ["hit 1", "hit 2", "miss 1", "miss 2"] == shown.facts.index.tolist()
+    assert [row[0] == true for row, true in zip(shown.molecules["retrieved"], shown.molecules["true"])] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    again = molecules.examples(z, test, seed=1, n=2, shown=3)
+    assert list(again.molecules["true"]) != list(shown.molecules["true"])
+    fig = figures.hits_and_misses(**shown.molecules)
+    assert len(fig.axes) == 4 * (1 + 3)
+
+
+# ------------------------------------------------------------------ answers
+
+
+def record(arm: str, seed: int, share: float, accuracy: float) -> dict:
+    half_widths = {"whole": 0.01, "batch": 0.02}
+    rows = [
+        {"cell_line": "mean", "library": library, "top": 1, "accuracy": accuracy, "chance": 0.01}
+        | {"low": accuracy - half, "high": accuracy + half}
+        for library, half in half_widths.items()
+    ]
+    return {"arm": arm, "seed": seed, "same_batch": {"share": share, "expected": 0.1}, "retrieval": rows}
+
+
+def study(shift: float, gain: float) -> list[dict]:
+    noise = [0.0, 0.01, -0.01]
+    clip = [record("clip", seed, 0.4 + noise[seed], 0.2) for seed in range(3)]
+    ours = [
+        record("infocore", seed, 0.4 + shift + 0.5 * noise[seed], 0.2 + gain + 0.1 * noise[seed]) for seed in range(3)
+    ]
+    return clip + ours
+
+
+@pytest.mark.parametrize(
+    ("shift", "gain", "said"),
+    [
+        (-0.2, 0.05, ["**lower** (-20.0", "**higher** (+5.0"]),
+        (0.2, -0.05, ["**higher** (+20.0", "**lower** (-5.0"]),
+        (0.0, 0.0, ["not told apart by 3 seeds (+0.0", "not told apart by 3 seeds (+0.0"]),
+    ],
+)
+def test_answers_turn_with_the_numbers(shift: float, gain: float, said: list[str]):
+    reference, ours = chapter.answers(study(shift, gain)).splitlines()
+    assert reference.startswith("- CLIP: 40 % of the first ten")
+    assert ours.startswith("- InfoCORE: ")
+    for part, sentence in zip(ours.split("; "), said, strict=True):
+        assert sentence in part
+
+
+def test_answers_pair_by_seed_whatever_the_order():
+    records = study(-0.2, 0.05)
+    assert chapter.answers(records[:3] + records[:2:-1]) == chapter.answers(records)
+
+
+def test_intervals_and_changes_against_clip():
+    by_arm = tables(study(-0.2, 0.05))
+    widths = chapter.intervals(by_arm)
+    assert widths.loc["clip", "molecules, seed 1"] == pytest.approx(2)
+    assert widths.loc["clip", "seeds"] == pytest.approx(0)
+    assert chapter.intervals(by_arm, library="whole").loc["clip", "molecules, seed 1"] == pytest.approx(1)
+    changes = chapter.beside_paper(by_arm, "toy")
+    assert changes.loc[("ours, toy", "InfoCORE"), "batch"].startswith("+25 (")
+    assert changes.loc[("paper, gene expression", "InfoCORE"), "batch"] == "+15"  # 14.03 / 12.23
+    assert changes.loc[("paper, cell painting", "CCL"), "whole"].startswith("-")
+
+
+@pytest.mark.parametrize("size", [37, 1685, 6041])
+def test_library_size_holds_the_true_size(size: int):
+    low, high = chapter.library_size({k: round(100 * k / size, 2) for k in (1, 5, 10)})
+    assert low <= size <= high
+
+
+def test_library_size_refuses_what_no_size_gives():
+    with pytest.raises(ValueError, match="chance: got"):
+        chapter.library_size({1: 1.0, 10: 5.0})
+
+
+# ------------------------------------------------------------------ live runs and figures
+
+
+def test_a_live_run_is_scored_on_test_molecules(stand_in):
+    small = {"epochs": 1, "halve_at": (), "hidden_drug": (8,), "hidden_screen": (8,), "embedding_dim": 4}
+    live = replace(quick("comas", 0), arms={"clip": {"method": "clip"}})
+    live = replace(live, settings=dict(live.settings) | small)
+    runs = chapter.train(live, stand_in, 0, n_jobs=1)
+    table = chapter.live_table(runs)
+    assert table.columns.tolist()[:2] == ["whole, top 1", "whole, top 10"]
+    assert runs["clip"].record["retrieval"][0]["n_molecules"] == len(stand_in.test.drug)
+    z_screen, z_drug = runs["clip"].model.embed(stand_in.test)
+    assert z_screen.shape == z_drug.shape == (len(stand_in.test), 4)
+
+
+def test_the_banner_names_real_data_and_warns_of_simulated():
+    real = STUDIES["toxcast"]
+    assert "real data, ToxCast" in chapter.banner(real)
+    warning = chapter.banner(replace(real, name="simulated", screen=simulated_stand_in))
+    assert "SIMULATED" in warning
+    assert "ToxCast" not in warning
+
+
+def test_campaign_picture_is_dark_where_measured():
+    screen = toy(missing=True)
+    fig = figures.measured_by_campaign(screen, "toy")
+    [ax] = fig.axes
+    image = np.asarray(ax.images[0].get_array())
+    assert image.shape == tuple(screen.profile.shape)
+    assert image.sum() == (~screen.profile.isnan()).sum()
+    assert image[:4].sum() == 4 * 4  # the largest batch first: four molecules, two of six readouts missing
+    assert ax.get_title() == "toy"
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["0 (4)", "1 (3)", "2 (3)"]
+
+
+def test_a_variant_keeps_its_methods_colour_and_is_hollow():
+    rows = pd.DataFrame(
+        [
+            {"library": name, "top": 1, "accuracy": 0.2, "low": 0.1, "high": 0.3, "chance": 0.1}
+            for name in ("whole", "batch")
+        ]
+    )
+    fig = figures.accuracies({"infocore": rows, "infocore, alpha = 0": rows})
+    full, hollow = (container.lines[0] for container in fig.axes[0].containers)
+    assert full.get_color() == hollow.get_color() == METHOD_COLOURS["infocore"]
+    assert hollow.get_markerfacecolor() == "white" != full.get_markerfacecolor()
+    assert "InfoCORE, alpha = 0" in [text.get_text() for text in fig.legends[0].get_texts()]

@@ -1,0 +1,360 @@
+"""Mol2vec against the mol2vec package's own code, spelling invariance, errors that name the rows, and the artefact."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections import Counter
+
+import numpy as np
+import pytest
+from gensim.models import KeyedVectors
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mol2vec.features import insert_unk, mol2alt_sentence
+from rdkit import Chem, rdBase
+from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
+from safetensors.numpy import save_file
+from sklearn.metrics import pairwise
+
+from infocore_mini import featurize, sources
+from infocore_mini.experiments.molecules import figures
+from infocore_mini.experiments.molecules import report as chapter
+from infocore_mini.experiments.molecules.run import CORPUS, Training, mark_rare, train
+from infocore_mini.featurize import (
+    UNSEEN,
+    InvalidSmiles,
+    SubstructureVectors,
+    load_vectors,
+    mol2vec,
+    morgan,
+    murcko_scaffold,
+    substructure_sentences,
+)
+from infocore_mini.sources import DataUnavailable, registry
+
+ODD = [
+    "[Na+].[Cl-]",
+    "C",
+    "[H][H]",
+    "C[Te]C",
+    "[2H]C([2H])[2H]",
+    "O=C=O",
+    "CCO.CCO",
+    "*c1ccccc1",
+    "C/C=C/C",
+    "[H]/N=C/c1ccccc1",
+    "[H]O[H]",
+    "[H+]",
+]
+SMILES = [*chapter.NAMED.values(), *ODD]
+SMALL = Training(dim=8, epochs=1)
+
+
+@pytest.fixture(scope="module")
+def vectors() -> SubstructureVectors:
+    return load_vectors()
+
+
+@pytest.fixture(scope="module")
+def small() -> SubstructureVectors:
+    return train(SMILES, SMALL)
+
+
+def package_sentence(smiles: str) -> list[str]:
+    with rdBase.BlockLogs():  # the package calls a deprecated function for each molecule
+        return mol2alt_sentence(Chem.MolFromSmiles(smiles), 1)
+
+
+def package_vector(smiles: str, words: dict[str, np.ndarray]) -> np.ndarray:
+    """What the package's ``sentences2vec(..., unseen="UNK")`` computes, word by word."""
+    return sum(words.get(word, words[UNSEEN]) for word in package_sentence(smiles))
+
+
+def as_words(vectors: SubstructureVectors) -> dict[str, np.ndarray]:
+    return dict(zip([*map(str, vectors.identifiers), UNSEEN], vectors.vectors.astype(np.float64)))
+
+
+# ---- the same as Mol2vec ----------------------------------------------------------------------------------------
+
+
+def test_sentences_are_those_of_the_package():
+    assert substructure_sentences(SMILES) == [package_sentence(smiles) for smiles in SMILES]
+
+
+def test_vectors_are_those_of_the_package(vectors):
+    words = as_words(vectors)
+    expected = np.array([package_vector(smiles, words) for smiles in SMILES])
+    got = mol2vec(SMILES)
+    assert got.shape == (len(SMILES), 300) and got.dtype == np.float32
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_unseen_substructures_get_the_vector_of_rare_ones(vectors):
+    [sentence] = substructure_sentences(["F[Xe]F"])
+    unseen = vectors.rows(np.array(sentence, dtype=np.int64)) == len(vectors.identifiers)
+    words = as_words(vectors)
+    expected = sum(words[UNSEEN] if new else words[word] for new, word in zip(unseen, sentence))
+    assert unseen.any() and not unseen.all()
+    np.testing.assert_allclose(mol2vec(["F[Xe]F"])[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_lookup_of_identifiers_beyond_both_ends():
+    vectors = SubstructureVectors(np.array([10, 20, 30]), np.zeros((4, 2), np.float32), {})
+    assert vectors.rows(np.array([30, 5, 10, 11, 31, 20])).tolist() == [2, 3, 0, 3, 3, 1]
+
+
+def test_rare_words_are_marked_as_the_package_does(tmp_path):
+    sentences = substructure_sentences(SMILES)
+    (tmp_path / "corpus").write_text("".join(" ".join(s) + "\n" for s in sentences))
+    insert_unk(str(tmp_path / "corpus"), str(tmp_path / "marked"), threshold=3)
+    marked = mark_rare(sentences, 3)
+    assert marked == [line.split(" ") for line in (tmp_path / "marked").read_text().splitlines()]
+    assert min(n for word, n in Counter(word for s in marked for word in s).items() if word != UNSEEN) == 4
+
+
+# ---- spelling ---------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(SMILES), st.integers(0, 2**31 - 1))
+def test_no_feature_depends_on_the_spelling(smiles, seed):
+    spellings = [smiles, *Chem.MolToRandomSmilesVect(Chem.MolFromSmiles(smiles), 5, randomSeed=seed)]
+    for features in (mol2vec, morgan):
+        table = features(spellings)
+        assert (table == table[0]).all()
+    assert len(set(murcko_scaffold(spellings))) == 1
+
+
+def test_kekule_spelling():
+    mols = [Chem.MolFromSmiles(smiles) for smiles in SMILES]
+    spelt = [
+        Chem.MolToSmiles(mol, kekuleSmiles=True) for mol in mols if Chem.Kekulize(mol, clearAromaticFlags=True) is None
+    ]
+    assert sum(a != b for a, b in zip(spelt, SMILES)) > 40
+    np.testing.assert_array_equal(mol2vec(spelt), mol2vec(SMILES))
+
+
+def test_every_fragment_of_a_salt_counts():
+    base, salt, chloride = mol2vec(["CCN", "CCN.Cl", "Cl"])
+    np.testing.assert_allclose(salt, base + chloride, rtol=1e-5, atol=1e-6)
+
+
+# ---- rows that are no molecules ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("features", [mol2vec, morgan, murcko_scaffold, substructure_sentences])
+def test_each_bad_row_is_named_with_the_reason(features):
+    with pytest.raises(InvalidSmiles) as error:
+        features(["CCO", "C(", "F(C)C", "", None, "c1cc1", "CC"])
+    assert [(row, given) for row, given, _ in error.value.faults] == [
+        (1, "C("),
+        (2, "F(C)C"),
+        (3, ""),
+        (4, None),
+        (5, "c1cc1"),
+    ]
+    syntax, valence, empty, kind, aromatic = [reason for *_, reason in error.value.faults]
+    assert "not SMILES" in syntax and "valence" in valence and "no atoms" in empty
+    assert "NoneType" in kind and "kekulize" in aromatic
+    assert "5 rows are no molecules" in str(error.value) and "row 2: 'F(C)C'" in str(error.value)
+
+
+def test_a_long_list_of_bad_rows_is_cut_and_counted(monkeypatch):
+    monkeypatch.setattr(featurize, "_CHUNK", 7)  # rows are counted on from chunk to chunk
+    smiles = ["C" if i % 2 else "bad" for i in range(60)]
+    with pytest.raises(InvalidSmiles, match="30 rows are no molecules") as error:
+        mol2vec(smiles)
+    assert [row for row, *_ in error.value.faults] == list(range(0, 60, 2))
+    assert "row 18" in str(error.value) and "row 20" not in str(error.value) and "20 more" in str(error.value)
+
+
+def test_a_lone_string_is_refused():
+    with pytest.raises(ValueError, match="smiles: got the string 'CCO'"):
+        mol2vec("CCO")
+
+
+# ---- shapes, fingerprints, scaffolds ----------------------------------------------------------------------------
+
+
+def test_chunks_and_processes_change_nothing(monkeypatch, small):
+    expected = mol2vec(SMILES, vectors=small), morgan(SMILES)
+    monkeypatch.setattr(featurize, "_CHUNK", 20)
+    np.testing.assert_array_equal(mol2vec(SMILES, vectors=small, n_jobs=2), expected[0])
+    np.testing.assert_array_equal(morgan(SMILES, n_jobs=2), expected[1])
+
+
+def test_no_rows_in_no_rows_out(small):
+    assert mol2vec([], vectors=small).shape == (0, 8)
+    assert morgan([], n_bits=64).shape == (0, 64)
+    assert murcko_scaffold([]) == []
+
+
+@pytest.mark.parametrize(("radius", "n_bits"), [(2, 2048), (3, 512), (0, 64)])
+def test_morgan_bits_are_those_of_rdkit(radius, n_bits):
+    generator = GetMorganGenerator(radius=radius, fpSize=n_bits)
+    table = morgan(SMILES, radius=radius, n_bits=n_bits)
+    assert table.shape == (len(SMILES), n_bits) and table.dtype == np.float32 and set(np.unique(table)) == {0, 1}
+    for smiles, row in zip(SMILES, table):
+        assert row.nonzero()[0].tolist() == list(generator.GetFingerprint(Chem.MolFromSmiles(smiles)).GetOnBits())
+
+
+def test_morgan_refuses_impossible_sizes():
+    for wrong in ({"radius": -1}, {"n_bits": 0}):
+        with pytest.raises(ValueError, match="radius, n_bits"):
+            morgan(["C"], **wrong)
+
+
+def test_scaffolds():
+    assert murcko_scaffold(["CCO", "Cc1ccccc1", chapter.NAMED["diazepam"], "C[C@H]1CCCO1"]) == [
+        "",
+        "c1ccccc1",
+        Chem.CanonSmiles("O=C1CN=C(c2ccccc2)c2ccccc2N1"),
+        "C1CCOC1",
+    ]
+
+
+# ---- files ------------------------------------------------------------------------------------------------------
+
+
+def keyed(vectors: SubstructureVectors) -> KeyedVectors:
+    words = KeyedVectors(vectors.vectors.shape[1])
+    words.add_vectors(
+        [*map(str, vectors.identifiers[::-1]), UNSEEN], np.vstack([vectors.vectors[-2::-1], vectors.vectors[-1]])
+    )
+    return words
+
+
+def test_our_own_file_round_trips_and_is_always_the_same_bytes(tmp_path, small):
+    for name in ("a.safetensors", "b.safetensors"):
+        small.save(tmp_path / name)
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    read = load_vectors(tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(read.identifiers, small.identifiers)
+    np.testing.assert_allclose(read.vectors, small.vectors, rtol=1e-3, atol=1e-4)  # stored as float16
+    assert read.metadata == small.metadata
+
+
+@pytest.mark.parametrize(("name", "binary"), [("model.bin", True), ("model.txt", False)])
+def test_a_readers_word2vec_file(tmp_path, small, name, binary):
+    keyed(small).save_word2vec_format(str(tmp_path / name), binary=binary)
+    read = load_vectors(tmp_path / name)
+    np.testing.assert_array_equal(read.identifiers, small.identifiers)
+    np.testing.assert_allclose(mol2vec(SMILES, vectors=read), mol2vec(SMILES, vectors=small), rtol=1e-4, atol=1e-5)
+
+
+def test_a_pickle_is_never_opened(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (pytest.fail, ("the pickle was loaded",))
+
+    for name in ("model_300dim.pkl", "model.model", "model.bin"):
+        (tmp_path / name).write_bytes(pickle.dumps(Trap()))
+        with pytest.raises(ValueError, match="path: got model.*, a pickle"):
+            load_vectors(tmp_path / name)
+
+
+def test_files_that_are_no_model(tmp_path):
+    with pytest.raises(FileNotFoundError, match="path: no file"):
+        load_vectors(tmp_path / "missing.bin")
+    save_file({"x": np.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="path: .* holds no substructure vectors"):
+        load_vectors(tmp_path / "other.safetensors")
+    (tmp_path / "broken.bin").write_bytes(b"no such format")
+    with pytest.raises(ValueError, match="path: broken.bin is not in word2vec's own format"):
+        load_vectors(tmp_path / "broken.bin")
+    (tmp_path / "no_unk.txt").write_text("1 2\n2246728737 0.5 1\n")
+    with pytest.raises(ValueError, match="without 'UNK'"):
+        load_vectors(tmp_path / "no_unk.txt")
+    (tmp_path / "words.txt").write_text("2 2\nUNK 0.5 1\nthe 1 2\n")
+    with pytest.raises(ValueError, match="got 'the', expected Morgan identifiers"):
+        load_vectors(tmp_path / "words.txt")
+
+
+# ---- training and what it gave ----------------------------------------------------------------------------------
+
+
+def test_training_repeats_exactly_and_the_seed_matters(small):
+    again, other = train(SMILES, SMALL), train(SMILES, Training(seed=1, dim=8, epochs=1))
+    np.testing.assert_array_equal(again.vectors, small.vectors)
+    assert not np.array_equal(other.vectors, small.vectors)
+
+
+def test_the_artefact_says_what_it_is(vectors, root):
+    about, card = vectors.metadata, (root / "book" / "model_cards.md").read_text(encoding="utf-8")
+    stored = hashlib.sha256(vectors.identifiers.tobytes() + vectors.vectors.astype(np.float16).tobytes()).hexdigest()
+    assert stored in card
+    assert f"{about['n_molecules']:,}" in card and f"{len(vectors.identifiers):,}" in card
+    assert registry()[CORPUS].sha256 in about["corpus"] and about["training"] | vars(Training()) == about["training"]
+    assert sources.data_file("mol2vec.safetensors").stat().st_size < 6e6
+    assert (np.diff(vectors.identifiers) > 0).all() and np.isfinite(vectors.vectors).all()
+
+
+def test_drugs_of_a_class_are_neighbours(vectors):
+    found = chapter.same_class(vectors)
+    assert (found["Mol2vec"] >= found["drugs"] - 2).all() and found["Mol2vec"].sum() >= 0.9 * found["drugs"].sum()
+    shuffled = np.vstack([np.random.default_rng(0).permutation(vectors.vectors[:-1]), vectors.vectors[-1:]])
+    chance = chapter.same_class(SubstructureVectors(vectors.identifiers, shuffled, {}))
+    assert chance["Mol2vec"].sum() < found["Mol2vec"].sum()
+
+
+# ---- what the chapter shows -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_list(monkeypatch):
+    def refuse(name):
+        raise DataUnavailable(f"{name} could not be had")
+
+    monkeypatch.setattr(chapter, "fetch", refuse)
+
+
+def test_without_a_list_of_compounds_the_library_says_so(no_list, vectors):
+    pool = chapter.library()
+    assert "well-known drugs alone" in pool.notice and "could not be had" in pool.notice
+    found = chapter.neighbours(chapter.QUERIES, pool, chapter.features(pool.smiles, vectors), vectors, k=3)
+    assert found.groupby(["drug", "kind"]).size().eq(3).all() and len(found) == 2 * 3 * len(chapter.QUERIES)
+    own = {name: chapter.drug_like(chapter.NAMED[name]) for name in chapter.QUERIES}
+    assert not (found["smiles"] == found["drug"].map(own)).any()
+    assert found.groupby(["drug", "kind"])["similarity"].agg(lambda s: s.is_monotonic_decreasing).all()
+    first = found[(found["rank"] == 1) & (found["kind"] == "Mol2vec")].set_index("drug")["name"]
+    assert first["penicillin V"] == "penicillin G" and first["diazepam"] == "temazepam"
+
+
+def test_similarities_against_scikit_learn(small):
+    for kind, table in chapter.features(SMILES, small).items():
+        got = chapter.similarity(kind, table[:9], table)
+        if kind == "Mol2vec":
+            expected = pairwise.cosine_similarity(table[:9], table)
+        else:
+            expected = 1 - pairwise.pairwise_distances(table[:9].astype(bool), table.astype(bool), metric="jaccard")
+        np.testing.assert_allclose(got, expected, rtol=1e-4)
+
+
+def test_shared_rows():
+    assert chapter.shared(np.array([[1.0, 2], [1, 2], [3, 4], [1, 2], [5, 6]])) == pytest.approx(3 / 5)
+
+
+def test_pairs_that_mol2vec_cannot_tell_apart(vectors):
+    pairs = {"stereo": ("C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O"), "different": ("CCO", "c1ccccc1")}
+    scores = chapter.compare_pairs(pairs, vectors)["Mol2vec"]
+    assert scores["stereo"] == pytest.approx(1, abs=1e-6) and scores["different"] < 0.9
+
+
+def test_figures_show_what_they_are_given(no_list, vectors):
+    aspirin = chapter.NAMED["aspirin"]
+    [sentence] = substructure_sentences([aspirin])
+    grid = figures.substructure_grid(aspirin)
+    assert {ax.get_xlabel() for ax in grid.axes if ax.images} == set(sentence)
+    times = [int(ax.get_title().split(", ")[1].split()[0]) for ax in grid.axes if ax.images]
+    assert sum(times) == len(sentence)
+
+    pool = chapter.library()
+    found = chapter.neighbours(("aspirin", "morphine"), pool, chapter.features(pool.smiles, vectors), vectors, k=2)
+    drugs = {"aspirin": aspirin, "morphine": chapter.NAMED["morphine"]}
+    assert sum(len(ax.images) for ax in figures.neighbour_grid(found, drugs).axes) == 2 * 2 * (1 + 2)
+
+    groups = ["steroid"] * 10 + [""] * 20
+    fig = figures.size_and_map(mol2vec(SMILES[:30], vectors=vectors), chapter.heavy_atoms(SMILES[:30]), groups, seed=0)
+    assert sorted(len(dots.get_offsets()) for dots in fig.axes[1].collections) == [10, 20]
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["steroid"]

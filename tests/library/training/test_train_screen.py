@@ -1,0 +1,340 @@
+"""Training on a PairedScreen: replicates, cell lines, queues, masks, scalers, selection, resume."""
+
+import numpy as np
+import pytest
+import torch
+
+from infocore_mini.config import Config
+from infocore_mini.encoders import CellLineEncoder, Scaler, _every_head, _grouped_by_head
+from infocore_mini.pretrained import Pretrained
+from infocore_mini.screens import PairedScreen
+from infocore_mini.train import _Trainer, pretrain, pretrain_screen, retrieval_score
+from infocore_mini.training.contrast import Candidates
+from infocore_mini.training.pairs import Minibatch, Rows, ScreenPairs, _line_batches, sample
+
+SMALL = dict(
+    embedding_dim=8,
+    hidden_drug=(32,),
+    hidden_screen=(32,),
+    hidden_classifier=(16,),
+    epochs=3,
+    minibatch_size=16,
+    queue_size=64,
+)
+FULL = SMALL | dict(
+    framework="moco",
+    sampling="alternate",
+    cell_line_heads=True,
+    head_warmup_epochs=1,
+    warmup_epochs=1,
+    noise_screen=0.3,
+    mixup_concentration=0.6,
+    feature_dropout_screen=0.1,
+    clip_drug=2.5,
+    clip_screen=1.5,
+    halve_at=(2,),
+)
+CASES = {
+    "infocore": FULL,
+    "clip": FULL | {"method": "clip"},
+    "ccl": FULL | {"method": "ccl", "framework": "simclr", "sampling": "one_batch"},
+    "plain": SMALL,
+}
+
+
+def toy(n_drugs=60, n_replicates=3, seed=0, soft=False) -> PairedScreen:
+    """Each molecule is a random vector that its readout repeats, in two cell lines of three batches each."""
+    rng = np.random.default_rng(seed)
+    drug, replicate, line = (
+        x.ravel() for x in np.meshgrid(np.arange(n_drugs), np.arange(n_replicates), [0, 1], indexing="ij")
+    )
+    features = rng.normal(size=(n_drugs, 6)).astype(np.float32)
+    mix = rng.normal(size=(2, 6, 9)).astype(np.float32)
+    profile = np.einsum("nd,ndg->ng", features[drug], mix[line]) + 0.1 * rng.normal(size=(len(drug), 9))
+    smiles = np.array([f"{d:03d}" for d in drug])
+    batch_id = 3 * line + (replicate if soft else drug) % 3
+    return PairedScreen.from_profiles(
+        smiles=smiles, drug=lambda names: features[np.array(names, dtype=int)], profile=profile, batch=batch_id, cell_line=line
+    )  # fmt: skip
+
+
+def weights(model: Pretrained) -> torch.Tensor:
+    return torch.cat([p.flatten() for p in model.model.parameters()])
+
+
+# ------------------------------------------------------------------ drawing
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_a_draw_mixes_the_conditions_own_replicates(soft):
+    screen = toy(soft=soft)
+    pairs, rows = ScreenPairs(screen, "cpu"), torch.arange(len(screen)).repeat(20)
+    drawn = pairs.draw(Rows(rows), Config(mixup_concentration=0.6))
+    mixtures = 0
+    for i in range(0, len(rows), 7):
+        own = screen.profile[screen.condition == rows[i]].double()
+        weight = torch.linalg.lstsq(own.T, drawn.b[i].double()[:, None]).solution.squeeze(1)
+        torch.testing.assert_close(own.T @ weight, drawn.b[i].double(), atol=1e-4, rtol=0)
+        assert (weight > -1e-4).all() and abs(weight.sum() - 1) < 1e-3
+        mixtures += bool(weight.max() < 0.99)
+        if soft:  # the label is the mixture of the replicates' batches
+            batches = screen.profile_batch[screen.condition == rows[i]]
+            torch.testing.assert_close(drawn.batch_id[i, batches], weight.float(), atol=1e-3, rtol=0)
+        else:
+            assert drawn.batch_id[i] == screen.batch_id[rows[i]]
+        assert torch.equal(drawn.a[i], screen.drug[screen.drug_id[rows[i]]])
+    assert 0.2 < mixtures / len(range(0, len(rows), 7)) < 0.45  # a third
+
+
+def test_one_third_of_the_draws_is_noisy():
+    screen = toy(n_replicates=1)
+    pairs, rows = ScreenPairs(screen, "cpu"), torch.arange(len(screen)).repeat(30)
+    for concentration, share in ((0.6, 1 / 3), (0.0, 1.0)):
+        b = pairs.draw(Rows(rows), Config(noise_screen=0.5, mixup_concentration=concentration)).b
+        noise = b - screen.profile[rows]
+        noisy = noise.abs().sum(1) > 1e-4
+        assert abs(noisy.float().mean() - share) < 0.03
+        assert noise[noisy].std() == pytest.approx(0.5, rel=0.05)
+
+
+def test_minibatches_alternate_between_random_and_one_cell_line():
+    torch.manual_seed(0)
+    screen = toy()
+    chosen = sample(ScreenPairs(screen, "cpu"), Config(**FULL))
+    kinds = [c.lane is None for c in chosen]
+    assert abs(sum(kinds) - len(kinds) / 2) <= 1.5 and kinds[:4] == [True, False, True, False]
+    assert all((screen.cell_line[c.rows] == c.lane).all() for c in chosen if c.lane is not None)
+    assert {c.lane for c in chosen} == {None, 0, 1}
+    drawn = torch.cat([c.rows for c in chosen])
+    assert len(drawn.unique()) == len(drawn) > 0.8 * len(screen)
+
+
+def test_an_epoch_can_be_cut_short():
+    pairs = ScreenPairs(toy(), "cpu")
+    whole = len(sample(pairs, Config(**FULL)))
+    assert whole > 2 == len(sample(pairs, Config(**FULL | {"steps_per_epoch": 2})))
+    assert len(pretrain_screen(toy(), Config(**FULL | {"steps_per_epoch": 2})).history) == FULL["epochs"]
+
+
+# ------------------------------------------------------------------ networks
+
+
+def test_heads_start_as_copies_and_then_part():
+    torch.manual_seed(0)
+    encoder = CellLineEncoder(6, (16,), 4, 3)
+    x, line = torch.randn(30, 6), torch.arange(30) % 3
+    with torch.no_grad():
+        encoder.weight[1:].normal_()  # what a head holds before it is parted does not matter
+    before = encoder(x, line)
+    encoder.part_heads()
+    torch.testing.assert_close(encoder(x, line), before)
+    encoder(x, line).square().mul(torch.randn(4)).sum().backward()
+    assert not torch.equal(encoder.weight.grad[0], encoder.weight.grad[1])
+    with torch.no_grad():
+        encoder.weight[2].normal_()
+    changed = (encoder(x, line) - before).abs().sum(1) > 1e-3
+    assert torch.equal(changed, line == 2)
+
+
+def test_heads_equal_a_loop_over_rows():
+    torch.manual_seed(0)
+    encoder = CellLineEncoder(6, (16,), 4, 3)
+    encoder.part_heads()
+    with torch.no_grad():
+        encoder.weight.normal_()
+        encoder.bias.normal_()
+    x, line = torch.randn(10, 6), torch.randint(3, (10,))
+    rows = [encoder.universal(x[i : i + 1])[0] @ encoder.weight[c] + encoder.bias[c] for i, c in enumerate(line)]
+    torch.testing.assert_close(encoder(x, line), torch.nn.functional.normalize(torch.stack(rows), dim=1))
+
+
+def test_scaler_equals_clip_and_standard_scaler():
+    from sklearn.preprocessing import StandardScaler
+
+    x = torch.randn(20_000, 4) * torch.tensor([1.0, 3.0, 0.1, 0.0]) + 0.5
+    x[::3, 1] = torch.nan
+    scaler = Scaler(4, clip_before=1.5, clip_after=2.0).fit(x)
+    clipped = x.clamp(-1.5, 1.5).numpy()
+    expected = np.nan_to_num(StandardScaler().fit(clipped).transform(clipped).clip(-2, 2))
+    np.testing.assert_allclose(scaler(x), expected, atol=1e-4)
+
+
+# ------------------------------------------------------------------ candidates
+
+
+def test_the_same_molecule_is_never_a_negative():
+    minibatch = Minibatch(torch.zeros(3, 1), torch.zeros(3, 1), torch.zeros(3), drug_id=torch.tensor([4, 7, 4]))
+    candidates = Candidates(
+        torch.zeros(6, 1), None, None, torch.tensor([4, 7, 4, 7, -1, 9]), torch.tensor([1, 1, 1, 1, 0, 1]).bool()
+    )
+    assert candidates.excluded(minibatch).int().tolist() == [
+        [0, 0, 1, 0, 1, 0],
+        [0, 0, 0, 1, 1, 0],
+        [1, 0, 0, 0, 1, 0],
+    ]
+
+
+def test_a_minibatch_of_one_cell_line_meets_that_lines_queue_only():
+    screen = toy()
+    trainer = _Trainer(ScreenPairs(screen, "cpu"), Config(**FULL))
+    for _ in range(3):
+        trainer.run_epoch()
+    queues = trainer.framework.line_queues
+    assert [q.size for q in queues] == [32, 32] and [q.size for q in trainer.framework.queues] == [64, 64]
+    for queue in queues:
+        for line in (0, 1):
+            lane = slice(32 * line, 32 * line + 32)
+            batches = queue.batch_id[lane][queue.filled[lane]]
+            assert len(batches) and (batches // 3 == line).all()  # batches 0 to 2 are line 0, 3 to 5 line 1
+    rows = (screen.cell_line == 1).nonzero().squeeze(1)[:16]
+    minibatch = trainer._augmented(Rows(rows, lane=1))
+    z = trainer.model.embed(minibatch)
+    for candidates in trainer.framework.candidates(minibatch, z, trainer.model.log_posteriors(z)):
+        assert len(candidates.z) == 16 + 32
+        assert (candidates.batch_id[candidates.filled] >= 3).all()
+
+
+# ------------------------------------------------------------------ runs
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_method_learns_to_retrieve(case):
+    split = toy(n_drugs=300).split(0)
+    model = pretrain_screen(split.train, Config(**CASES[case] | {"epochs": 25, "halve_at": (), "learning_rate": 3e-3}))
+    untrained = pretrain_screen(split.train, Config(**CASES[case] | {"epochs": 1, "warmup_epochs": 1}))
+    assert retrieval_score(model, split.test) > 2 * retrieval_score(untrained, split.test)
+
+
+@pytest.mark.parametrize(
+    "case, soft", [(case, soft) for case in CASES for soft in (False, True) if (case, soft) != ("ccl", True)]
+)
+def test_resume_is_exact(tmp_path, case, soft):
+    split = toy(soft=soft).split(0)
+    run = dict(validation=split.validation, validate_every=1)
+    whole = pretrain_screen(split.train, Config(**CASES[case] | {"epochs": 4}), **run)
+    path = tmp_path / "run.pt"
+    pretrain_screen(split.train, Config(**CASES[case] | {"epochs": 2}), checkpoint=path, **run)
+    resumed = pretrain_screen(split.train, Config(**CASES[case] | {"epochs": 4}), checkpoint=path, **run)
+    assert torch.equal(weights(whole), weights(resumed)) and whole.history == resumed.history
+
+
+def test_the_best_epoch_is_returned():
+    split = toy().split(0)
+    config = Config(**FULL | {"epochs": 6})
+    model = pretrain_screen(split.train, config, validation=split.validation, validate_every=1)
+    scores = [epoch["validation"] for epoch in model.history]
+    assert retrieval_score(model, split.validation) == pytest.approx(max(scores))
+
+
+def test_a_saved_model_embeds_raw_readouts_as_before(tmp_path):
+    split = toy().split(0)
+    model = pretrain_screen(split.train, Config(**FULL))
+    model.save(tmp_path / "model.safetensors")
+    loaded = Pretrained.load(tmp_path / "model.safetensors")
+    for z, again in zip(model.embed(split.test), loaded.embed(split.test)):
+        assert torch.equal(z, again)
+        torch.testing.assert_close(z.norm(dim=1), torch.ones(len(z)))
+    assert loaded.model.scalers[1].clip_before == 1.5 and bool(loaded.model.encoders[0].parted)
+
+
+def test_learning_rates_are_halved_on_time():
+    trainer = _Trainer(ScreenPairs(toy(), "cpu"), Config(**FULL | {"halve_at": (1, 2), "learning_rate": 1e-3}))
+    rates = []
+    for _ in range(3):
+        trainer.run_epoch()
+        rates.append(trainer.encoder_optimiser.learning_rate)
+    assert rates == [1e-3, 5e-4, 2.5e-4]
+
+
+# ------------------------------------------------------------------ errors
+
+
+@pytest.mark.parametrize(
+    "options, soft, message",
+    [
+        ({"method": "ccl", "sampling": "random"}, True, r"batch_id: got soft labels"),
+        ({"queue_size": 24}, False, r"queue_size: got 24, expected at least 2 minibatch_size = 32"),
+        ({"queue_size": 8, "sampling": "random"}, False, r"queue_size: got 8, expected at least minibatch_size"),
+    ],
+)
+def test_settings_that_do_not_fit_the_screen_are_named(options, soft, message):
+    with pytest.raises(ValueError, match=message):
+        pretrain_screen(toy(soft=soft), Config(**FULL | options))
+
+
+def test_one_experimental_batch_is_too_few():
+    screen = toy()
+    rows = screen.drug_id[(screen.batch_id % 3 == 0) & (screen.cell_line == 0)]
+    one_line = screen.subset(rows)
+    kept = one_line.batch_id == one_line.batch_id[0]
+    assert not kept.all()  # two cell lines, two batches: fine
+    pretrain_screen(one_line, Config(**SMALL | {"epochs": 1}))
+    single = PairedScreen.from_profiles(
+        smiles=["a", "b"], drug=lambda names: np.eye(2), profile=np.eye(2), batch=["x", "x"]
+    )
+    with pytest.raises(ValueError, match="batch_id: got one experimental batch"):
+        pretrain_screen(single, Config(**SMALL))
+
+
+def test_validation_molecules_must_be_others():
+    screen = toy()
+    with pytest.raises(ValueError, match="validation: got 60 molecules of screen"):
+        pretrain_screen(screen, Config(**SMALL), validation=screen)
+
+
+@pytest.mark.parametrize("setting", [{"cell_line_heads": True}, {"clip_screen": 1.0}, {"mixup_concentration": 0.6}])
+def test_plain_arrays_name_the_setting_they_cannot_serve(setting):
+    with pytest.raises(ValueError, match=f"{next(iter(setting))}: got .*pretrain_screen"):
+        pretrain(torch.randn(8, 2), torch.randn(8, 2), torch.arange(8) % 2, Config(**SMALL | setting))
+
+
+def test_a_model_with_heads_asks_for_the_cell_line():
+    split = toy().split(0)
+    model = pretrain_screen(split.train, Config(**FULL))
+    with pytest.raises(ValueError, match="cell_line: got NoneType"):
+        model.embed_drug(split.test.drug)
+    with pytest.raises(ValueError, match=r"cell_line: got \(2,\), expected"):
+        model.embed_drug(split.test.drug, [0, 1])
+
+
+# ------------------------------------------------------------------ speed and memory change no value
+
+
+def test_a_cell_lines_queue_keeps_what_its_anchors_ask_for(monkeypatch):
+    """The losses equal those of queues that keep every posterior."""
+    narrow = pretrain_screen(toy(), Config(**FULL)).history
+    trainer = _Trainer(ScreenPairs(toy(), "cpu"), Config(**FULL))
+    assert trainer.framework.line_queues[0].log_posterior.shape == (3, 64)  # three batches in each of two lines
+    monkeypatch.setattr("infocore_mini.training.pairs._line_batches", lambda screen: torch.arange(6).expand(2, 6))
+    assert pretrain_screen(toy(), Config(**FULL)).history == narrow
+
+
+def test_line_batches_are_those_of_each_line():
+    screen = toy(n_replicates=1)
+    screen = screen.subset(screen.drug_id[(screen.cell_line == 0) | (screen.batch_id != 5)].unique())
+    for line, batches in enumerate(_line_batches(screen)):
+        own = screen.profile_batch[screen.cell_line[screen.condition] == line]
+        assert set(batches.tolist()) == set(own.tolist())
+
+
+@pytest.mark.parametrize("grouped", [0, 1])
+def test_both_ways_through_the_heads_are_one(grouped):
+    torch.manual_seed(0)
+    x, head, weight = torch.randn(7, 4), torch.tensor([2, 0, 2, 2, 0, 3, 3]), torch.randn(5, 4, 4)
+    expected = torch.stack([row @ weight[c] for row, c in zip(x, head)])
+    torch.testing.assert_close((_every_head, _grouped_by_head)[grouped](x, head, weight), expected)
+
+
+def test_bf16_keeps_losses_in_float32_and_near():
+    """Networks in bfloat16 have 3 digits; embeddings, posteriors, queues and losses stay float32."""
+    exact, coarse = (pretrain_screen(toy(), Config(**FULL | {"precision": p})) for p in ("32-true", "bf16-mixed"))
+    assert exact.history != coarse.history
+    for a, b in zip(exact.history, coarse.history):
+        assert b["contrastive"] == pytest.approx(a["contrastive"], rel=0.05, abs=0.05)
+    assert all(z.dtype == torch.float32 for z in coarse.embed(toy()))
+
+
+def test_compiled_networks_give_the_same_losses():
+    exact, compiled = (pretrain_screen(toy(), Config(**SMALL | {"compile": c, "epochs": 2})) for c in (False, True))
+    for a, b in zip(exact.history, compiled.history):
+        assert list(b.values()) == pytest.approx(list(a.values()), rel=1e-4)
