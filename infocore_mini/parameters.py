@@ -14,6 +14,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Profile = Literal["quick", "paper"]
 Method = Literal["clip", "ccl", "infocore"]
+TargetKind = Literal["classification", "regression"]  # of a molecular property: 0 and 1, or real numbers
 OutputDir = Annotated[str, Field(min_length=1)]
 
 _PLAIN = (bool, int, float, str, list, dict, tuple, type(None))

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from infocore_mini.featurize import Parts
-from infocore_mini.parameters import Count, Fraction, Positive
-from infocore_mini.readers.property import Kind
+from infocore_mini.parameters import Count, Fraction, Positive, TargetKind
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -51,7 +50,7 @@ class GridScore(NamedTuple):
 
 
 def fine_tune(
-    body: nn.Module, x: Tensor, target: np.ndarray, parts: Parts, kind: Kind, *, config: FineTuning, seed: int
+    body: nn.Module, x: Tensor, target: np.ndarray, parts: Parts, kind: TargetKind, *, config: FineTuning, seed: int
 ) -> list[GridScore]:
     """Fine-tune a copy of ``body`` and a new linear layer at every point of the grid.
 
@@ -93,7 +92,7 @@ def chosen(scores: list[GridScore]) -> GridScore:
 
 
 def _train(
-    body: nn.Module, x: Tensor, y: Tensor, parts: Parts, kind: Kind, config: FineTuning, learning_rate: float
+    body: nn.Module, x: Tensor, y: Tensor, parts: Parts, kind: TargetKind, config: FineTuning, learning_rate: float
 ) -> list[GridScore]:
     width = body(x[:1]).shape[1]
     net = nn.Sequential(body, nn.Linear(width, y.shape[1]))
@@ -113,7 +112,7 @@ def _train(
     return scores
 
 
-def masked_loss(prediction: Tensor, target: Tensor, kind: Kind) -> Tensor:
+def masked_loss(prediction: Tensor, target: Tensor, kind: TargetKind) -> Tensor:
     """Mean over the measured entries of binary cross-entropy (logits) or squared error; (n, n_tasks) both, NaN masked."""
     measured = ~target.isnan()
     loss = binary_cross_entropy_with_logits if kind == "classification" else mse_loss
@@ -131,7 +130,7 @@ def predict(net: nn.Module, x: Tensor) -> np.ndarray:
     return output.numpy()
 
 
-def property_score(target: np.ndarray, prediction: np.ndarray, kind: Kind) -> float:
+def property_score(target: np.ndarray, prediction: np.ndarray, kind: TargetKind) -> float:
     """Mean over tasks of ROC-AUC, or of R2, over the measured entries; a fraction.
 
     As in the benchmark's usual evaluation (Hu et al. 2020), tasks in which the part holds one class only, or for R2

@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 import pandas as pd
+
+from infocore_mini.parameters import TargetKind
 
 from .gct import read_gct
 from .l1000 import SMILES_TABLE, smiles_of
 from .wells import canonical_smiles, located, read_table, report, require
 
-Kind = Literal["classification", "regression"]  # of targets: 0 and 1, or real numbers
 PRISM = "prism_auc.gctx"
 PRISM_LINES = ("A549", "MCF7", "A375", "PC3", "HT29")
 
@@ -37,7 +37,7 @@ class PropertySet:
     """
 
     name: str
-    kind: Kind
+    kind: TargetKind
     smiles: np.ndarray
     target: np.ndarray
     tasks: tuple[str, ...]
@@ -112,7 +112,7 @@ def _read_prism(path: Path) -> PropertySet:
 
 
 def _checked(
-    name: str, kind: Kind, path: Path, label: pd.Series, smiles: Sequence, target: np.ndarray, tasks: tuple[str, ...]
+    name: str, kind: TargetKind, path: Path, label: pd.Series, smiles: Sequence, target: np.ndarray, tasks: tuple[str, ...]
 ) -> PropertySet:
     canonical, reason = canonical_smiles(smiles)
     reason[(reason == "") & np.isnan(target).all(1)] = "no measurement"

@@ -35,8 +35,9 @@ from infocore_mini.experiments.property.sets import SIMULATED_SCREENS, checksums
 from infocore_mini.experiments.records import kept, key_of
 from infocore_mini.experiments.results import save_results
 from infocore_mini.featurize import descriptors, morgan, murcko_scaffold, skeletons
+from infocore_mini.parameters import TargetKind
 from infocore_mini.pretrained import Pretrained
-from infocore_mini.readers.property import PROPERTY_SETS, Kind
+from infocore_mini.readers.property import PROPERTY_SETS
 from infocore_mini.screens import PairedScreen
 from infocore_mini.train import pretrain_screen
 
@@ -240,7 +241,7 @@ def _control(dataset: str, column: str, seed: int) -> dict:
     return {"learning_rate": None, "epochs": None, "validation": validation, "test": test}
 
 
-def _output(model, x: np.ndarray, kind: Kind) -> np.ndarray:
+def _output(model, x: np.ndarray, kind: TargetKind) -> np.ndarray:
     return model.predict_proba(x)[:, 1] if kind == "classification" else model.predict(x)
 
 

@@ -20,7 +20,8 @@ from infocore_mini.experiments.pretraining.studies import (
     simulated_stand_in,
 )
 from infocore_mini.featurize import Parts, mol2vec, scaffold_split
-from infocore_mini.readers.property import PROPERTY_SETS, Kind, PropertySet, property_files, read_property
+from infocore_mini.parameters import TargetKind
+from infocore_mini.readers.property import PROPERTY_SETS, PropertySet, property_files, read_property
 from infocore_mini.simulate.molecules import sample_molecules, substructure_counts
 from infocore_mini.sources import DataUnavailable, fetch, sha256_of
 
@@ -39,7 +40,7 @@ class Prepared:
 
     smiles: np.ndarray
     target: np.ndarray
-    kind: Kind
+    kind: TargetKind
     mol2vec: Tensor
     parts: Parts
 
