@@ -17,10 +17,12 @@
 # **A drug screen records what a molecule does to cells and which experimental batch it was run in; an embedding trained on it keeps both, and InfoCORE weights the comparisons it learns from so that the batch pays off less.**
 
 # %% tags=["colab", "hide-input"]
-import subprocess, sys
+import subprocess
+import sys
 
 if "google.colab" in sys.modules:
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "infocore-mini @ git+https://github.com/infocore-mini/infocore-mini"], check=True)
+    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
 
 # %% [markdown]
 # **Aim.** See what goes wrong, why, and what {cite:t}`wang2024infocore` do about it; then run it on a table of your own.
@@ -42,10 +44,11 @@ import torch
 
 from infocore_mini import CCL, CLIP, InfoCORE
 from infocore_mini.evaluate.mixing import linear_probe
+from infocore_mini.experiments.results import save_results
+from infocore_mini.experiments.start import figures as start
+from infocore_mini.experiments.start import schematics
 from infocore_mini.losses import reweighted_info_nce
 from infocore_mini.parameters import Fraction, OutputDir, Profile, Seed, check_parameters
-from infocore_mini.experiments.start import schematics, figures as start
-from infocore_mini.experiments.results import save_results
 from infocore_mini.simulate.study import simulation_study
 
 chosen = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir, ALPHA=Fraction)
@@ -104,6 +107,7 @@ start.neighbour_tables(kinds)
 #
 # The same in numbers, with two more questions.
 # How well can a linear classifier read the effect from the embedding (more is better), and how well the batch (less is better)?
+
 
 # %%
 def read(z):
@@ -177,6 +181,7 @@ schematics.graphical_model()
 # Two small classifiers, trained alongside, guess the batch from an embedding: $\bar G_i$ from the screen's, $\bar D_j$ from the drug's.
 # A toy with four pairs, two from batch A and two from batch B, fits on a page:
 
+
 # %%
 def unit(*degrees):
     angle = torch.deg2rad(torch.tensor(degrees))
@@ -238,7 +243,9 @@ z_drug.shape, z_screen.shape
 
 # %%
 best = np.argsort(-z_drug @ z_screen[0])[:5]
-pd.DataFrame({"drug (row)": held_out[best], "cosine": (z_drug @ z_screen[0])[best].round(2), "run on": plate[held_out][best]})
+pd.DataFrame(
+    {"drug (row)": held_out[best], "cosine": (z_drug @ z_screen[0])[best].round(2), "run on": plate[held_out][best]}
+)
 
 # %% [markdown]
 # Five epochs are for looking, not for use.

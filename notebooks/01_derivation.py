@@ -17,10 +17,12 @@
 # **InfoCORE's loss is InfoNCE with every negative weighted by how likely it comes from the anchor's experimental batch; here we derive it from a bound on $I(Z_d; Z_g \mid X_b)$, prove every step, and test each one against distributions whose truth we know.**
 
 # %% tags=["colab", "hide-input"]
-import subprocess, sys
+import subprocess
+import sys
 
 if "google.colab" in sys.modules:
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "infocore-mini @ git+https://github.com/infocore-mini/infocore-mini"], check=True)
+    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
 
 # %% [markdown]
 # **Aim.** Follow the mathematics of {cite:t}`wang2024infocore` from InfoNCE to the training loss, and see which statements hold exactly, which hold in a limit, and which need a condition that the paper leaves unsaid.
@@ -53,16 +55,14 @@ import math
 import pandas as pd
 import torch
 
-from infocore_mini.bounds import propositions as bounds, distributions
 from infocore_mini import losses
-from infocore_mini.parameters import Fraction, OutputDir, Profile, Seed
-from infocore_mini.parameters import check_parameters
+from infocore_mini.bounds import distributions
+from infocore_mini.bounds import propositions as bounds
 from infocore_mini.experiments.derivation import figures
 from infocore_mini.experiments.results import save_results
+from infocore_mini.parameters import Fraction, OutputDir, Profile, Seed, check_parameters
 
-parameters = check_parameters(
-    globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir, ALPHA=Fraction
-)
+parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir, ALPHA=Fraction)
 torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)  # the tables are tiny: threads would only wait
 rng = torch.Generator().manual_seed(SEED)
@@ -84,6 +84,7 @@ cases = {"quick": 300, "paper": 3000}[PROFILE]
 # Every embedding has two parts: an *effect*, which drug and readout share whatever the batch, and a *nuisance*, which follows the batch.
 # `effect_match` and `batch_match` say how often they agree (0.5 = chance).
 
+
 # %%
 def agreement(match):
     return torch.tensor([[match, 1 - match], [1 - match, match]])
@@ -94,6 +95,7 @@ def toy_screen(effect_match, batch_match):
     prior = torch.tensor([0.5, 0.5])
     return distributions.separable_discrete(effect, nuisance, nuisance, prior)
 
+
 # %% tags=["nbval-check-output"]
 screens = {
     "effect only": toy_screen(0.95, 0.5),
@@ -101,10 +103,7 @@ screens = {
     "batch only": toy_screen(0.5, 0.9),
 }
 columns = ["I(Zd; Zg)", "I(Zd; Zg | Xb)", "I(Zd; Xb)"]
-rows = [
-    (s.information, s.conditional_information, s.batch_information[0])
-    for s in screens.values()
-]
+rows = [(s.information, s.conditional_information, s.batch_information[0]) for s in screens.values()]
 pd.DataFrame(rows, index=list(screens), columns=columns).round(3) + 0.0
 
 # %% [markdown]
@@ -199,9 +198,7 @@ pd.DataFrame(rows, index=list(screens), columns=columns).round(3) + 0.0
 # %% tags=["nbval-check-output"]
 code, holds = torch.tensor([0, 0, 1, 1]), []
 for _ in range(cases):
-    x = distributions.random_discrete(
-        4, 4, 3, effect=1, confounding=1, interaction=1, generator=rng
-    )
+    x = distributions.random_discrete(4, 4, 3, effect=1, confounding=1, interaction=1, generator=rng)
     drug_only, screen_only = x.encode(drug=code), x.encode(screen=code)
     left = drug_only.conditional_information + screen_only.conditional_information
     right = drug_only.encode(screen=code).conditional_information
@@ -257,9 +254,7 @@ print(f"Equation 1 holds in {sum(holds)} of {cases} random cases")
 
 # %% tags=["nbval-check-output"]
 tables = [
-    distributions.random_discrete(
-        3, 3, 3, effect=1.5, confounding=1.5, interaction=0.5, generator=rng
-    )
+    distributions.random_discrete(3, 3, 3, effect=1.5, confounding=1.5, interaction=0.5, generator=rng)
     for _ in range(cases)
 ]
 gaps, at_optimum = {"Proposition 1": [], "Proposition 2": []}, []
@@ -361,6 +356,7 @@ print("tight at h*:", max(map(abs, at_optimum)) < 1e-12)
 # For a finite table the expectation over $K - 1$ negatives is a finite sum over how often each state is drawn, so `bounds.multi_sample_bound` needs no Monte Carlo at all.
 # First random tables, random critics, random posteriors: all of them wrong, none of the bounds too high.
 
+
 # %% tags=["nbval-check-output"]
 def random_log(*shape):
     return (2 * torch.randn(*shape, generator=rng)).log_softmax(-1)
@@ -394,10 +390,10 @@ families = {
     "geometric": mixed(log_d, log_g, ALPHA, "geometric"),
     "experts": mixed(log_d, log_g, 0.5, "geometric", s.log_prior),
 }
-terms = pd.DataFrame({
-    name: [bounds.multi_sample_bound(s.joint, f_star, p, k) for k in K]
-    for name, p in families.items()
-}, index=pd.Index(K, name="K"))
+terms = pd.DataFrame(
+    {name: [bounds.multi_sample_bound(s.joint, f_star, p, k) for k in K] for name, p in families.items()},
+    index=pd.Index(K, name="K"),
+)
 
 # %% tags=["nbval-check-output"]
 full = terms.map(lambda term: term.full)
@@ -426,8 +422,7 @@ figures.saturation(
 shift = torch.tensor([-2.0, 0.0, 2.0])
 log_prior = torch.ones(3).log_softmax(0)
 gaussians = [
-    distributions.GaussianScreen(shift, shift.roll(1), log_prior, 0.8, dimension)
-    for dimension in (1, 2, 4, 8, 12)
+    distributions.GaussianScreen(shift, shift.roll(1), log_prior, 0.8, dimension) for dimension in (1, 2, 4, 8, 12)
 ]
 truth = torch.tensor([g.conditional_information for g in gaussians])
 
@@ -435,6 +430,7 @@ truth = torch.tensor([g.conditional_information for g in gaussians])
 def estimates(estimator):
     draws = torch.Generator().manual_seed(SEED)
     return torch.stack([estimator(g, 64, cases, draws) for g in gaussians])
+
 
 # %% tags=["nbval-check-output"]
 single = estimates(bounds.single_sample_estimates)
@@ -508,18 +504,19 @@ figures.estimator_spread(
 
 # %% tags=["nbval-check-output"]
 some = distributions.random_discrete(3, 3, 4, effect=1, confounding=1, generator=rng)
-C = pd.DataFrame(0.0, index=range(cases), columns=[
-    "arithmetic", "geometric", "product of experts", "stale candidates"
-])
+C = pd.DataFrame(0.0, index=range(cases), columns=["arithmetic", "geometric", "product of experts", "stale candidates"])
 for i in C.index:
     d, g, stale = random_log(3, 4), random_log(3, 4), random_log(3, 4)
     lagging = bounds.Posteriors.lagging(d, g, stale, stale, ALPHA)
-    C.loc[i] = [bounds.correction_term(some.joint, p) for p in (
-        mixed(d, g, ALPHA),
-        mixed(d, g, ALPHA, "geometric"),
-        mixed(d, g, 0.5, "geometric", some.log_prior),
-        lagging,
-    )]
+    C.loc[i] = [
+        bounds.correction_term(some.joint, p)
+        for p in (
+            mixed(d, g, ALPHA),
+            mixed(d, g, ALPHA, "geometric"),
+            mixed(d, g, 0.5, "geometric", some.log_prior),
+            lagging,
+        )
+    ]
 (C.min() >= -1e-12).to_frame("never negative")
 
 # %% mystnb={"figure": {"caption": "C for random classifiers (simulated, one dot a case). Both mixtures of the paper stay at or above zero; classifiers that differ between weights and correction do not, nor does the product of experts.", "name": "fig-c"}, "image": {"alt": "C of every random case in four rows; arithmetic and geometric mixtures never fall in the shaded negative range, the other two do."}}
@@ -529,12 +526,14 @@ figures.correction_terms(C.to_dict("list"))
 undecided = torch.full_like(log_d, -math.log(2))
 lagging = bounds.Posteriors.lagging(log_d, log_g, undecided, undecided, ALPHA)
 counter = bounds.multi_sample_bound(s.joint, f_star, lagging, 64)
-pd.Series({
-    "truth": s.conditional_information,
-    "with C": counter.full,
-    "without C": counter.reduced,
-    "C": counter.correction,
-}).round(3).to_frame("K = 64")
+pd.Series(
+    {
+        "truth": s.conditional_information,
+        "with C": counter.full,
+        "without C": counter.reduced,
+        "C": counter.correction,
+    }
+).round(3).to_frame("K = 64")
 
 # %% [markdown]
 # Without $C$ the "bound" overshoots.
@@ -544,6 +543,7 @@ pd.Series({
 #
 # In training the expectation is a mean over the minibatch, the negatives are the other rows, and the constant $1/K$ goes.
 # This is the only time the book writes the loss out; every other chapter imports it.
+
 
 # %%
 def infocore_by_hand(z_g, z_d, batch_id, log_p_g, log_p_d, alpha, tau):
@@ -557,6 +557,7 @@ def infocore_by_hand(z_g, z_d, batch_id, log_p_g, log_p_d, alpha, tau):
     screen_anchor = (w_g * f.exp()).sum(1).log() - f.diagonal()
     drug_anchor = (w_d * f.T.exp()).sum(1).log() - f.diagonal()
     return (screen_anchor + drug_anchor).mean() / 2
+
 
 # %% tags=["nbval-check-output"]
 def unit(*shape):
@@ -592,6 +593,7 @@ print("by hand = library; alpha = 1: CLIP plus the mean log posterior")
 # $\lambda$ (`gradient_scale`) is put in by hand: 1 is the true gradient, 0 treats the weights as constants.
 # With linear classifiers $\hat p = \mathrm{softmax}(W z)$ everything is explicit.
 
+
 # %%
 def appendix_d(anchor, candidates, b, W, alpha, tau):
     p_anchor = (W @ anchor).softmax(0)  # (n_B,)
@@ -606,6 +608,7 @@ def appendix_d(anchor, candidates, b, W, alpha, tau):
     from_candidates = (1 - alpha) * (r / w)[:, None] * d_p
     return clip_part, (from_anchor, from_candidates)
 
+
 # %% tags=["nbval-check-output"]
 W = torch.randn(5, 8, generator=rng)
 positive, b = torch.tensor([0]), torch.tensor([2])
@@ -614,13 +617,10 @@ clip_part, competing = appendix_d(z[0].detach(), c.detach(), 2, W, ALPHA, 0.1)
 agrees = {}
 for scale in (0.0, 0.1, 1.0):
     log_p = (z @ W.T).log_softmax(1), (c @ W.T).log_softmax(1)
-    (loss,) = losses.reweighted_info_nce(
-        z @ c.T / 0.1, positive, b, *log_p, alpha=ALPHA, gradient_scale=scale
-    )
+    (loss,) = losses.reweighted_info_nce(z @ c.T / 0.1, positive, b, *log_p, alpha=ALPHA, gradient_scale=scale)
     found = torch.autograd.grad(loss, (z, c))
     agrees[f"lambda = {scale}"] = [
-        torch.allclose(found[side].squeeze(0), clip_part[side] + scale * competing[side])
-        for side in (0, 1)
+        torch.allclose(found[side].squeeze(0), clip_part[side] + scale * competing[side]) for side in (0, 1)
     ]
 pd.DataFrame(agrees, index=["anchor", "candidates"]).T
 

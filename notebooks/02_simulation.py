@@ -17,10 +17,12 @@
 # **On simulated screens where the truth is known, InfoCORE recovers the drug effect far better than CLIP and holds less of the experimental batch; a well-tempered CCL does as well.**
 
 # %% tags=["colab", "hide-input"]
-import subprocess, sys
+import subprocess
+import sys
 
 if "google.colab" in sys.modules:
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "infocore-mini @ git+https://github.com/infocore-mini/infocore-mini"], check=True)
+    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
 
 # %% [markdown]
 # **Aim.** Reproduce the paper's simulation study (its section 3.1, Figures 3 and 4, Table 6) over many draws of the data, and find out what the conclusion rests on.
@@ -58,12 +60,12 @@ from typing import Literal
 import pandas as pd
 
 from infocore_mini import parameters as allowed
-from infocore_mini.experiments.simulation import run as experiment
-from infocore_mini.experiments.simulation import figures
+from infocore_mini.config import Config
 from infocore_mini.experiments.results import save_results
+from infocore_mini.experiments.simulation import figures
+from infocore_mini.experiments.simulation import run as experiment
 from infocore_mini.simulate.study import simulation_study
 from infocore_mini.sources import data_file
-from infocore_mini.config import Config
 
 chosen = allowed.check_parameters(
     globals(),
@@ -244,7 +246,9 @@ pd.DataFrame(
 # *InfoCORE minus CCL in effect accuracy, percentage points, paired by draw (stored results, 8 draws).*
 
 # %%
-figures.sweeps({name: experiment.sweep(grid, name) for name in ("minibatch_size", "epochs", "activation", "generator_width")})
+figures.sweeps(
+    {name: experiment.sweep(grid, name) for name in ("minibatch_size", "epochs", "activation", "generator_width")}
+)
 
 # %% [markdown]
 # *Simulated data, stored results, as above.*
@@ -282,7 +286,11 @@ experiment.summary(pd.concat([stored, one_batch])).round(1)
 path = save_results(
     "02_simulation",
     chosen,
-    {"accuracies": frame.round(4).to_dict("list"), "differences": differences.round(2).to_dict("index"), "claims": claims},
+    {
+        "accuracies": frame.round(4).to_dict("list"),
+        "differences": differences.round(2).to_dict("index"),
+        "claims": claims,
+    },
     output_dir=OUTPUT_DIR,
 )
 path.name

@@ -17,10 +17,12 @@
 # **A molecule becomes 300 numbers by adding up learnt vectors of its small pieces; analogues of well-known drugs then lie next to each other, and what the pieces cannot say, such as stereochemistry, is lost for good.**
 
 # %% tags=["colab", "hide-input"]
-import subprocess, sys
+import subprocess
+import sys
 
 if "google.colab" in sys.modules:
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "infocore-mini @ git+https://github.com/infocore-mini/infocore-mini"], check=True)
+    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
 
 # %% [markdown]
 # **Aim.** Turn the structures of a screen into the drug side $X_d$ of every later chapter, look at what that representation calls similar, and know its limits before training anything on it.
@@ -40,11 +42,11 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
-from infocore_mini.experiments.molecules import report as chapter
-from infocore_mini.featurize import InvalidSmiles, load_vectors, mol2vec, morgan, substructure_sentences
-from infocore_mini.parameters import Count, OutputDir, Profile, Seed, check_parameters
 from infocore_mini.experiments.molecules import figures
+from infocore_mini.experiments.molecules import report as chapter
 from infocore_mini.experiments.results import save_results
+from infocore_mini.featurize import InvalidSmiles, load_vectors, mol2vec, substructure_sentences
+from infocore_mini.parameters import Count, OutputDir, Profile, Seed, check_parameters
 from infocore_mini.sources import registry
 
 parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir, MAP_MOLECULES=Count)
@@ -97,7 +99,12 @@ print("two molecules:", features.shape, features.dtype)
 # They do, to the last bit:
 
 # %% tags=["nbval-check-output"]
-spellings = ["CC(=O)Oc1ccccc1C(=O)O", "OC(=O)c1ccccc1OC(C)=O", "C1=CC=CC(C(=O)O)=C1OC(=O)C", "c1(OC(C)=O)c(C(O)=O)cccc1"]
+spellings = [
+    "CC(=O)Oc1ccccc1C(=O)O",
+    "OC(=O)c1ccccc1OC(C)=O",
+    "C1=CC=CC(C(=O)O)=C1OC(=O)C",
+    "c1(OC(C)=O)c(C(O)=O)cccc1",
+]
 table = mol2vec(spellings, vectors=vectors)
 bool((table == table[0]).all())
 
@@ -120,7 +127,13 @@ except InvalidSmiles as error:
 # Tellurium is rare in drug discovery. Its compounds still get a vector, because what is unknown is summed as `UNK`:
 
 # %% tags=["nbval-check-output"]
-exotic = {"telluride": "C[Te]c1ccccc1", "selenide": "C[Se]c1ccccc1", "sulfide": "CSc1ccccc1", "Eu(3+)": "[Eu+3]", "Tb(3+)": "[Tb+3]"}
+exotic = {
+    "telluride": "C[Te]c1ccccc1",
+    "selenide": "C[Se]c1ccccc1",
+    "sulfide": "CSc1ccccc1",
+    "Eu(3+)": "[Eu+3]",
+    "Tb(3+)": "[Tb+3]",
+}
 words = [np.array(words, dtype=np.int64) for words in substructure_sentences(exotic.values())]
 unseen = [int((vectors.rows(row) == len(vectors.identifiers)).sum()) for row in words]
 pd.DataFrame({"words": [len(row) for row in words], "unseen": unseen}, index=list(exotic))

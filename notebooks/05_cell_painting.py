@@ -17,10 +17,12 @@
 # **On two small real screens of cell images, all methods find molecules far above chance, CCL least often, and InfoCORE and CLIP cannot be told apart; in a third, every compound was measured in one week only, and no method could separate the two.**
 
 # %% tags=["colab", "hide-input"]
-import subprocess, sys
+import subprocess
+import sys
 
 if "google.colab" in sys.modules:
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "infocore-mini @ git+https://github.com/infocore-mini/infocore-mini"], check=True)
+    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
 
 # %% [markdown]
 # **Aim.** Meet the paper's second kind of readout, see soft batch labels at work, run the three methods on real cell-painting data, and learn to recognise a screen whose design leaves nothing to correct.
@@ -41,16 +43,16 @@ from dataclasses import replace
 import pandas as pd
 from IPython.display import Markdown
 
-from infocore_mini.experiments.pretraining.report import paper_accuracies
+from infocore_mini.experiments.calibration.figures import real_and_simulated
 from infocore_mini.experiments.cell_painting import report as chapter
+from infocore_mini.experiments.gene_expression import figures as plate_figures
 from infocore_mini.experiments.pretraining import report
+from infocore_mini.experiments.pretraining.report import paper_accuracies
 from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import STUDIES, checksums, quick
-from infocore_mini.parameters import OutputDir, Profile, Seed, check_parameters
-from infocore_mini.experiments.gene_expression import figures as plate_figures
-from infocore_mini.experiments.retrieval import figures
-from infocore_mini.experiments.calibration.figures import real_and_simulated
 from infocore_mini.experiments.results import save_results
+from infocore_mini.experiments.retrieval import figures
+from infocore_mini.parameters import OutputDir, Profile, Seed, check_parameters
 from infocore_mini.sources import DataUnavailable, data_file
 
 parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir)
@@ -72,14 +74,18 @@ parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=
 study = STUDIES["comas"] if PROFILE == "paper" else quick("comas", SEED)
 real = study.name == "comas"
 screen = study.screen(SEED)
-Markdown(f"> **{'Real data' if real else 'SIMULATED SCREEN: the COMAS files are not at hand (set INFOCORE_DATA)'}**: {screen!r}.")
+Markdown(
+    f"> **{'Real data' if real else 'SIMULATED SCREEN: the COMAS files are not at hand (set INFOCORE_DATA)'}**: {screen!r}."
+)
 
 # %%
 if real:
     from infocore_mini.readers import read_comas
 
     whole = read_comas()
-    print(f"soft labels: {tuple(whole.batch_id.shape)}, first molecule {whole.batch_id[0][whole.batch_id[0] > 0].tolist()}")
+    print(
+        f"soft labels: {tuple(whole.batch_id.shape)}, first molecule {whole.batch_id[0][whole.batch_id[0] > 0].tolist()}"
+    )
     print(f"cut by batch: {tuple(whole.per_batch().batch_id.shape)}")
 
 # %% [markdown]
@@ -117,14 +123,18 @@ rows.pivot(index="arm", columns=["library", "top"], values="lift").loc[list(by_a
 
 # %% tags=["nbval-check-output"]
 versus_clip = report.against(by_arm, "infocore", "clip").set_index(["library", "top"])
-(100 * versus_clip[["difference", "difference_low", "difference_high"]]).round(1).rename(columns={"difference": "InfoCORE minus CLIP (points)", "difference_low": "low", "difference_high": "high"})
+(100 * versus_clip[["difference", "difference_low", "difference_high"]]).round(1).rename(
+    columns={"difference": "InfoCORE minus CLIP (points)", "difference_low": "low", "difference_high": "high"}
+)
 
 # %% tags=["nbval-check-output"]
 report.what_the_batch_leaves(stored["results"])
 
 # %% tags=["nbval-check-output"]
 versus_ccl = report.against(by_arm, "infocore", "ccl").set_index(["library", "top"])
-(100 * versus_ccl[["difference", "difference_low", "difference_high"]]).round(1).rename(columns={"difference": "InfoCORE minus CCL (points)", "difference_low": "low", "difference_high": "high"})
+(100 * versus_ccl[["difference", "difference_low", "difference_high"]]).round(1).rename(
+    columns={"difference": "InfoCORE minus CCL (points)", "difference_low": "low", "difference_high": "high"}
+)
 
 # %% [markdown]
 # Every interval of the difference from CLIP includes zero: **on this screen the weights of InfoCORE change nothing that three seeds could show**, and the share of retrieved molecules from the query's own batch hardly falls.
@@ -154,7 +164,10 @@ report.side_by_side(live).map(lambda text: text.replace(" ± nan", ""))
 
 # %%
 try:
-    weeks, notice = chapter.bbbc021_weeks().round(0), "Real data: BBBC021. Week recognised on new plates, percent of wells."
+    weeks, notice = (
+        chapter.bbbc021_weeks().round(0),
+        "Real data: BBBC021. Week recognised on new plates, percent of wells.",
+    )
 except DataUnavailable:
     weeks, notice = pd.DataFrame(), "BBBC021 IS NOT AT HAND (set INFOCORE_DATA): nothing is shown in its place."
 Markdown(f"> **{notice}**")

@@ -17,10 +17,12 @@
 # **A method is judged by whether it finds the molecule that caused a profile, and in two libraries, because following the experimental batch alone already does well in one of them. On ToxCast, a real screen, InfoCORE at its strongest setting makes the model pair less by testing campaign, and still does not find more molecules.**
 
 # %% tags=["colab", "hide-input"]
-import subprocess, sys
+import subprocess
+import sys
 
 if "google.colab" in sys.modules:
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "infocore-mini @ git+https://github.com/infocore-mini/infocore-mini"], check=True)
+    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
 
 # %% [markdown]
 # **Aim.** Know what a retrieval accuracy counts, what would fake it, and how far to trust it; then ask a real screen two questions: *does InfoCORE stop a model from pairing molecules and profiles by batch? And does it then find more of them?*
@@ -39,21 +41,19 @@ import json
 
 import numpy as np
 import pandas as pd
-from IPython.display import Markdown
+from IPython.display import Markdown, display
 
 from infocore_mini.evaluate.ranking import retrieval_hits
 from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
 from infocore_mini.evaluate.seeds import over_seeds
 from infocore_mini.experiments.pretraining import report
-from infocore_mini.experiments.retrieval import report as chapter
-from infocore_mini.experiments.retrieval import molecules
 from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import STUDIES, available, checksums, quick, simulated_stand_in
+from infocore_mini.experiments.results import paper_table, save_results
+from infocore_mini.experiments.retrieval import figures, molecules
+from infocore_mini.experiments.retrieval import report as chapter
 from infocore_mini.parameters import OutputDir, Profile, Seed, check_parameters
-from infocore_mini.experiments.retrieval import figures
-from infocore_mini.experiments.results import save_results
 from infocore_mini.sources import data_file
-from infocore_mini.experiments.results import paper_table
 
 parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir)
 pd.options.display.max_colwidth = 60
@@ -123,7 +123,12 @@ rows = {}
 for screen_name, printed in paper_table("table2_retrieval").items():
     printed = {row["method"]: row for row in printed}
     chance, alone = printed["Random"]["whole"]["1"], printed["Random"]["batch"]["1"]
-    rows[f"paper, {screen_name}"] = {"chance, %": chance, "batch alone, %": alone, "x chance": alone / chance, "CLIP, %": printed["CLIP"]["whole"]["1"]}
+    rows[f"paper, {screen_name}"] = {
+        "chance, %": chance,
+        "batch alone, %": alone,
+        "x chance": alone / chance,
+        "CLIP, %": printed["CLIP"]["whole"]["1"],
+    }
 pd.DataFrame(rows).T.round(2)
 
 # %% [markdown]
@@ -204,7 +209,13 @@ except ValueError as error:
 # %% tags=["nbval-check-output"]
 made = json.loads(data_file("results/toxcast.json").read_text())
 where = made["provenance"]
-{"seeds": made["parameters"]["seeds"], "test molecules": made["results"][0]["retrieval"][0]["n_queries"], "data": list(where["data_sha256"]), "commit": where["commit"], "hardware": where["hardware"]}
+{
+    "seeds": made["parameters"]["seeds"],
+    "test molecules": made["results"][0]["retrieval"][0]["n_queries"],
+    "data": list(where["data_sha256"]),
+    "commit": where["commit"],
+    "hardware": where["hardware"],
+}
 
 # %% [markdown]
 # Accuracy in percent, mean over seeds ± half of the 95 % interval over seeds:
@@ -235,7 +246,9 @@ Markdown(chapter.answers(records))
 against_clip = {arm: report.against(by_arm, arm, "clip") for arm in by_arm if arm != "clip"}
 columns = ["difference", "difference_low", "difference_high"]
 points = pd.concat({arm: 100 * table.set_index(["library", "top"])[columns] for arm, table in against_clip.items()})
-points.rename_axis(["arm", "library", "top"]).unstack("arm").swaplevel(axis=1).sort_index(axis=1, level=0, sort_remaining=False).round(1)
+points.rename_axis(["arm", "library", "top"]).unstack("arm").swaplevel(axis=1).sort_index(
+    axis=1, level=0, sort_remaining=False
+).round(1)
 
 # %% [markdown]
 # *Does InfoCORE stop the model from pairing by campaign?*
@@ -267,7 +280,9 @@ chapter.live_table(runs)
 
 # %% mystnb={"figure": {"caption": "Live run: for each query, how many of the first ten molecules (the true one left out) come from its own experimental batch. Solid: mean; dotted: mean in a random order.", "name": "fig-retrieval-same-batch"}, "image": {"alt": "Two histograms of queries by the share of the first ten retrieved molecules from their own batch, with the mean and the mean expected at random."}}
 embedded = {arm: run.model.embed(split.test) for arm, run in runs.items()}
-figures.same_batch_histogram({arm: same_batch_share(*embedded[arm], split.test, top=(10,)) for arm in ("clip", "infocore, alpha = 0")})
+figures.same_batch_histogram(
+    {arm: same_batch_share(*embedded[arm], split.test, top=(10,)) for arm in ("clip", "infocore, alpha = 0")}
+)
 
 # %% [markdown]
 # How much of the whole library's accuracy is that worth?
@@ -348,12 +363,20 @@ chapter.beside_paper(by_arm, "ToxCast")
 # Point (a) shows in print. The random accuracies of Table 2 allow only so many molecules in the whole library; set against a fifth of all molecules of each screen, and against a fifth of those measured in a cell line on average:
 
 # %% tags=["nbval-check-output"]
-screens = {"gene_expression": (17_753, 82_914 / 9), "cell_painting": (30_204, 30_204)}  # molecules; per cell line (paper, section 3.2)
+screens = {
+    "gene_expression": (17_753, 82_914 / 9),
+    "cell_painting": (30_204, 30_204),
+}  # molecules; per cell line (paper, section 3.2)
 rows = {}
 for name, (n_molecules, per_line) in screens.items():
     random = next(row for row in paper_table("table2_retrieval")[name] if row["method"] == "Random")["whole"]
     low, high = chapter.library_size({int(k): percent for k, percent in random.items()})
-    rows[name] = {"library, from": low, "to": high, "fifth of all": n_molecules / 5, "fifth of a cell line": per_line / 5}
+    rows[name] = {
+        "library, from": low,
+        "to": high,
+        "fifth of all": n_molecules / 5,
+        "fifth of a cell line": per_line / 5,
+    }
 pd.DataFrame(rows).T.round(0).astype(int)
 
 # %% [markdown]

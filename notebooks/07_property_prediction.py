@@ -17,10 +17,12 @@
 # **With three seeds and small test parts, no pretraining on the screens at hand is told apart from none. ToxCast's assays, the largest real screen here, are two to three points ahead on three of six benchmarks, in mean; small and simulated screens are level on average. InfoCORE and CLIP are level on every set. On BACE, HIV and PRISM a random forest on fingerprints beats them all.**
 
 # %% tags=["colab", "hide-input"]
-import subprocess, sys
+import subprocess
+import sys
 
 if "google.colab" in sys.modules:
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "infocore-mini @ git+https://github.com/infocore-mini/infocore-mini"], check=True)
+    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
 
 # %% [markdown]
 # **Aim.** Take the drug encoder out of a pretrained model, put a linear layer on it, fine-tune it on eight benchmarks of molecular properties, and see whether it beats the same encoder with random weights, and what a chemist would use without any of this.
@@ -45,18 +47,23 @@ from typing import Literal
 import pandas as pd
 from IPython.display import Markdown
 
+from infocore_mini.experiments.property import figures, report
 from infocore_mini.experiments.property import run as experiment
-from infocore_mini.experiments.property import report
 from infocore_mini.experiments.property.baseline import toxcast_variants
 from infocore_mini.experiments.property.sets import at_hand, checksums, prepared, screens_at_hand
-from infocore_mini.parameters import OutputDir, Profile, Seed, check_parameters
-from infocore_mini.experiments.property import figures
 from infocore_mini.experiments.results import save_results
+from infocore_mini.parameters import OutputDir, Profile, Seed, check_parameters
 from infocore_mini.readers import property as benchmarks
 from infocore_mini.sources import data_file
 
 parameters = check_parameters(
-    globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir, DATASETS=list[Literal[benchmarks.PROPERTY_SETS]], SCREENS=list[Literal[experiment.SCREENS]], RUNS=str
+    globals(),
+    SEED=Seed,
+    PROFILE=Profile,
+    OUTPUT_DIR=OutputDir,
+    DATASETS=list[Literal[benchmarks.PROPERTY_SETS]],
+    SCREENS=list[Literal[experiment.SCREENS]],
+    RUNS=str,
 )
 
 # %% [markdown]
@@ -132,7 +139,14 @@ else:
     stored = json.loads(data_file("results/property.json").read_text())
     made = stored["provenance"]
 table = report.scores(stored["results"]["cells"])
-Markdown(f"Seeds {sorted(table['seed'].unique().tolist())}" + ("." if PROFILE == "paper" else f"; made by commit `{made['commit']}` on {made['hardware']['cores']} cores, torch {made['packages']['torch']}."))
+Markdown(
+    f"Seeds {sorted(table['seed'].unique().tolist())}"
+    + (
+        "."
+        if PROFILE == "paper"
+        else f"; made by commit `{made['commit']}` on {made['hardware']['cores']} cores, torch {made['packages']['torch']}."
+    )
+)
 
 # %% [markdown]
 # ### The baseline beside the paper's
@@ -155,7 +169,9 @@ variants = pd.DataFrame(stored["results"]["toxcast_variants"])
 # %% tags=["nbval-check-output"]
 ours = report.baseline_beside_paper(table)["ours"].copy()
 ours["ToxCast"] = 100 * variants[variants["variant"] == "missing read as inactive"]["test"].mean()
-print(f"With ToxCast's missing entries read as inactive, the average of the seven is {ours[list(report.CLASSIFICATION)].mean():.1f}; the paper's is {report.paper_means()['mol2vec', None][report.AVERAGE]}.")
+print(
+    f"With ToxCast's missing entries read as inactive, the average of the seven is {ours[list(report.CLASSIFICATION)].mean():.1f}; the paper's is {report.paper_means()['mol2vec', None][report.AVERAGE]}."
+)
 
 # %% [markdown]
 # Two things lift the number to the paper's: reading a missing entry as "inactive", and splitting molecules at random.
@@ -179,7 +195,13 @@ report.board(table)
 report.paper_board()
 
 # %% mystnb={"figure": {"caption": "Difference in points from the encoder with random weights, paired by seed, with 95 % intervals over three seeds. Grey: the two controls. PRISM is left out: its R² spreads too far.", "name": "fig-property-gains"}, "image": {"alt": "Four panels, one for each screen, with points for CLIP, CCL and InfoCORE on every data set around a zero line, and grey triangles for the controls."}}
-panels = {report.SCREEN_NAMES[screen]: {method: report.paired(table, f"{method}, {screen}", report.BASELINE).drop("PRISM") for method in experiment.METHODS} for screen in experiment.SCREENS}
+panels = {
+    report.SCREEN_NAMES[screen]: {
+        method: report.paired(table, f"{method}, {screen}", report.BASELINE).drop("PRISM")
+        for method in experiment.METHODS
+    }
+    for screen in experiment.SCREENS
+}
 controls = {name: report.paired(table, name, report.BASELINE)["difference"] for name in experiment.CONTROLS}
 figures.gains(panels, controls)
 
@@ -189,7 +211,9 @@ figures.gains(panels, controls)
 # InfoCORE minus the encoder without pretraining, and minus CLIP, in points with 95 % intervals over three seeds.
 
 # %% tags=["nbval-check-output"]
-pairs = [(f"infocore, {screen}", other) for screen in experiment.SCREENS for other in (report.BASELINE, f"clip, {screen}")]
+pairs = [
+    (f"infocore, {screen}", other) for screen in experiment.SCREENS for other in (report.BASELINE, f"clip, {screen}")
+]
 report.all_paired(table, pairs)
 
 # %% tags=["nbval-check-output"]
@@ -213,7 +237,9 @@ Markdown("\n".join(f"- **{name}**: {line}." for name, line in verdicts.items()))
 
 # %%
 simclr = json.loads(data_file("results/property_simclr.json").read_text())
-Markdown(f"Seeds {simclr['parameters']['seeds']}; made by commit `{simclr['provenance']['commit']}` on {simclr['provenance']['hardware']['cores']} cores, torch {simclr['provenance']['packages']['torch']}.")
+Markdown(
+    f"Seeds {simclr['parameters']['seeds']}; made by commit `{simclr['provenance']['commit']}` on {simclr['provenance']['hardware']['cores']} cores, torch {simclr['provenance']['packages']['torch']}."
+)
 
 # %% tags=["nbval-check-output"]
 by_simclr = report.scores(simclr["results"]["cells"])
@@ -230,7 +256,11 @@ report.paper_board("SimCLR")
 
 # %% tags=["nbval-check-output"]
 pairs = [(f"infocore, {screen}", f"clip, {screen}") for screen in experiment.SIMCLR.screens]
-pairs += [(f"{method}, {alone}", f"{method}, {queued}") for queued, alone in experiment.BY_SIMCLR.items() for method in ("clip", "infocore")]
+pairs += [
+    (f"{method}, {alone}", f"{method}, {queued}")
+    for queued, alone in experiment.BY_SIMCLR.items()
+    for method in ("clip", "infocore")
+]
 report.all_paired(pd.concat([table, by_simclr]), pairs)
 
 # %% [markdown]
@@ -286,6 +316,12 @@ report.leakage(stored["results"]["pretraining"]).round(1)
 # Method and reported numbers: {cite:t}`wang2024infocore`, section 3.2 and appendices H and I; benchmarks: {cite:t}`wu2018moleculenet`, {cite:t}`corsello2020prism`; split: {cite:t}`hu2020pretraining`; fingerprints: {cite:t}`rogers2010ecfp`.
 
 # %%
-summary = {"live": live.to_dict("records"), "verdicts": verdicts.to_dict(), "full_grid": stored["results"] if PROFILE == "paper" else "data/results/property.json"}
-path = save_results("07_property_prediction", parameters, summary, output_dir=OUTPUT_DIR, data=checksums(datasets, grid.screens))
+summary = {
+    "live": live.to_dict("records"),
+    "verdicts": verdicts.to_dict(),
+    "full_grid": stored["results"] if PROFILE == "paper" else "data/results/property.json",
+}
+path = save_results(
+    "07_property_prediction", parameters, summary, output_dir=OUTPUT_DIR, data=checksums(datasets, grid.screens)
+)
 print(path.name)

@@ -17,10 +17,12 @@
 # **The loss that removes experimental batches also removes a sensitive attribute: at one setting shared by three public tables, InfoCORE's embedding more than halves CLIP's equalized odds gap; but how large the cut looks depends on which CLIP one compares with, and a plain supervised network can be as fair.**
 
 # %% tags=["colab", "hide-input"]
-import subprocess, sys
+import subprocess
+import sys
 
 if "google.colab" in sys.modules:
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "infocore-mini @ git+https://github.com/infocore-mini/infocore-mini"], check=True)
+    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
 
 # %% [markdown]
 # **Aim.** Put race and sex where the experimental batch was, pretrain without labels on three public tables, and measure what a predictor built on the embedding does to each group, beside Tables 4 and 9 of {cite:t}`wang2024infocore`.
@@ -44,15 +46,15 @@ OUTPUT_DIR = "output"
 # %%
 import pandas as pd
 import torch
-from IPython.display import Markdown
+from IPython.display import Markdown, display
 
 from infocore_mini.evaluate.fairness import fairness_gaps, group_rates
-from infocore_mini.experiments.fairness import run as experiment
-from infocore_mini.experiments.fairness import report as tables
-from infocore_mini.experiments.fairness.training import Setting
-from infocore_mini.parameters import OutputDir, Profile, Seed, check_parameters
 from infocore_mini.experiments.fairness import figures
+from infocore_mini.experiments.fairness import report as tables
+from infocore_mini.experiments.fairness import run as experiment
+from infocore_mini.experiments.fairness.training import Setting
 from infocore_mini.experiments.results import save_results
+from infocore_mini.parameters import OutputDir, Profile, Seed, check_parameters
 
 parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir)
 torch.set_num_threads(1)
@@ -129,7 +131,11 @@ tables.averaged(live)
 
 # %% tags=["nbval-check-output"]
 record, scores = tables.stored(), tables.stored_scores()
-facts = {"seeds": scores["seed"].nunique(), "data": sorted(record["provenance"]["data_sha256"]), "training": record["parameters"]["budget"]}
+facts = {
+    "seeds": scores["seed"].nunique(),
+    "data": sorted(record["provenance"]["data_sha256"]),
+    "training": record["parameters"]["budget"],
+}
 facts
 
 # %% [markdown]

@@ -17,10 +17,12 @@
 # **The paper adds four devices to CLIP before it adds the batch weights: a momentum queue, augmentation, heads for the cell lines and minibatches of one line. Taken away one by one on our simulated screen, none of them matters much, and the order is not that of Table 5; the batch weights move the batch library most.**
 
 # %% tags=["colab", "hide-input"]
-import subprocess, sys
+import subprocess
+import sys
 
 if "google.colab" in sys.modules:
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "infocore-mini @ git+https://github.com/infocore-mini/infocore-mini"], check=True)
+    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
 
 # %% [markdown]
 # **Aim.** Know which parts of Appendix F carry the retrieval accuracy, and how sensitive InfoCORE is to its own two settings.
@@ -40,19 +42,20 @@ GRADIENT_SCALE = 0.0  # lambda
 import json
 from dataclasses import replace
 
-import pandas as pd
 from IPython.display import Markdown
 
+from infocore_mini.experiments.gene_expression import figures
 from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import STUDIES, checksums, quick
-from infocore_mini.simulate.molecules import sample_molecules
-from infocore_mini.parameters import Fraction, NonNegative, OutputDir, Profile, Seed, check_parameters
-from infocore_mini.experiments.gene_expression import figures
 from infocore_mini.experiments.results import save_results
+from infocore_mini.parameters import Fraction, NonNegative, OutputDir, Profile, Seed, check_parameters
+from infocore_mini.simulate.molecules import sample_molecules
 from infocore_mini.sources import data_file
 
-parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir, ALPHA=Fraction, GRADIENT_SCALE=NonNegative)
+parameters = check_parameters(
+    globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir, ALPHA=Fraction, GRADIENT_SCALE=NonNegative
+)
 
 # %% [markdown]
 # ## Four devices
@@ -73,7 +76,9 @@ parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=
 # %%
 stored = json.loads(data_file("results/ablation.json").read_text())
 made = stored["provenance"]
-Markdown(f"Made by commit `{made['commit']}` on {made['hardware']['cores']} cores, torch {made['packages']['torch']}, seeds {stored['parameters']['seeds']}.")
+Markdown(
+    f"Made by commit `{made['commit']}` on {made['hardware']['cores']} cores, torch {made['packages']['torch']}, seeds {stored['parameters']['seeds']}."
+)
 
 # %% tags=["nbval-check-output"]
 by_arm = report.tables(stored["results"])
@@ -117,7 +122,10 @@ report.order_agreement(by_arm, report.paper_ablation()).round(2)
 # Here too, on the **simulated** gene-expression screen of {doc}`04_gene_expression` (`data/results/simclr.json` beside `gene_expression.json`, six seeds; $\alpha = 0.2$ by SimCLR, as in the paper's configuration) and on the real COMAS cell-painting screens of {doc}`05_cell_painting` (`comas_simclr.json` beside `comas.json`, three splits).
 
 # %%
-made = {name: json.loads(data_file(f"results/{name}.json").read_text())["provenance"]["commit"] for name in ("gene_expression", "simclr", "comas", "comas_simclr")}
+made = {
+    name: json.loads(data_file(f"results/{name}.json").read_text())["provenance"]["commit"]
+    for name in ("gene_expression", "simclr", "comas", "comas_simclr")
+}
 Markdown("Made by commits " + ", ".join(f"`{commit}` ({name})" for name, commit in made.items()) + ".")
 
 # %% tags=["nbval-check-output"]
@@ -169,7 +177,13 @@ sweep = report.tables(report.stored("alpha_sweep"))
 report.versus(sweep, [(arm, "clip") for arm in sweep if arm != "clip"])
 
 # %% mystnb={"figure": {"caption": "What alpha trades: accuracy relative to CLIP on the same simulated screens, 95 % intervals over three seeds.", "name": "fig-alpha-sweep"}, "image": {"alt": "Two panels. In the whole library the change rises from clearly negative at alpha 0 to about zero from 0.33 on. In the batch library it falls steadily from a third at alpha 0 to zero at alpha 1."}}
-figures.sweep({change["alpha"]: report.against(sweep, arm, "clip") for arm, change in STUDIES["alpha_sweep"].arms.items() if "alpha" in change})
+figures.sweep(
+    {
+        change["alpha"]: report.against(sweep, arm, "clip")
+        for arm, change in STUDIES["alpha_sweep"].arms.items()
+        if "alpha" in change
+    }
+)
 
 # %% [markdown]
 # The smaller $\alpha$, the more the batch library gains; below 0.33 the whole library pays for it.
@@ -185,7 +199,10 @@ figures.sweep({change["alpha"]: report.against(sweep, arm, "clip") for arm, chan
 # %%
 base = quick("gene_expression", SEED)
 arms = {f"alpha = {alpha}": {"method": "infocore", "alpha": alpha} for alpha in sorted({0.0, ALPHA, 0.66, 1.0})}
-arms |= {f"lambda = {scale}": {"method": "infocore", "alpha": ALPHA, "gradient_scale": scale} for scale in sorted({GRADIENT_SCALE, 0.1, 1.0} - {0.0})}
+arms |= {
+    f"lambda = {scale}": {"method": "infocore", "alpha": ALPHA, "gradient_scale": scale}
+    for scale in sorted({GRADIENT_SCALE, 0.1, 1.0} - {0.0})
+}
 study = STUDIES["ablation"] if PROFILE == "paper" else replace(base, arms={"clip": {"method": "clip"}} | arms)
 records = run_study(study)
 Markdown(f"> **Simulated screen**; {sample_molecules(1, SEED).source}.")
@@ -245,6 +262,9 @@ report.what_the_batch_leaves(records)[["same batch", "expected"]].map(lambda tex
 # {cite:t}`wang2024infocore`, Table 5 and Appendix F; MoCo: {cite:t}`he2020moco`; SimCLR: {cite:t}`chen2020simclr`.
 
 # %%
-summary = {"live": report.accuracies(live).to_dict("records"), "stored_minus_clip": chosen.reset_index().to_dict("records")}
+summary = {
+    "live": report.accuracies(live).to_dict("records"),
+    "stored_minus_clip": chosen.reset_index().to_dict("records"),
+}
 path = save_results("09_ablations", parameters, summary, output_dir=OUTPUT_DIR, data=checksums(study))
 print(path.name)

@@ -17,10 +17,12 @@
 # **The weights of InfoCORE cost next to nothing: written without the tensor they seem to ask for, the loss takes the same time for a hundred experimental batches as for a thousand, and a whole training step runs at four fifths of the speed of its own matrix products.**
 
 # %% tags=["colab", "hide-input"]
-import subprocess, sys
+import subprocess
+import sys
 
 if "google.colab" in sys.modules:
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "infocore-mini @ git+https://github.com/infocore-mini/infocore-mini"], check=True)
+    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
 
 # %% [markdown]
 # **Aim.** Know what InfoCORE costs beyond CLIP, on which sizes the cost depends, how far the library is from the limit of the machine, and what to do when a screen outgrows it.
@@ -39,10 +41,10 @@ import pandas as pd
 import torch
 from IPython.display import Markdown
 
-from infocore_mini.experiments.performance import report as benchmarks
-from infocore_mini.parameters import OutputDir, Profile, Seed, check_parameters
 from infocore_mini.experiments.performance import figures
+from infocore_mini.experiments.performance import report as benchmarks
 from infocore_mini.experiments.results import save_results
+from infocore_mini.parameters import OutputDir, Profile, Seed, check_parameters
 
 parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir)
 
@@ -85,7 +87,9 @@ print(f"{n} x {m} x {n_batches} numbers against {n} x {m}; the losses agree: {sa
 lines = []
 for name in benchmarks.NAMES:
     made = benchmarks.stored(name)["provenance"]
-    lines.append(f"- `benchmark_{name}`: commit `{made['commit']}`, {made['hardware']['cores']} cores ({made['hardware']['device']}), torch {made['packages']['torch']}")
+    lines.append(
+        f"- `benchmark_{name}`: commit `{made['commit']}`, {made['hardware']['cores']} cores ({made['hardware']['device']}), torch {made['packages']['torch']}"
+    )
 Markdown("\n".join(lines))
 
 # %% [markdown]
@@ -125,7 +129,9 @@ scaling.round({"time": 2, "of the limit (%)": 0}).set_index(["axis", "size"])
 
 # %% tags=["nbval-check-output"]
 stored_step = benchmarks.stored("step")["results"]
-repeated = pd.Series(stored_step["repeated_molecules"], name="rows of a minibatch whose molecule an earlier row has (%)")
+repeated = pd.Series(
+    stored_step["repeated_molecules"], name="rows of a minibatch whose molecule an earlier row has (%)"
+)
 (100 * repeated).round(2).to_frame()
 
 # %% [markdown]
@@ -173,7 +179,10 @@ benchmarks.retrieval_rivals().round(1)
 
 # %% tags=["nbval-check-output"]
 memory = benchmarks.stored("retrieval")["results"]["memory"]
-pd.Series({name: value / 1e9 for name, value in memory["peak_bytes"].items()}, name=f"peak (GB), {memory['n_queries']:,} queries, {memory['n_library']:,} molecules").round(2).to_frame()
+pd.Series(
+    {name: value / 1e9 for name, value in memory["peak_bytes"].items()},
+    name=f"peak (GB), {memory['n_queries']:,} queries, {memory['n_library']:,} molecules",
+).round(2).to_frame()
 
 # %% [markdown]
 # Against faiss, whose exact index looks for neighbours in float32 without deciding ties, ours is slower for one query and for a thousand, and faster in between. Its index, all unit vectors in memory, was built beforehand and does not count; ours takes the library as it comes, lengths included, on every call.
@@ -185,7 +194,10 @@ pd.Series({name: value / 1e9 for name, value in memory["peak_bytes"].items()}, n
 
 # %% tags=["nbval-check-output"]
 featurise = benchmarks.stored("featurise")["results"]
-pd.Series({name: ratio["median"] for name, ratio in featurise["times_faster"].items()}, name=f"times faster, {featurise['molecules']:,} molecules").round(1).to_frame()
+pd.Series(
+    {name: ratio["median"] for name, ratio in featurise["times_faster"].items()},
+    name=f"times faster, {featurise['molecules']:,} molecules",
+).round(1).to_frame()
 
 # %% [markdown]
 # ## When the screen outgrows the machine
