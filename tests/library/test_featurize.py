@@ -1,26 +1,20 @@
-"""Mol2vec against the mol2vec package's own code, spelling invariance, errors that name the rows, and the artefact."""
+"""Mol2vec against the mol2vec package's own code, spelling invariance, errors that name the rows, files of vectors."""
 
 from __future__ import annotations
 
-import hashlib
 import pickle
-from collections import Counter
 
 import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mol2vec.features import insert_unk, mol2alt_sentence
+from mol2vec.features import mol2alt_sentence
 from rdkit import Chem, rdBase
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from safetensors.numpy import save_file
-from sklearn.metrics import pairwise
 
-from infocore_mini import featurize, sources
-from infocore_mini.experiments.molecules import figures
-from infocore_mini.experiments.molecules import report as chapter
-from infocore_mini.experiments.molecules.run import CORPUS, Training, mark_rare, train
+from infocore_mini import featurize
 from infocore_mini.featurize import (
     UNSEEN,
     InvalidSmiles,
@@ -31,8 +25,32 @@ from infocore_mini.featurize import (
     murcko_scaffold,
     substructure_sentences,
 )
-from infocore_mini.sources import DataUnavailable, registry
 
+DIAZEPAM = "CN1C(=O)CN=C(c2ccccc2)c2cc(Cl)ccc21"
+DRUGS = [
+    DIAZEPAM,
+    "CC(=O)Oc1ccccc1C(=O)O",
+    "COc1ccc2c(c1)c(CC(=O)O)c(C)n2C(=O)c1ccc(Cl)cc1",
+    "Cc1ccc(-c2cc(C(F)(F)F)nn2-c2ccc(S(N)(=O)=O)cc2)cc1",
+    "O=C1CN=C(c2ccccc2Cl)c2cc([N+](=O)[O-])ccc2N1",
+    "Cc1nnc2n1-c1ccc(Cl)cc1C(c1ccccc1)=NC2",
+    "C[C@@H]1C[C@H]2[C@@H]3CCC4=CC(=O)C=C[C@]4(C)[C@@]3(F)[C@@H](O)C[C@]2(C)[C@@]1(O)C(=O)CO",
+    "CC12CCC3c4ccc(O)cc4CCC3C1CCC2O",
+    "Cc1ccc(NC(=O)c2ccc(CN3CCN(C)CC3)cc2)cc1Nc1nccc(-c2cccnc2)n1",
+    "Cc1nc(Nc2ncc(C(=O)Nc3c(C)cccc3Cl)s2)cc(N2CCN(CCO)CC2)n1",
+    "C#Cc1cccc(Nc2ncnc3cc(OCCOC)c(OCCOC)cc23)c1",
+    "CC1(C)SC2C(NC(=O)COc3ccccc3)C(=O)N2C1C(=O)O",
+    "Cc1onc(-c2ccccc2)c1C(=O)NC1C(=O)N2C1SC(C)(C)C2C(=O)O",
+    "CN1CCC23C4Oc5c(O)ccc(CC1C2C=CC4O)c53",
+    "Cn1c(=O)c2c(ncn2C)n(C)c1=O",
+    "CC(=O)CC(c1ccccc1)c1c(O)c2ccccc2oc1=O",
+    "CN(C)C(=N)NC(=N)N",
+    "O=C(O)c1cn(C2CC2)c2cc(N3CCNCC3)c(F)cc2c1=O",
+    "CN(Cc1cnc2nc(N)nc(N)c2n1)c1ccc(C(=O)NC(CCC(=O)O)C(=O)O)cc1",
+    "COc1ccc2[nH]c(S(=O)Cc3ncc(C)c(OC)c3C)nc2c1",
+    "CCC(=C(c1ccccc1)c1ccc(OCCN(C)C)cc1)c1ccccc1",
+    "C=CC1CN2CCC1CC2C(O)c1ccnc2ccc(OC)cc12",
+]
 ODD = [
     "[Na+].[Cl-]",
     "C",
@@ -47,8 +65,7 @@ ODD = [
     "[H]O[H]",
     "[H+]",
 ]
-SMILES = [*chapter.NAMED.values(), *ODD]
-SMALL = Training(dim=8, epochs=1)
+SMILES = [*DRUGS, *ODD]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +75,10 @@ def vectors() -> SubstructureVectors:
 
 @pytest.fixture(scope="module")
 def small() -> SubstructureVectors:
-    return train(SMILES, SMALL)
+    """Random vectors for every substructure of our molecules."""
+    words = np.unique([int(word) for sentence in substructure_sentences(SMILES) for word in sentence])
+    table = np.random.default_rng(0).normal(size=(len(words) + 1, 8)).astype(np.float32)
+    return SubstructureVectors(words, table, {"training": "none"})
 
 
 def package_sentence(smiles: str) -> list[str]:
@@ -104,15 +124,6 @@ def test_lookup_of_identifiers_beyond_both_ends():
     assert vectors.rows(np.array([30, 5, 10, 11, 31, 20])).tolist() == [2, 3, 0, 3, 3, 1]
 
 
-def test_rare_words_are_marked_as_the_package_does(tmp_path):
-    sentences = substructure_sentences(SMILES)
-    (tmp_path / "corpus").write_text("".join(" ".join(s) + "\n" for s in sentences))
-    insert_unk(str(tmp_path / "corpus"), str(tmp_path / "marked"), threshold=3)
-    marked = mark_rare(sentences, 3)
-    assert marked == [line.split(" ") for line in (tmp_path / "marked").read_text().splitlines()]
-    assert min(n for word, n in Counter(word for s in marked for word in s).items() if word != UNSEEN) == 4
-
-
 # ---- spelling ---------------------------------------------------------------------------------------------------
 
 
@@ -131,7 +142,7 @@ def test_kekule_spelling():
     spelt = [
         Chem.MolToSmiles(mol, kekuleSmiles=True) for mol in mols if Chem.Kekulize(mol, clearAromaticFlags=True) is None
     ]
-    assert sum(a != b for a, b in zip(spelt, SMILES)) > 40
+    assert sum(a != b for a, b in zip(spelt, SMILES)) >= 20
     np.testing.assert_array_equal(mol2vec(spelt), mol2vec(SMILES))
 
 
@@ -206,7 +217,7 @@ def test_morgan_refuses_impossible_sizes():
 
 
 def test_scaffolds():
-    assert murcko_scaffold(["CCO", "Cc1ccccc1", chapter.NAMED["diazepam"], "C[C@H]1CCCO1"]) == [
+    assert murcko_scaffold(["CCO", "Cc1ccccc1", DIAZEPAM, "C[C@H]1CCCO1"]) == [
         "",
         "c1ccccc1",
         Chem.CanonSmiles("O=C1CN=C(c2ccccc2)c2ccccc2N1"),
@@ -269,92 +280,3 @@ def test_files_that_are_no_model(tmp_path):
     (tmp_path / "words.txt").write_text("2 2\nUNK 0.5 1\nthe 1 2\n")
     with pytest.raises(ValueError, match="got 'the', expected Morgan identifiers"):
         load_vectors(tmp_path / "words.txt")
-
-
-# ---- training and what it gave ----------------------------------------------------------------------------------
-
-
-def test_training_repeats_exactly_and_the_seed_matters(small):
-    again, other = train(SMILES, SMALL), train(SMILES, Training(seed=1, dim=8, epochs=1))
-    np.testing.assert_array_equal(again.vectors, small.vectors)
-    assert not np.array_equal(other.vectors, small.vectors)
-
-
-def test_the_artefact_says_what_it_is(vectors, root):
-    about, card = vectors.metadata, (root / "book" / "model_cards.md").read_text(encoding="utf-8")
-    stored = hashlib.sha256(vectors.identifiers.tobytes() + vectors.vectors.astype(np.float16).tobytes()).hexdigest()
-    assert stored in card
-    assert f"{about['n_molecules']:,}" in card and f"{len(vectors.identifiers):,}" in card
-    assert registry()[CORPUS].sha256 in about["corpus"] and about["training"] | vars(Training()) == about["training"]
-    assert sources.data_file("mol2vec.safetensors").stat().st_size < 6e6
-    assert (np.diff(vectors.identifiers) > 0).all() and np.isfinite(vectors.vectors).all()
-
-
-def test_drugs_of_a_class_are_neighbours(vectors):
-    found = chapter.same_class(vectors)
-    assert (found["Mol2vec"] >= found["drugs"] - 2).all() and found["Mol2vec"].sum() >= 0.9 * found["drugs"].sum()
-    shuffled = np.vstack([np.random.default_rng(0).permutation(vectors.vectors[:-1]), vectors.vectors[-1:]])
-    chance = chapter.same_class(SubstructureVectors(vectors.identifiers, shuffled, {}))
-    assert chance["Mol2vec"].sum() < found["Mol2vec"].sum()
-
-
-# ---- what the chapter shows -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def no_list(monkeypatch):
-    def refuse(name):
-        raise DataUnavailable(f"{name} could not be had")
-
-    monkeypatch.setattr(chapter, "fetch", refuse)
-
-
-def test_without_a_list_of_compounds_the_library_says_so(no_list, vectors):
-    pool = chapter.library()
-    assert "well-known drugs alone" in pool.notice and "could not be had" in pool.notice
-    found = chapter.neighbours(chapter.QUERIES, pool, chapter.features(pool.smiles, vectors), vectors, k=3)
-    assert found.groupby(["drug", "kind"]).size().eq(3).all() and len(found) == 2 * 3 * len(chapter.QUERIES)
-    own = {name: chapter.drug_like(chapter.NAMED[name]) for name in chapter.QUERIES}
-    assert not (found["smiles"] == found["drug"].map(own)).any()
-    assert found.groupby(["drug", "kind"])["similarity"].agg(lambda s: s.is_monotonic_decreasing).all()
-    first = found[(found["rank"] == 1) & (found["kind"] == "Mol2vec")].set_index("drug")["name"]
-    assert first["penicillin V"] == "penicillin G" and first["diazepam"] == "temazepam"
-
-
-def test_similarities_against_scikit_learn(small):
-    for kind, table in chapter.features(SMILES, small).items():
-        got = chapter.similarity(kind, table[:9], table)
-        if kind == "Mol2vec":
-            expected = pairwise.cosine_similarity(table[:9], table)
-        else:
-            expected = 1 - pairwise.pairwise_distances(table[:9].astype(bool), table.astype(bool), metric="jaccard")
-        np.testing.assert_allclose(got, expected, rtol=1e-4)
-
-
-def test_shared_rows():
-    assert chapter.shared(np.array([[1.0, 2], [1, 2], [3, 4], [1, 2], [5, 6]])) == pytest.approx(3 / 5)
-
-
-def test_pairs_that_mol2vec_cannot_tell_apart(vectors):
-    pairs = {"stereo": ("C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O"), "different": ("CCO", "c1ccccc1")}
-    scores = chapter.compare_pairs(pairs, vectors)["Mol2vec"]
-    assert scores["stereo"] == pytest.approx(1, abs=1e-6) and scores["different"] < 0.9
-
-
-def test_figures_show_what_they_are_given(no_list, vectors):
-    aspirin = chapter.NAMED["aspirin"]
-    [sentence] = substructure_sentences([aspirin])
-    grid = figures.substructure_grid(aspirin)
-    assert {ax.get_xlabel() for ax in grid.axes if ax.images} == set(sentence)
-    times = [int(ax.get_title().split(", ")[1].split()[0]) for ax in grid.axes if ax.images]
-    assert sum(times) == len(sentence)
-
-    pool = chapter.library()
-    found = chapter.neighbours(("aspirin", "morphine"), pool, chapter.features(pool.smiles, vectors), vectors, k=2)
-    drugs = {"aspirin": aspirin, "morphine": chapter.NAMED["morphine"]}
-    assert sum(len(ax.images) for ax in figures.neighbour_grid(found, drugs).axes) == 2 * 2 * (1 + 2)
-
-    groups = ["steroid"] * 10 + [""] * 20
-    fig = figures.size_and_map(mol2vec(SMILES[:30], vectors=vectors), chapter.heavy_atoms(SMILES[:30]), groups, seed=0)
-    assert sorted(len(dots.get_offsets()) for dots in fig.axes[1].collections) == [10, 20]
-    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["steroid"]
