@@ -44,11 +44,12 @@ import torch
 
 from infocore_mini import CCL, CLIP, InfoCORE
 from infocore_mini.evaluate.mixing import linear_probe
+from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.results import save_results
 from infocore_mini.experiments.start import figures as start
 from infocore_mini.experiments.start import schematics
 from infocore_mini.losses import reweighted_info_nce
-from infocore_mini.parameters import Fraction, OutputDir, Profile, Seed, check_parameters
+from infocore_mini.parameters import Fraction, OutputDir, Profile, Seed
 from infocore_mini.simulate.study import simulation_study
 
 chosen = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir, ALPHA=Fraction)

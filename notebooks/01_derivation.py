@@ -59,8 +59,9 @@ from infocore_mini import losses
 from infocore_mini.bounds import distributions
 from infocore_mini.bounds import propositions as bounds
 from infocore_mini.experiments.derivation import figures
+from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.results import save_results
-from infocore_mini.parameters import Fraction, OutputDir, Profile, Seed, check_parameters
+from infocore_mini.parameters import Fraction, OutputDir, Profile, Seed
 
 parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir, ALPHA=Fraction)
 torch.set_default_dtype(torch.float64)

@@ -61,13 +61,14 @@ import pandas as pd
 
 from infocore_mini import parameters as allowed
 from infocore_mini.config import Config
+from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.results import save_results
 from infocore_mini.experiments.simulation import figures
 from infocore_mini.experiments.simulation import run as experiment
 from infocore_mini.simulate.study import simulation_study
 from infocore_mini.sources import data_file
 
-chosen = allowed.check_parameters(
+chosen = check_parameters(
     globals(),
     SEED=allowed.Seed,
     PROFILE=allowed.Profile,

@@ -44,9 +44,10 @@ from IPython.display import Markdown, display
 
 from infocore_mini.experiments.molecules import figures
 from infocore_mini.experiments.molecules import report as chapter
+from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.results import save_results
 from infocore_mini.featurize import InvalidSmiles, load_vectors, mol2vec, substructure_sentences
-from infocore_mini.parameters import Count, OutputDir, Profile, Seed, check_parameters
+from infocore_mini.parameters import Count, OutputDir, Profile, Seed
 from infocore_mini.sources import registry
 
 parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir, MAP_MOLECULES=Count)

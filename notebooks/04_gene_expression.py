@@ -46,13 +46,14 @@ from infocore_mini.experiments.calibration import figures as calibration_figures
 from infocore_mini.experiments.calibration.run import agreement
 from infocore_mini.experiments.gene_expression import figures
 from infocore_mini.experiments.gene_expression import report as chapter
+from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.report import paper_accuracies
 from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import STUDIES, checksums, quick
 from infocore_mini.experiments.results import save_results
 from infocore_mini.experiments.retrieval import figures as retrieval_figures
-from infocore_mini.parameters import OutputDir, Profile, Seed, check_parameters
+from infocore_mini.parameters import OutputDir, Profile, Seed
 from infocore_mini.simulate.molecules import sample_molecules
 from infocore_mini.sources import data_file
 

@@ -46,13 +46,14 @@ from IPython.display import Markdown
 from infocore_mini.experiments.calibration.figures import real_and_simulated
 from infocore_mini.experiments.cell_painting import report as chapter
 from infocore_mini.experiments.gene_expression import figures as plate_figures
+from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.report import paper_accuracies
 from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import STUDIES, checksums, quick
 from infocore_mini.experiments.results import save_results
 from infocore_mini.experiments.retrieval import figures
-from infocore_mini.parameters import OutputDir, Profile, Seed, check_parameters
+from infocore_mini.parameters import OutputDir, Profile, Seed
 from infocore_mini.sources import DataUnavailable, data_file
 
 parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir)

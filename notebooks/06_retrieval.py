@@ -46,13 +46,14 @@ from IPython.display import Markdown, display
 from infocore_mini.evaluate.ranking import retrieval_hits
 from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
 from infocore_mini.evaluate.seeds import over_seeds
+from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import STUDIES, available, checksums, quick, simulated_stand_in
 from infocore_mini.experiments.results import paper_table, save_results
 from infocore_mini.experiments.retrieval import figures, molecules
 from infocore_mini.experiments.retrieval import report as chapter
-from infocore_mini.parameters import OutputDir, Profile, Seed, check_parameters
+from infocore_mini.parameters import OutputDir, Profile, Seed
 from infocore_mini.sources import data_file
 
 parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir)

@@ -47,12 +47,13 @@ from typing import Literal
 import pandas as pd
 from IPython.display import Markdown
 
+from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.property import figures, report
 from infocore_mini.experiments.property import run as experiment
 from infocore_mini.experiments.property.baseline import toxcast_variants
 from infocore_mini.experiments.property.sets import at_hand, checksums, prepared, screens_at_hand
 from infocore_mini.experiments.results import save_results
-from infocore_mini.parameters import OutputDir, Profile, Seed, check_parameters
+from infocore_mini.parameters import OutputDir, Profile, Seed
 from infocore_mini.readers import property as benchmarks
 from infocore_mini.sources import data_file
 

@@ -45,11 +45,12 @@ from dataclasses import replace
 from IPython.display import Markdown
 
 from infocore_mini.experiments.gene_expression import figures
+from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import STUDIES, checksums, quick
 from infocore_mini.experiments.results import save_results
-from infocore_mini.parameters import Fraction, NonNegative, OutputDir, Profile, Seed, check_parameters
+from infocore_mini.parameters import Fraction, NonNegative, OutputDir, Profile, Seed
 from infocore_mini.simulate.molecules import sample_molecules
 from infocore_mini.sources import data_file
 

@@ -34,9 +34,10 @@ import torch
 
 from infocore_mini import parameters as allowed
 from infocore_mini.experiments import grid
+from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.results import save_results
 
-parameters = allowed.check_parameters(
+parameters = check_parameters(
     globals(),
     STUDY=Literal[tuple(grid.CELLS)],
     ARM=str,
