@@ -2,70 +2,117 @@
 
 from __future__ import annotations
 
-from dataclasses import field
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from infocore_mini.losses import Mixture
-from infocore_mini.parameters import Count, Fraction, Method, NonNegative, Positive, Seed
+from infocore_mini.parameters import Count, Epochs, Fraction, Method, NonNegative, Positive, Seed
 
-Epochs = Annotated[int, Field(ge=0)]
 Framework = Literal["simclr", "moco"]
 Precision = Literal["32-true", "bf16-mixed"]
 Sampling = Literal["random", "one_batch", "alternate"]
+
+
+def _device(value: Any) -> Any:
+    if not isinstance(value, str) or not re.fullmatch(r"cpu|cuda(:\d+)?", value):
+        raise ValueError("expected 'cpu', 'cuda' or 'cuda:N' (the N-th GPU)")
+    return value
+
+
+Device = Annotated[str, BeforeValidator(_device)]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Config:
     """Everything that decides a run besides the data. A bad value raises, naming the field.
 
-    Views are called a (drug) and b (screen); with one shared encoder only a's fields are read.
+    With one encoder for both views (``pretrain(x, None, ...)``) the fields of the drug are read for both.
+
+    Attributes:
+        method: "clip", "ccl" or "infocore".
+        framework: where candidates come from: "simclr", the minibatch, or "moco", a queue behind it.
+        alpha: weight of the anchor's own posterior in a pair's weight (proposition 3); 1 = CLIP.
+        gradient_scale: lambda of appendix D, of the gradient through the batch posteriors; 0 = none.
+        mixture: of the two posteriors, "arithmetic" or "geometric".
+        temperature: tau; similarity = cosine / tau.
+        embedding_dim: d.
+        hidden_drug, hidden_screen: widths of the hidden layers of the two encoders.
+        hidden_classifier: of the batch classifiers.
+        layer_norm: normalise before each activation of the encoders.
+        dropout: of the encoders' hidden units, below 1.
+        cell_line_heads: a linear head on the drug encoder for each cell line (appendix F); of a PairedScreen.
+        head_warmup_epochs: epochs with one head for all, of which the others start as copies.
+        clip_drug: bound of drug features in standard deviations; None = none. Of a PairedScreen (appendix H).
+        clip_screen: bound of readouts in their own units, before they are standardised; None = none. Likewise.
+        noise_drug, noise_screen: standard deviation of Gaussian noise, in units of the input.
+        mixup_concentration: of the Dirichlet mixture over replicates; 0 = no mixup. Of a PairedScreen.
+        feature_dropout_screen: probability of dropping a feature of the readout.
+        epochs: passes over the conditions.
+        steps_per_epoch: at most so many minibatches an epoch, so that long epochs are saved more often; None = all.
+        warmup_epochs: epochs that only fill the queues and train the classifiers; fewer than ``epochs``.
+        minibatch_size: conditions in a step, at least 2.
+        sampling: minibatches at "random", of "one_batch" each (CCL over many experimental batches), or "alternate",
+            at random and of one cell line in turn.
+        learning_rate: of the encoders.
+        classifier_learning_rate: of the batch classifiers.
+        classifier_steps: updates of the classifiers for each update of the encoders.
+        halve_at: epochs at whose start both learning rates are halved.
+        adam_betas, adam_eps: of Adam.
+        queue_size: candidates in MoCo's queue; for CCL, in that of each experimental batch.
+        momentum, classifier_momentum: of MoCo's slow copies.
+        seed: of weights, order, augmentation and dropout.
+        device: "cpu", "cuda" or "cuda:N".
+        precision: "bf16-mixed" runs the networks in bfloat16; losses stay in float32.
+        compile: compile the networks with ``torch.compile``.
     """
 
     method: Method = "infocore"
     framework: Framework = "simclr"
-    # objective (proposition 2 and 3)
-    alpha: Fraction = 0.33  # weight of the anchor's own posterior
-    gradient_scale: NonNegative = 0.0  # lambda of appendix D
+    alpha: Fraction = 0.33
+    gradient_scale: NonNegative = 0.0
     mixture: Mixture = "arithmetic"
     temperature: Positive = 0.1
-    # networks
     embedding_dim: Count = 256
     hidden_drug: tuple[Count, ...] = (128, 128)
     hidden_screen: tuple[Count, ...] = (128, 128)
     hidden_classifier: tuple[Count, ...] = (128,)
     layer_norm: bool = False
-    dropout: Fraction = 0.0
-    cell_line_heads: bool = False  # a linear head on view a for each cell line
-    head_warmup_epochs: Epochs = 5  # epochs with one head for all, of which the others start as copies
-    # inputs of a PairedScreen: standardised and clipped (appendix H); plain arrays come as they should go in
-    clip_drug: Positive | None = None  # in standard deviations
-    clip_screen: Positive | None = None  # in units of the readout, before it is standardised
-    # augmentation
-    noise_drug: NonNegative = 0.0  # standard deviation, in units of the input
+    dropout: Annotated[Fraction, Field(lt=1)] = 0.0
+    cell_line_heads: bool = False
+    head_warmup_epochs: Epochs = 5
+    clip_drug: Positive | None = None
+    clip_screen: Positive | None = None
+    noise_drug: NonNegative = 0.0
     noise_screen: NonNegative = 0.0
-    mixup_concentration: NonNegative = 0.0  # of the Dirichlet over replicates; 0 = no mixup
-    feature_dropout_screen: Fraction = 0.0
-    # optimisation
+    mixup_concentration: NonNegative = 0.0
+    feature_dropout_screen: Annotated[Fraction, Field(lt=1)] = 0.0
     epochs: Count = 60
-    steps_per_epoch: Count | None = None  # at most so many minibatches, so that long epochs are saved more often
-    warmup_epochs: Epochs = 0  # epochs that only fill the queues and train the classifiers
-    minibatch_size: Count = 64
-    sampling: Sampling = "random"  # or minibatches of one experimental batch; or random and of one cell line in turn
+    steps_per_epoch: Count | None = None
+    warmup_epochs: Epochs = 0
+    minibatch_size: Annotated[Count, Field(ge=2)] = 64
+    sampling: Sampling = "random"
     learning_rate: Positive = 1e-3
     classifier_learning_rate: Positive = 1e-2
     classifier_steps: Count = 2
-    halve_at: tuple[Count, ...] = ()  # epochs at whose start both learning rates are halved
+    halve_at: tuple[Count, ...] = ()
     adam_betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     adam_eps: Positive = 1e-8
-    # MoCo
-    queue_size: Count = 4096  # rows; per experimental batch for CCL
+    queue_size: Count = 4096
     momentum: Fraction = 0.999
     classifier_momentum: Fraction = 0.999
     seed: Seed = 0
-    # how it is computed
-    device: str = "cpu"
-    precision: Precision = "32-true"  # bf16: networks only, losses stay in float32
-    compile: bool = field(default=False, repr=False)  # of the networks; no consequence, so not in a kept run's name
+    device: Device = "cpu"
+    precision: Precision = "32-true"
+    compile: bool = Field(default=False, repr=False)  # changes no result, so it is no part of a kept run's name
+
+    @model_validator(mode="after")
+    def _trains(self) -> Config:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs: got {self.warmup_epochs}, expected fewer than epochs = {self.epochs}: "
+                "during warm-up no encoder learns"
+            )
+        return self

@@ -5,14 +5,19 @@ matrix ``(n, m)`` of n anchors against m candidates (the minibatch, or the minib
 returns one value per anchor, so SimCLR and MoCo share the same code.
 
 InfoCORE's pair weights are exact and cheap: nothing of shape (minibatch, candidates, n_B) is ever made.
-With integer labels the anchor's own column is gathered; with soft labels one matrix product does it.
+With integer labels one column of the posteriors is read for each anchor, that of its experimental batch; with soft
+labels one matrix product does it.
 
 Symbols follow the paper: f = cos / temperature, p_hat = batch posterior, x_b = experimental batch.
+
+Longer than the other modules on purpose: the losses, the sums behind them and the checks of what they are given are
+one thought, and are read together.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -37,7 +42,7 @@ def info_nce(similarity: Tensor, positive: Tensor) -> Tensor:
     Raises:
         ValueError: if the shapes do not fit.
     """
-    _check_core(similarity, positive)
+    _check_similarity(similarity, positive)
     return similarity.logsumexp(1) - _take_positive(similarity, positive)
 
 
@@ -53,7 +58,7 @@ def reweighted_info_nce(
     mixture: Mixture = "arithmetic",
     log_prior: Tensor | None = None,
 ) -> Tensor:
-    """InfoNCE with pair (i, j) weighted by how likely it comes from anchor i's experimental batch.
+    """InfoNCE with candidate j weighted by how likely anchor i and it come from anchor i's experimental batch.
 
     loss_i = log sum_j w_ij e^f_ij - f_i,positive, the anchor term of L_CLIP in proposition 2 (without 1/K), with
 
@@ -73,7 +78,7 @@ def reweighted_info_nce(
         log_posterior_anchor: (n, n_B) log p_hat(x_b | anchor).
         log_posterior_candidate: (m, n_B) log p_hat(x_b | candidate).
         alpha: weight of the anchor's own posterior, in [0, 1].
-        gradient_scale: lambda of appendix D; multiplies (sign kept) the gradient that flows back through
+        gradient_scale: lambda of appendix D, >= 0; multiplies (sign kept) the gradient that flows back through
             the posteriors. 0 = stop-gradient.
         mixture: "arithmetic" or "geometric".
         log_prior: (n_B,) log p(x_b), with mixture="geometric" only.
@@ -82,19 +87,30 @@ def reweighted_info_nce(
         (n,) loss in nats.
 
     Raises:
-        ValueError: if shapes or settings do not fit; the message names the argument.
+        ValueError: if shapes or settings do not fit, for a code outside [0, n_B), label rows that are no distributions,
+            and NaN; the message names the argument. On a GPU, which would have to be waited for, only shapes and
+            settings are looked at.
     """
-    _check_core(similarity, positive)
+    _check_similarity(similarity, positive)
     _check_posteriors(
         similarity.shape,
         batch_id,
         log_posterior_anchor=log_posterior_anchor,
         log_posterior_candidate=log_posterior_candidate,
     )
-    _check_settings(alpha, mixture, log_prior, log_posterior_anchor)
+    _check_settings(alpha, gradient_scale, mixture, log_prior, log_posterior_anchor)
+    if similarity.device.type == "cpu":  # a GPU would have to be waited for
+        _check_labels(batch_id, log_posterior_anchor.shape[1])
     log_anchor, log_candidate = log_posterior_anchor, log_posterior_candidate
     if mixture == "arithmetic" and batch_id.ndim == 1:
-        log_total = _log_total_of_codes(similarity, batch_id, log_anchor, log_candidate, alpha, gradient_scale)
+        code = batch_id.long()
+        log_total = _log_total_of_columns(
+            similarity,
+            _column(log_anchor, code),
+            lambda rows: _columns(log_candidate, code[rows]),
+            alpha,
+            gradient_scale,
+        )
     else:
         log_anchor, log_candidate = (_scale_gradient(p, gradient_scale) for p in (log_anchor, log_candidate))
         if mixture == "geometric":
@@ -103,6 +119,49 @@ def reweighted_info_nce(
             log_total = _log_total_of_shares(similarity, log_anchor, log_candidate, alpha)
     if batch_id.ndim == 2:
         log_total = (batch_id * log_total).sum(1)
+    if similarity.device.type == "cpu" and bool(log_total.isnan().any()):
+        _blame_nan(similarity=similarity, log_posterior_anchor=log_anchor, log_posterior_candidate=log_candidate)
+    return log_total - _take_positive(similarity, positive)
+
+
+def reweighted_info_nce_from_columns(
+    similarity: Tensor,
+    positive: Tensor,
+    log_column_anchor: Tensor,
+    log_column_candidate: Tensor,
+    *,
+    alpha: float = 0.33,
+    gradient_scale: float = 0.0,
+) -> Tensor:
+    """``reweighted_info_nce`` for integer labels and the arithmetic mixture, from the columns that it reads.
+
+    The pair weight w_ij = alpha p_hat(b_i | anchor i) + (1 - alpha) p_hat(b_i | candidate j) needs of each posterior
+    only the column of b_i, the anchor's experimental batch. A queue that keeps (n_B, K) posteriors hands over those n
+    columns and never copies the rest.
+
+    Args:
+        similarity, positive: as ``reweighted_info_nce``.
+        log_column_anchor: (n,) log p_hat(b_i | anchor i).
+        log_column_candidate: (n, m) log p_hat(b_i | candidate j).
+        alpha, gradient_scale: as ``reweighted_info_nce``.
+
+    Returns:
+        (n,) loss in nats.
+
+    Raises:
+        ValueError: if shapes or settings do not fit; the message names the argument.
+    """
+    _check_similarity(similarity, positive)
+    for name, value, shape in (
+        ("log_column_anchor", log_column_anchor, similarity.shape[:1]),
+        ("log_column_candidate", log_column_candidate, similarity.shape),
+    ):
+        if value.shape != shape:
+            raise ValueError(f"{name}: got shape {tuple(value.shape)}, expected {tuple(shape)} like similarity")
+    _check_numbers(alpha, gradient_scale)
+    log_total = _log_total_of_columns(
+        similarity, log_column_anchor, lambda rows: log_column_candidate[rows], alpha, gradient_scale
+    )
     return log_total - _take_positive(similarity, positive)
 
 
@@ -190,68 +249,95 @@ def infocore_loss(
         Scalar, mean over anchors and both directions, in nats.
 
     Raises:
-        ValueError: on wrong shapes, NaN or infinite embeddings, NaN posteriors, a batch_id outside
-            [0, n_B), label rows that do not sum to 1, or settings out of range.
+        ValueError: on wrong shapes, NaN or infinite embeddings, posteriors that are no log-probabilities, a batch_id
+            outside [0, n_B), label rows that do not sum to 1, or settings out of range.
     """
     similarity, positive = _similarity(z_a, z_b, temperature)
     _check_posteriors(similarity.shape, batch_id, log_posterior_a=log_posterior_a, log_posterior_b=log_posterior_b)
     _check_labels(batch_id, log_posterior_a.shape[1])
-    for name, value in (("log_posterior_a", log_posterior_a), ("log_posterior_b", log_posterior_b)):
-        if bool(value.isnan().any()):
-            raise ValueError(f"{name}: got NaN, expected log-probabilities")
-    settings = dict(alpha=alpha, gradient_scale=gradient_scale, mixture=mixture, log_prior=log_prior)
-    forward = reweighted_info_nce(similarity, positive, batch_id, log_posterior_a, log_posterior_b, **settings)
-    backward = reweighted_info_nce(similarity.T, positive, batch_id, log_posterior_b, log_posterior_a, **settings)
-    return (forward + backward).mean() / 2
+    log_a, log_b = _single(log_posterior_a), _single(log_posterior_b)
+    _check_log_posterior("log_posterior_a", log_a)
+    _check_log_posterior("log_posterior_b", log_b)
+
+    def direction(f: Tensor, log_anchor: Tensor, log_candidate: Tensor) -> Tensor:
+        return reweighted_info_nce(
+            f,
+            positive,
+            batch_id,
+            log_anchor,
+            log_candidate,
+            alpha=alpha,
+            gradient_scale=gradient_scale,
+            mixture=mixture,
+            log_prior=log_prior,
+        )
+
+    return (direction(similarity, log_a, log_b) + direction(similarity.T, log_b, log_a)).mean() / 2
 
 
 # ------------------------------------------------------------------ log sum_j w_ij e^f_ij, exactly
 
 
-def _log_total_of_codes(similarity, batch_id, log_anchor, log_candidate, alpha, gradient_scale) -> Tensor:
+def _log_total_of_columns(
+    similarity: Tensor,
+    log_anchor: Tensor,
+    log_candidate: Callable[[slice], Tensor],
+    alpha: float,
+    gradient_scale: float,
+) -> Tensor:
     """(n,) log sum_j e^f_ij (alpha p_i(b_i) + (1 - alpha) p_j(b_i)), for integer labels.
 
-    Of the posteriors only the anchors' own batches are read. Some anchors at a time, so that what a CPU works on
-    stays in its cache and large sets of candidates need little memory.
+    ``log_anchor`` (n,) and ``log_candidate`` of some anchors, (r, m), are the columns of the anchors' batches. Some
+    anchors at a time, so that what a CPU works on stays in its cache and large sets of candidates need little memory.
     """
-    log_own = log_anchor.gather(1, batch_id[:, None])
     size = max(1, _BLOCK[similarity.device.type == "cpu"] // similarity.shape[1])
-    blocks = (rows.split(size) for rows in (similarity, batch_id, log_own))
     totals = []
-    for f, own_batch, own in zip(*blocks):
-        own = _scale_gradient(own, gradient_scale)
-        other = _scale_gradient(_columns(log_candidate, own_batch), gradient_scale)
-        log_weight = torch.logaddexp(own + _safe_log(alpha), other + _safe_log(1 - alpha))
-        totals.append((f + log_weight).logsumexp(1))
+    for start in range(0, len(similarity), size):
+        rows = slice(start, start + size)
+        from_anchor = _scale_gradient(log_anchor[rows, None], gradient_scale) + _safe_log(alpha)
+        from_candidate = _scale_gradient(log_candidate(rows), gradient_scale) + _safe_log(1 - alpha)
+        totals.append((similarity[rows] + torch.logaddexp(from_anchor, from_candidate)).logsumexp(1))
     return torch.cat(totals)
 
 
-def _log_total_of_shares(similarity, log_anchor, log_candidate, alpha) -> Tensor:
+def _log_total_of_shares(similarity: Tensor, log_anchor: Tensor, log_candidate: Tensor, alpha: float) -> Tensor:
     """(n, n_B) log sum_j e^f_ij (alpha p_i(b) + (1 - alpha) p_j(b)), for soft labels."""
     from_anchor = _safe_log(alpha) + log_anchor + similarity.logsumexp(1, keepdim=True)
     from_candidates = _safe_log(1 - alpha) + _log_matmul(similarity, log_candidate)
     return torch.logaddexp(from_anchor, from_candidates)
 
 
-def _geometric_log_total(similarity, batch_id, log_anchor, log_candidate, alpha, log_prior) -> Tensor:
+def _geometric_log_total(
+    similarity: Tensor,
+    batch_id: Tensor,
+    log_anchor: Tensor,
+    log_candidate: Tensor,
+    alpha: float,
+    log_prior: Tensor | None,
+) -> Tensor:
     """(n,) or (n, n_B): log sum_j e^(f_ij - log Z_ij) p_i(b)^s p_j(b)^t prior(b)^(1 - s - t)."""
     if log_prior is None:
-        log_own, log_other = alpha * log_anchor, (1 - alpha) * log_candidate
+        log_left, log_right = alpha * log_anchor, (1 - alpha) * log_candidate
     else:
         s, t = min(1.0, 2 * alpha), min(1.0, 2 * (1 - alpha))
-        log_own = s * log_anchor + (1 - s - t) * log_prior
-        log_other = t * log_candidate
-    log_normaliser = _log_matmul(log_own, log_other.T)  # (n, m) log Z_ij, the sum over batches
+        log_left = s * log_anchor + (1 - s - t) * log_prior
+        log_right = t * log_candidate
+    log_normaliser = _log_matmul(log_left, log_right.T)  # (n, m) log Z_ij, the sum over batches
     adjusted = similarity - log_normaliser
     if batch_id.ndim == 1:
-        own = log_own.gather(1, batch_id[:, None])
-        return (adjusted + own + _columns(log_other, batch_id)).logsumexp(1)
-    return log_own + _log_matmul(adjusted, log_other)
+        code = batch_id.long()
+        return (adjusted + _column(log_left, code)[:, None] + _columns(log_right, code)).logsumexp(1)
+    return log_left + _log_matmul(adjusted, log_right)
 
 
-def _columns(value: Tensor, batch_id: Tensor) -> Tensor:
+def _column(value: Tensor, code: Tensor) -> Tensor:
+    """(n,) entry b_i of row i of (n, n_B)."""
+    return value.gather(1, code[:, None]).squeeze(1)
+
+
+def _columns(value: Tensor, code: Tensor) -> Tensor:
     """(n, m) columns b_i of (m, n_B), one a row; contiguous, as everything that is combined with it."""
-    return value.T.index_select(0, batch_id)
+    return value.T.index_select(0, code)
 
 
 def _log_matmul(log_left: Tensor, log_right: Tensor) -> Tensor:
@@ -268,6 +354,7 @@ def _log_matmul(log_left: Tensor, log_right: Tensor) -> Tensor:
 
 
 _BLOCK = {True: 2**18, False: 2**24}  # pairs at a time on a CPU, and elsewhere
+_SUMS_TO_ONE = 1e-2  # |log of the sum| of a row of probabilities, in bfloat16 as well
 _FLOOR = -1e30  # stands for log 0: keeps maxima finite where a whole row or column has probability 0
 
 
@@ -292,6 +379,7 @@ def _take_positive(similarity: Tensor, positive: Tensor) -> Tensor:
 
 
 def _similarity(z_a: Tensor, z_b: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """(n, n) cosine / temperature of unit-norm rows, in float32 at least; and the column of each partner."""
     if z_a.ndim != 2 or z_a.shape != z_b.shape or len(z_a) == 0:
         raise ValueError(
             f"z_a, z_b: got shapes {tuple(z_a.shape)} and {tuple(z_b.shape)}, expected the same (n, d) with n >= 1"
@@ -301,10 +389,16 @@ def _similarity(z_a: Tensor, z_b: Tensor, temperature: float) -> tuple[Tensor, T
     for name, value in (("z_a", z_a), ("z_b", z_b)):
         if not bool(value.isfinite().all()):
             raise ValueError(f"{name}: got NaN or infinite values, expected finite embeddings")
+    z_a, z_b = _single(z_a), _single(z_b)
     return z_a @ z_b.T / temperature, torch.arange(len(z_a), device=z_a.device)
 
 
-def _check_core(similarity: Tensor, positive: Tensor) -> None:
+def _single(value: Tensor) -> Tensor:
+    """float32 in the place of half precision, whose range holds no log 0."""
+    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+
+
+def _check_similarity(similarity: Tensor, positive: Tensor) -> None:
     if similarity.ndim != 2:
         raise ValueError(f"similarity: got shape {tuple(similarity.shape)}, expected (n anchors, m candidates)")
     if positive.shape != (len(similarity),) or positive.dtype != torch.int64:
@@ -339,12 +433,45 @@ def _check_labels(batch_id: Tensor, n_batches: int) -> None:
         raise ValueError("batch_id: got soft labels whose rows are not distributions, expected rows >= 0 that sum to 1")
 
 
-def _check_settings(alpha: float, mixture: str, log_prior: Tensor | None, log_anchor: Tensor) -> None:
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha: got {alpha}, expected a number from 0 to 1")
+def _check_settings(
+    alpha: float, gradient_scale: float, mixture: str, log_prior: Tensor | None, log_anchor: Tensor
+) -> None:
+    _check_numbers(alpha, gradient_scale)
     if mixture not in ("arithmetic", "geometric"):
         raise ValueError(f"mixture: got {mixture!r}, expected 'arithmetic' or 'geometric'")
-    if log_prior is not None and mixture != "geometric":
+    if log_prior is None:
+        return
+    if mixture != "geometric":
         raise ValueError("log_prior: got a prior with mixture='arithmetic', expected mixture='geometric'")
-    if log_prior is not None and log_prior.shape != (log_anchor.shape[1],):
-        raise ValueError(f"log_prior: got shape {tuple(log_prior.shape)}, expected ({log_anchor.shape[1]},)")
+    if log_prior.shape != (log_anchor.shape[1],) or bool(log_prior.isnan().any()):
+        got = f"shape {tuple(log_prior.shape)}" + (" with NaN" if bool(log_prior.isnan().any()) else "")
+        raise ValueError(f"log_prior: got {got}, expected ({log_anchor.shape[1]},) log-probabilities")
+
+
+def _check_numbers(alpha: float, gradient_scale: float) -> None:
+    if isinstance(alpha, Tensor):
+        raise ValueError(f"alpha: got a tensor ({alpha}), expected a plain number: it is chosen, not learnt")
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha: got {alpha}, expected a number from 0 to 1")
+    if not 0 <= gradient_scale < math.inf:
+        raise ValueError(f"gradient_scale: got {gradient_scale}, expected a finite number >= 0")
+
+
+def _check_log_posterior(name: str, value: Tensor) -> None:
+    """ValueError unless the rows are log-probabilities; logits and probabilities are the usual mistakes."""
+    if bool(value.isnan().any()):
+        raise ValueError(f"{name}: got NaN, expected log-probabilities")
+    total = value.logsumexp(1)
+    if not bool((total.abs() < _SUMS_TO_ONE).all()):
+        worst = int(total.abs().argmax())
+        raise ValueError(
+            f"{name}: got a row {worst} whose probabilities sum to {float(total[worst].exp()):.4g}, expected "
+            "log-probabilities, such as log_softmax of a classifier's logits"
+        )
+
+
+def _blame_nan(**values: Tensor) -> None:
+    """ValueError that names the first argument with NaN in it."""
+    for name, value in values.items():
+        if bool(value.isnan().any()):
+            raise ValueError(f"{name}: got NaN, expected numbers")
