@@ -147,6 +147,18 @@ def test_changes_are_those_of_paired_seeds(tmp_path):
     assert list(table.loc["ccl over clip", [("whole", "paper"), ("batch", "paper")]]) == ["+25", "-25"]
 
 
+def test_a_lead_is_that_of_paired_seeds_in_points_and_in_percent():
+    keys = {"cell_line": "mean", "library": "whole", "top": 1}
+    runs = {"clip": {0: 0.2, 1: 0.4}, "infocore": {0: 0.3, 1: 0.4}}
+    by_arm = {arm: {seed: pd.DataFrame([keys | {"accuracy": a}]) for seed, a in r.items()} for arm, r in runs.items()}
+    points = pretraining_report.lead_in_points(by_arm, "infocore", "clip", "InfoCORE minus CLIP")
+    half = 12.706 * 5  # t quantile of two seeds, times the standard error of differences of 10 and 0 points
+    expected = {"InfoCORE minus CLIP": 5.0, "low": 5 - half, "high": 5 + half}
+    assert points.loc[("whole", 1)].to_dict() == pytest.approx(expected, abs=0.06)
+    percent = pretraining_report.lead_in_percent(by_arm, "infocore", "clip", "InfoCORE over CLIP")
+    assert percent.loc[("whole", 1), ["InfoCORE over CLIP", "seeds in which higher (%)"]].tolist() == [25, 50]
+
+
 def test_the_probe_reads_a_batch_that_is_there_and_none_that_is_not():
     screen = toy_screen(0)
     one_hot = torch.nn.functional.one_hot(screen.batch_id).float()

@@ -10,6 +10,7 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from infocore_mini.experiments.pretraining.report import Tables, accuracies
 from infocore_mini.readers import Wells, read_bbbc021_wells
 from infocore_mini.screens import PairedScreen
 from infocore_mini.simulate.screen import CP_DOSES, simulate_screen
@@ -76,6 +77,18 @@ def simulated_cell_painting(seed: int) -> PairedScreen:
     return simulate_screen(
         seed, n_drugs=1500, cell_lines=("U2OS",), n_batches=10, n_features=300, n_replicates=3, doses=CP_DOSES
     ).screen
+
+
+def lift_beside_paper(by_arm: Tables, paper: pd.Series) -> pd.DataFrame:
+    """Accuracy as a multiple of chance, ours on a simulated screen and the paper's: rows (library, top, arm).
+
+    Args:
+        paper: as ``paper_accuracies``; has each arm of ``by_arm`` and "random".
+    """
+    ours = accuracies(by_arm).set_index(["library", "top", "arm"])["lift"]
+    chance = paper.xs("random", level="method")
+    printed = {(library, top, arm): paper[arm, library, top] / chance[library, top] for library, top, arm in ours.index}
+    return pd.DataFrame({"ours, simulated: lift": ours, "paper: lift": pd.Series(printed)})
 
 
 def _by_group(x: np.ndarray, label, group) -> float:

@@ -124,6 +124,20 @@ def retrieval_rivals() -> pd.DataFrame:
     )
 
 
+def retrieval_memory() -> pd.DataFrame:
+    """Peak memory in GB of a process that ranks a large library, by where the library comes from."""
+    memory = stored("retrieval")["results"]["memory"]
+    name = f"peak (GB), {memory['n_queries']:,} queries, {memory['n_library']:,} molecules"
+    return pd.DataFrame({name: pd.Series(memory["peak_bytes"]) / 1e9})
+
+
+def mol2vec_speed() -> pd.DataFrame:
+    """Times faster (median) than the ``mol2vec`` package on the molecules of the HIV benchmark."""
+    results = stored("featurise")["results"]
+    faster = {name: ratio["median"] for name, ratio in results["times_faster"].items()}
+    return pd.DataFrame({f"times faster, {results['molecules']:,} molecules": faster})
+
+
 def _times(ratio: dict | None, name: str, scale: float = 1.0) -> dict[str, float]:
     ratio = ratio or dict.fromkeys(("median", "low", "high"), float("nan"))
     return {name: scale * ratio["median"], "low": scale * ratio["low"], "high": scale * ratio["high"]}

@@ -198,3 +198,29 @@ def order_agreement(by_arm: Tables, paper: pd.DataFrame) -> pd.Series:
         {library: stats.spearmanr(ours[library], paper[library, 1]).statistic for library in ("whole", "batch")},
         name="rank correlation",
     )
+
+
+def lead_in_percent(by_arm: Tables, arm: str, reference: str, name: str) -> pd.DataFrame:
+    """Accuracy of one arm relative to another's, paired by seed, in whole percent: rows (library, top).
+
+    Columns: the mean change, called ``name``; low and high, its 95 % t-interval; percent of the seeds in which the arm
+    is the higher one.
+    """
+    columns = {
+        "relative": name,
+        "relative_low": "low",
+        "relative_high": "high",
+        "a_higher": "seeds in which higher (%)",
+    }
+    rows = against(by_arm, arm, reference).set_index(["library", "top"])
+    return (100 * rows[list(columns)]).round(0).astype(int).rename(columns=columns)
+
+
+def lead_in_points(by_arm: Tables, arm: str, reference: str, name: str) -> pd.DataFrame:
+    """Accuracy of one arm minus another's, paired by seed, in percentage points: rows (library, top).
+
+    Columns: the mean difference, called ``name``; low and high, its 95 % t-interval.
+    """
+    columns = {"difference": name, "difference_low": "low", "difference_high": "high"}
+    rows = against(by_arm, arm, reference).set_index(["library", "top"])
+    return (100 * rows[list(columns)]).round(1).rename(columns=columns)

@@ -10,7 +10,8 @@ import pandas as pd
 from scipy import stats
 
 from infocore_mini.experiments.names import METHOD_NAMES
-from infocore_mini.experiments.property.run import BASELINE, CONTROLS
+from infocore_mini.experiments.pretraining.run import METHODS
+from infocore_mini.experiments.property.run import BASELINE, CONTROLS, SCREENS
 from infocore_mini.experiments.results import paper_table
 from infocore_mini.sources import data_file
 
@@ -196,3 +197,24 @@ def leakage(pretraining: Sequence[dict]) -> pd.DataFrame:
     percent = table[["in_screen", "same_scaffold"]].div(table["test"], axis=0).mul(100)
     percent.columns = ["molecule in screen, removed (%)", "scaffold left in screen (%)"]
     return pd.concat([table["test"].astype(int).rename("test molecules"), percent], axis=1)
+
+
+def gains(table: pd.DataFrame) -> tuple[dict[str, dict[str, pd.DataFrame]], dict[str, pd.Series]]:
+    """What each pretrained encoder, and each control, adds to the one with random weights; PRISM left out.
+
+    Returns:
+        panels: screen -> method -> rows of ``paired``; controls: name -> difference by data set. See ``figures.gains``.
+    """
+    panels = {
+        SCREEN_NAMES[screen]: {
+            method: paired(table, f"{method}, {screen}", BASELINE).drop("PRISM") for method in METHODS
+        }
+        for screen in SCREENS
+    }
+    return panels, {name: paired(table, name, BASELINE)["difference"] for name in CONTROLS}
+
+
+def average_with(table: pd.DataFrame, toxcast: float) -> float:
+    """Percent: the baseline's average over the seven sets, were its score on ToxCast another one, in percent."""
+    ours = baseline_beside_paper(table)["ours"]
+    return float(pd.concat([ours.drop("ToxCast"), pd.Series({"ToxCast": toxcast})])[list(CLASSIFICATION)].mean())

@@ -27,6 +27,8 @@ from infocore_mini.screens import PairedScreen, Split
 from infocore_mini.train import pretrain_screen
 
 Embeddings = tuple[Tensor, Tensor]  # z_screen and z_drug, each (n_conditions, d)
+# Of the paper's screens (its section 3.2): all molecules, and conditions per cell line.
+_PAPER_MOLECULES = {"gene_expression": (17_753, 82_914 / 9), "cell_painting": (30_204, 30_204)}
 TITLES = {"toxcast": "ToxCast", "simulated": "simulated stand-in"}
 
 
@@ -233,6 +235,53 @@ def library_size(chance: Mapping[int, float]) -> tuple[float, float]:
     if low > high:
         raise ValueError(f"chance: got {dict(chance)}, expected k / size in percent for one size")
     return low, high
+
+
+def differences(against: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Arms against one reference in percentage points, side by side: rows (library, top), columns (arm, what).
+
+    Args:
+        against: arm -> rows of ``pretraining.report.against``.
+    """
+    what = ["difference", "difference_low", "difference_high"]
+    points = {arm: 100 * table.set_index(["library", "top"])[what] for arm, table in against.items()}
+    return pd.concat(points, axis=1, names=["arm"]).sort_index()
+
+
+def batch_alone_in_paper() -> pd.DataFrame:
+    """What the batch alone would score on the paper's whole libraries, from its Table 2: percent, a row a screen.
+
+    An embedding that knows nothing but the batch finds its molecule among all as often as chance does within the batch.
+    """
+    rows = {}
+    for dataset, printed in paper_table("table2_retrieval").items():
+        whole, batch = ({row["method"]: row[library]["1"] for row in printed} for library in ("whole", "batch"))
+        rows[f"paper, {dataset}"] = {
+            "chance, %": whole["Random"],
+            "batch alone, %": batch["Random"],
+            "x chance": batch["Random"] / whole["Random"],
+            "CLIP, %": whole["CLIP"],
+        }
+    return pd.DataFrame(rows).T
+
+
+def paper_library_sizes() -> pd.DataFrame:
+    """Molecules of the paper's whole libraries, as their random accuracies allow, beside a fifth of two counts.
+
+    Columns: smallest and largest library; a fifth of all molecules, and of those measured in a cell line on average.
+    """
+    rows = {}
+    for dataset, (n_molecules, per_cell_line) in _PAPER_MOLECULES.items():
+        printed = paper_table("table2_retrieval")[dataset]
+        random = next(row["whole"] for row in printed if row["method"] == "Random")
+        low, high = library_size({int(k): percent for k, percent in random.items()})
+        rows[dataset] = {
+            "library, from": low,
+            "to": high,
+            "fifth of all": n_molecules / 5,
+            "fifth of a cell line": per_cell_line / 5,
+        }
+    return pd.DataFrame(rows).T
 
 
 def _batch_top_1(record: Mapping) -> float:
