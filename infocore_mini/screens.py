@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -89,7 +89,7 @@ class PairedScreen:
         condition: Sequence | None = None,
         feature_names: Sequence[str] = (),
         allow_missing: bool = False,
-    ) -> PairedScreen:
+    ) -> Self:
         """A screen from flat columns, one row per replicate profile.
 
         Args:

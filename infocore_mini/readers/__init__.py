@@ -1,12 +1,42 @@
 """Readers of real screens, each of which gives a `PairedScreen`, and of property benchmarks; all list what they left out."""
 
-from .cell_painting import read_bbbc021, read_bbbc021_wells, read_comas, read_profiles
-from .exchange import from_anndata, read_h5ad, read_parquet, to_anndata, write_parquet
-from .l1000 import read_l1000, read_l1000_release, read_l1000_wells
-from .property import PROPERTY_SETS, PropertySet, read_property
-from .toxcast import campaigns, read_toxcast
-from .wells import ReadError, ReadScreen, Wells
+from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .cell_painting import read_bbbc021, read_bbbc021_wells, read_comas, read_profiles
+    from .exchange import from_anndata, read_h5ad, read_parquet, to_anndata, write_parquet
+    from .fairness import read_fairness_table
+    from .l1000 import read_l1000, read_l1000_release, read_l1000_wells
+    from .property import PROPERTY_SETS, PropertySet, read_property
+    from .toxcast import campaigns, read_toxcast
+    from .wells import ReadError, ReadScreen, Wells
+
+_HOME = {
+    "PROPERTY_SETS": "property",
+    "PropertySet": "property",
+    "ReadError": "wells",
+    "ReadScreen": "wells",
+    "Wells": "wells",
+    "campaigns": "toxcast",
+    "from_anndata": "exchange",
+    "read_bbbc021": "cell_painting",
+    "read_bbbc021_wells": "cell_painting",
+    "read_comas": "cell_painting",
+    "read_fairness_table": "fairness",
+    "read_h5ad": "exchange",
+    "read_l1000": "l1000",
+    "read_l1000_release": "l1000",
+    "read_l1000_wells": "l1000",
+    "read_parquet": "exchange",
+    "read_profiles": "cell_painting",
+    "read_property": "property",
+    "read_toxcast": "toxcast",
+    "to_anndata": "exchange",
+    "write_parquet": "exchange",
+}
 __all__ = [
     "PROPERTY_SETS",
     "PropertySet",
@@ -18,6 +48,7 @@ __all__ = [
     "read_bbbc021",
     "read_bbbc021_wells",
     "read_comas",
+    "read_fairness_table",
     "read_h5ad",
     "read_l1000",
     "read_l1000_release",
@@ -29,3 +60,14 @@ __all__ = [
     "to_anndata",
     "write_parquet",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """A name when it is first used: a table in CSV needs neither AnnData nor HDF5."""
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

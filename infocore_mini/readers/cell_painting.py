@@ -1,4 +1,4 @@
-"""Cell painting: tables of morphological profiles, one row per well, features beside metadata."""
+"""Cell painting: tables of morphological profiles, one well a line, features beside metadata."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from infocore_mini.featurize import mol2vec
 from infocore_mini.screens import Featuriser
 
-from .wells import ReadScreen, Wells, listed, located, read_table, report, require, require_columns
+from .wells import ReadScreen, Wells, listed, located, numbers, read_table, report, require, require_columns
 
 COMAS = (
     "cell_painting_dark_matter.tsv",
@@ -33,14 +34,17 @@ def read_comas(
 ) -> ReadScreen:
     """The COMAS screens of dark chemical matter and of natural products, on their shared 579 features.
 
-    The profiles are robust z-scores against the DMSO wells of their own plate already; nothing is subtracted.
+    The profiles are robust z-scores against the DMSO wells of their plate already; nothing is subtracted.
     The experimental batch is the run (dark chemical matter: "run 1", "run 2") or the date that ends a plate's name
     (natural products: "date 181116").  A well that a later file repeats is left out.
 
     Args:
         paths: TSV files with Compound_Id, Well_Id, Smiles, Run or Plate, and Median_... features.
         drug: featuriser of SMILES.
-        separate: ("dose",) keeps the concentrations of a molecule apart; None of it: they are replicates.
+        separate: ("dose",) keeps the concentrations of a molecule apart; () makes them replicates.
+
+    Returns:
+        The screen on the features named Median_..., one cell line.
 
     Raises:
         ReadError: for a damaged file, a missing column, other features than in the first file, a plate name without
@@ -67,7 +71,7 @@ def read_comas(
 def read_bbbc021_wells(path: str | Path = BBBC021, *, images: str | Path | None = None) -> Wells:
     """The wells of BBBC021 (Ljosa et al. 2013): per-well means of 516 features, DMSO wells included.
 
-    The table names plate and well and no compound; BBBC021's own image table does.
+    The table names plate and well and no compound; the collection's image table does.
 
     Args:
         path: table with Image_Metadata_Plate ("Week10_40111"), Image_Metadata_Well and features.
@@ -114,6 +118,9 @@ def read_bbbc021(
         drug: featuriser of SMILES.
         separate: ("dose",) keeps the concentrations of a molecule apart.
 
+    Returns:
+        The screen on 516 features, one cell line (MCF7).
+
     Raises:
         ReadError: as `read_bbbc021_wells`; also for a plate without DMSO well.
     """
@@ -148,6 +155,9 @@ def read_profiles(
         controls: column and value of the control wells (Bray et al.: ("Metadata_ASSAY_WELL_ROLE", "mock")), whose mean
             over the plate is subtracted; None = the profiles are normalised already.
         separate: further columns that tell conditions apart, such as a concentration.
+
+    Returns:
+        The screen on the usable features; `left_out` names the others beside the molecules.
 
     Raises:
         ReadError: for a damaged file, a missing column, a plate without control well, or no usable feature or well.
@@ -219,12 +229,9 @@ def _unusable(features: pd.DataFrame) -> dict[str, list[str]]:
     }
 
 
-def _matrix(table: pd.DataFrame, features: list[str], path: Path) -> np.ndarray:
+def _matrix(table: pd.DataFrame, features: list[str], path: Path) -> NDArray[np.float32]:
     require(len(features) > 0, path, "no numeric feature", "at least one")
-    try:
-        matrix = table[features].to_numpy(dtype=np.float32)
-    except ValueError as error:
-        require(False, path, str(error), "numbers in the features")
+    matrix = numbers(table, features, path, "features")
     bad = ~np.isfinite(matrix).all(0)
     require(not bad.any(), path, f"missing values in {listed(np.array(features)[bad])}", "finite numbers")
     return matrix

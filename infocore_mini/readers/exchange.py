@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import anndata
@@ -11,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 
 from infocore_mini.featurize import mol2vec
@@ -34,7 +36,7 @@ def read_h5ad(
     cell_line: str = "cell_type",
     batch: str = "batch",
 ) -> ReadScreen:
-    """A screen published as ``.h5ad``, one observation per replicate, controls subtracted already.
+    """A screen published as ``.h5ad``, one observation per profile, controls subtracted already.
 
     The layout of the L1000 set that the paper trains on: 199,620 x 978, obs with SMILES, cell_type, batch.
 
@@ -42,6 +44,9 @@ def read_h5ad(
         path: file.
         drug: featuriser of SMILES.
         smiles, cell_line, batch: columns of obs with the molecule, the cell line and the experimental batch.
+
+    Returns:
+        The screen of the observations whose molecule RDKit reads.
 
     Raises:
         ReadError: for a damaged file, a missing column or label, a value that is not finite, or no usable molecule.
@@ -60,12 +65,16 @@ def read_h5ad(
     info["name"] = info["smiles"].fillna("(none)")
     require(data.X is not None and data.n_obs > 0, path, "no X", "a matrix of profiles")
     profile = np.asarray(data.X.toarray() if issparse(data.X) else data.X, dtype=np.float32)
-    require(bool(np.isfinite(profile).all()), path, "values that are not finite", "finite numbers")
+    require(np.isfinite(profile).all(), path, "values that are not finite", "finite numbers")
     return Wells(profile, info, tuple(map(str, data.var_names))).screen(drug, str(path))
 
 
 def to_anndata(screen: PairedScreen) -> anndata.AnnData:
-    """The screen as AnnData: X (n_profiles, n_g); obs with SMILES, cell_type, batch, condition; the rest in uns."""
+    """The screen as AnnData.
+
+    Returns:
+        X (n_profiles, n_g) float32; obs with SMILES, cell_type, batch, condition; drug features and names in uns.
+    """
     labels = _labels(screen).rename(columns=OBS).set_index(_text(map(str, range(len(screen.profile)))))
     for column in ("SMILES", "cell_type", "batch"):
         labels[column] = pd.Categorical(labels[column], categories=_text(sorted(set(labels[column]))))
@@ -80,7 +89,11 @@ def to_anndata(screen: PairedScreen) -> anndata.AnnData:
 
 
 def from_anndata(data: anndata.AnnData) -> PairedScreen:
-    """The screen that `to_anndata` made.  Raises ReadError if a part is missing."""
+    """The screen that `to_anndata` made, equal in every field.
+
+    Raises:
+        ReadError: if a part is missing.
+    """
     require_columns(data.obs, list(OBS.values()), "data.obs")
     missing = [name for name in ("drug", "smiles", "has_feature_names", *NAMES) if name not in data.uns]
     require(not missing, "data.uns", f"no {listed(missing)}", "what to_anndata stores")
@@ -110,17 +123,23 @@ def write_parquet(screen: PairedScreen, folder: str | Path) -> None:
 
 
 def read_parquet(folder: str | Path) -> PairedScreen:
-    """The screen that `write_parquet` wrote.  Raises ReadError for a damaged or foreign file, FileNotFoundError."""
+    """The screen that `write_parquet` wrote into `folder`, equal in every field.
+
+    Raises:
+        ReadError: for a damaged or foreign file.
+        FileNotFoundError: if a file is missing.
+    """
     profiles, drugs = (_parquet(located(Path(folder) / name)) for name in (PROFILES, DRUGS))
     stored = (profiles.schema.metadata or {}).get(SCHEMA_KEY)
-    require(stored is not None, Path(folder) / PROFILES, "no screen's names", "a file of write_parquet")
+    if stored is None:
+        raise ReadError(f"{Path(folder) / PROFILES}: got no screen's names, expected a file of write_parquet")
     names = {key: tuple(value) for key, value in json.loads(stored).items()}
     labels = profiles.select([METADATA + label for label in LABELS]).to_pandas().set_axis(LABELS, axis=1)
     return _rebuilt(labels, _matrix(profiles), _matrix(drugs), drugs[METADATA + "smiles"].to_pylist(), **names)
 
 
 def _labels(screen: PairedScreen) -> pd.DataFrame:
-    """One row per profile: SMILES, cell line, experimental batch as text, and the condition's code."""
+    """A line for each profile: SMILES, cell line, experimental batch as text, and the condition's code."""
     condition = screen.condition
     columns = {
         "smiles": np.asarray(screen.smiles)[screen.drug_id[condition]],
@@ -131,13 +150,22 @@ def _labels(screen: PairedScreen) -> pd.DataFrame:
     return pd.DataFrame({**text, "condition": condition.numpy()})
 
 
-def _text(values) -> pd.Index:
+def _text(values: Iterable[str]) -> pd.Index:
     """An index of Python strings: anndata cannot write the string type that pandas 3 infers."""
     return pd.Index(list(values), dtype=object)
 
 
-def _rebuilt(labels: pd.DataFrame, profile, drug, smiles, *, batch_names, cell_line_names, feature_names):
-    def codes(label: str, names) -> torch.Tensor:
+def _rebuilt(
+    labels: pd.DataFrame,
+    profile: ArrayLike,
+    drug: ArrayLike,
+    smiles: Sequence[str],
+    *,
+    batch_names: tuple[str, ...],
+    cell_line_names: tuple[str, ...],
+    feature_names: tuple[str, ...],
+) -> PairedScreen:
+    def codes(label: str, names: Sequence[str]) -> torch.Tensor:
         return torch.from_numpy(pd.Index(names).get_indexer(labels[label].astype(object)).astype(np.int64))
 
     condition = torch.from_numpy(np.array(labels["condition"], dtype=np.int64))
@@ -163,7 +191,7 @@ def _parquet(path: Path) -> pa.Table:
         raise ReadError(f"{path}: got {error}, expected a Parquet file") from error
 
 
-def _matrix(table: pa.Table) -> np.ndarray:
+def _matrix(table: pa.Table) -> NDArray[np.float32]:
     """The columns that are no metadata, (n_rows, n_columns) float32."""
     columns = [name for name in table.column_names if not name.startswith(METADATA)]
     return np.column_stack([table[name].to_numpy() for name in columns]).astype(np.float32)

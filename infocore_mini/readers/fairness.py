@@ -1,21 +1,26 @@
 """The three tables of the fairness experiment (Section 3.3): UCI Adult, Law School, COMPAS.
 
 Each table becomes features, a label (1 = the favourable outcome) and one of four groups, White/Black x male/female;
-rows of other groups are left out and counted.
+people of other groups are left out and counted.
 Law School has no header.  Its columns were identified from Lahoti et al. (2020), whose processing it holds, and
-confirmed on the values (tests/library/readers/test_fairness.py): column 10 equals 600 (lsat - 10) / 38 + 100 ugpa exactly, which fixes
-lsat, ugpa and the admission index; race 2 (1,790 rows) has by far the lowest LSAT and more women than men, as Black
-students in the LSAC study have; sex 2 is the minority with the higher undergraduate grades, as women were in 1991;
-part_time 1 is the older 9 %.  Missing grades and birth years are 0 there, and dropping out counts as not passing.
+confirmed on the values (tests/library/readers/test_fairness.py): column 10 equals 600 (lsat - 10) / 38 + 100 ugpa
+exactly, which fixes lsat, ugpa and the admission index; race 2 (1,790 people) has by far the lowest LSAT and more women
+than men, as Black students in the LSAC study have; sex 2 is the minority with the higher undergraduate grades, as women
+were in 1991; part_time 1 is the older 9 %.  Missing grades and birth years are 0 there, and dropping out counts as not
+passing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from sklearn.compose import make_column_transformer
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -45,37 +50,58 @@ SIMULATED_NOTICE = (
 
 @dataclass(frozen=True)
 class FairnessTable:
-    """A table as read: `features` (n rows, race and sex among them), `label` (n,) 0/1, `group` (n,) index into GROUPS.
+    """A table as read, n people.
 
-    `is_test` (n,) marks rows that the publisher set aside for testing, or is None.
-    `left_out` counts rows of other groups; `sha256` maps each file read to its checksum (empty if simulated).
+    Attributes:
+        name: "adult", "law_school" or "compas".
+        features: n rows, race and sex among the columns.
+        label: (n,) int64 of 0 and 1; 1 = the favourable outcome.
+        group: (n,) int64 index into `GROUPS`.
+        left_out: number of people of other groups.
+        is_test: (n,) booleans, whom the publisher set aside for testing; None = nobody.
+        simulated: whether no real person is in it.
+        sha256: checksum of each file read; empty if simulated.
     """
 
     name: str
     features: pd.DataFrame
-    label: np.ndarray
-    group: np.ndarray
+    label: NDArray[np.int64]
+    group: NDArray[np.int64]
     left_out: int
-    is_test: np.ndarray | None = None
+    is_test: NDArray[np.bool_] | None = None
     simulated: bool = False
     sha256: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Model inputs `x` (n, p) float32, `label` (n,) int64 of 0/1, `group` (n,) int64 index into GROUPS."""
+    """What a model sees of n people, and what its predictions are scored by.
 
-    x: np.ndarray
-    label: np.ndarray
-    group: np.ndarray
+    Attributes:
+        x: (n, p) float32 inputs.
+        label: (n,) int64 of 0 and 1.
+        group: (n,) int64 index into `GROUPS`.
+    """
+
+    x: NDArray[np.float32]
+    label: NDArray[np.int64]
+    group: NDArray[np.int64]
 
     def __len__(self) -> int:
+        """Number of people."""
         return len(self.label)
 
 
 @dataclass(frozen=True)
 class FairnessData:
-    """One table, split and encoded: `train` is subsampled to 10:2:2:1, `validation` and `test` are as they come."""
+    """One table, split and encoded.
+
+    Attributes:
+        name, left_out, simulated, sha256: of the table, see `FairnessTable`.
+        train: subsampled so that `GROUPS` stand 10:2:2:1.
+        validation, test: groups as they come.
+        feature_names: (p,) names of the columns of `x`.
+    """
 
     name: str
     train: Rows
@@ -87,26 +113,42 @@ class FairnessData:
     sha256: dict[str, str]
 
 
-def read_table(name: str) -> FairnessTable:
-    """Read ``"adult"``, ``"law_school"`` or ``"compas"``.  Raises ValueError for another name, DataUnavailable."""
+def read_fairness_table(name: str) -> FairnessTable:
+    """One of the three tables, whole.
+
+    Args:
+        name: "adult", "law_school" or "compas".
+
+    Raises:
+        ValueError: for another name.
+        sources.DataUnavailable: if the table cannot be had.
+    """
     if name not in READERS:
         raise ValueError(f"name: expected one of {sorted(READERS)}, got {name!r}")
     return READERS[name]()
 
 
 def load_fairness(name: str, *, seed: int = 0, sensitive_inputs: bool = True, simulate: bool = False) -> FairnessData:
-    """Split and encode one table.
+    """One table, split and encoded (Appendix H).
 
-    Adult keeps its own test file; of the others 30 % are the test set, the same rows for every seed.
+    Adult keeps its publisher's test file; of the others 30 % are the test set, the same people for every seed.
     20 % of the rest are validation, what remains is subsampled to 10:2:2:1: both drawn by `seed`.
     Splits are stratified by group and label.
-    Categories are one-hot and numbers standardised, both fitted on the training rows alone.
-    `sensitive_inputs=False` leaves race and sex out of the inputs (groups and scores keep them).
-    `simulate=True` uses `simulated_law_school` if, and only if, Law School cannot be had; the result says so in
-    `.simulated`.  Raises ValueError for an unknown name, DataUnavailable if the table cannot be had.
+    Categories are one-hot and numbers standardised, both fitted on the training part alone.
+
+    Args:
+        name: "adult", "law_school" or "compas".
+        seed: of the validation part and the subsample.
+        sensitive_inputs: False leaves race and sex out of the inputs; groups and scores keep them.
+        simulate: whether `simulated_law_school` stands in if, and only if, Law School cannot be had; the result says
+            so in `.simulated`.
+
+    Raises:
+        ValueError: for an unknown name.
+        sources.DataUnavailable: if the table cannot be had.
     """
     try:
-        table = read_table(name)
+        table = read_fairness_table(name)
     except DataUnavailable:
         if not (simulate and name == "law_school"):
             raise
@@ -115,7 +157,7 @@ def load_fairness(name: str, *, seed: int = 0, sensitive_inputs: bool = True, si
 
 
 def split_and_encode(table: FairnessTable, *, seed: int, sensitive_inputs: bool = True) -> FairnessData:
-    """`load_fairness` for a table in hand."""
+    """`load_fairness` for a table in hand; arguments as there."""
     stratum = table.group * 2 + table.label
     rows = np.arange(len(stratum))
     if table.is_test is None:
@@ -133,7 +175,7 @@ def split_and_encode(table: FairnessTable, *, seed: int, sensitive_inputs: bool 
         verbose_feature_names_out=False,
     ).fit(features.iloc[train])
 
-    def encoded(chosen: np.ndarray) -> Rows:
+    def encoded(chosen: NDArray[np.intp]) -> Rows:
         x = encoder.transform(features.iloc[chosen]).astype(np.float32)
         return Rows(x, table.label[chosen], table.group[chosen])
 
@@ -142,8 +184,17 @@ def split_and_encode(table: FairnessTable, *, seed: int, sensitive_inputs: bool 
     return FairnessData(table.name, *parts, names, table.left_out, table.simulated, table.sha256)
 
 
-def subsample(rows: np.ndarray, group: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The largest random subset of `rows` (n,) whose groups stand 10:2:2:1 (Appendix H); `group` is indexed by row."""
+def subsample(rows: NDArray[np.intp], group: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.intp]:
+    """The largest random subset of some rows whose groups stand 10:2:2:1 (Appendix H).
+
+    Args:
+        rows: (n,) row numbers of a table.
+        group: index into `GROUPS` of every row of the table.
+        rng: decides which, and in what order.
+
+    Returns:
+        Row numbers, in random order.
+    """
     members = [rows[group[rows] == g] for g in range(len(GROUPS))]
     unit = min(len(m) // share for m, share in zip(members, PROPORTIONS, strict=True))
     chosen = [rng.choice(m, unit * share, replace=False) for m, share in zip(members, PROPORTIONS, strict=True)]
@@ -153,7 +204,7 @@ def subsample(rows: np.ndarray, group: np.ndarray, rng: np.random.Generator) -> 
 @cache
 def _adult() -> FairnessTable:
     paths = fetch("adult.data"), fetch("adult.test")
-    read = {"header": None, "names": ADULT_COLUMNS, "skipinitialspace": True}
+    read: dict[str, Any] = {"header": None, "names": ADULT_COLUMNS, "skipinitialspace": True}
     parts = [pd.read_csv(paths[0], **read), pd.read_csv(paths[1], skiprows=1, **read)]
     frame = pd.concat(parts, ignore_index=True)
     label = frame["income"].str.startswith(">50K")
@@ -183,15 +234,22 @@ def _compas() -> FairnessTable:
 READERS = {"adult": _adult, "law_school": _law_school, "compas": _compas}
 
 
-def _table(name, features, label, paths, *, is_test=None, simulated=False) -> FairnessTable:
-    label = np.asarray(label, dtype=np.int64)
+def _table(
+    name: str,
+    features: pd.DataFrame,
+    label: ArrayLike,
+    paths: Sequence[Path],
+    *,
+    is_test: NDArray[np.bool_] | None = None,
+    simulated: bool = False,
+) -> FairnessTable:
     described = features["race"].str.lower() + " " + features["sex"].str.lower()
     kept = described.isin(GROUPS).to_numpy()
     group = described[kept].map(GROUPS.index).to_numpy(dtype=np.int64)
     return FairnessTable(
         name=name,
         features=features[kept].reset_index(drop=True),
-        label=label[kept],
+        label=np.asarray(label, dtype=np.int64)[kept],
         group=group,
         left_out=int((~kept).sum()),
         is_test=None if is_test is None else is_test[kept],
@@ -205,6 +263,9 @@ def simulated_law_school(seed: int) -> FairnessTable:
 
     One latent ability per student, lower on average in the Black group as in the LSAC scores, drives LSAT, grades and
     the bar; used only where the real table cannot be had, and marked ``simulated=True``.
+
+    Args:
+        seed: decides everything drawn.
     """
     rng = np.random.default_rng(seed)
     n = 26_551

@@ -13,6 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from .wells import ReadError, listed, require
 
@@ -21,12 +22,15 @@ BLOCK = 1024  # columns of a GCTX read at once: 50 MB at 12,328 genes
 
 @dataclass(frozen=True, eq=False)
 class Gct:
-    """A matrix with metadata: `matrix` (n_columns, n_rows) float32, transposed as stored: one line for each well.
+    """A matrix with metadata.
 
-    `columns` (n_columns lines) and `rows` (n_rows lines) hold the metadata as text, their index the ids.
+    Attributes:
+        matrix: (n_columns, n_rows) float32, transposed as stored: the file's columns are wells, its rows genes.
+        columns: n_columns lines of metadata as text, the ids as index.
+        rows: n_rows lines of metadata as text, the ids as index.
     """
 
-    matrix: np.ndarray
+    matrix: NDArray[np.float32]
     columns: pd.DataFrame
     rows: pd.DataFrame
 
@@ -39,18 +43,20 @@ def read_gct(path: Path, *, columns: Collection[str] | None = None, rows: Collec
         columns: ids of the wanted columns (wells), None = all.
         rows: ids of the wanted rows (genes), None = all.
 
+    Returns:
+        Matrix and metadata of the wanted wells and genes.
+
     Raises:
         ReadError: if the file is damaged, of another format, lacks a wanted id, repeats an id, or holds a value that
             is not a finite number.
     """
-    reader = {".gct": _read_text, ".gctx": _read_hdf5}.get(path.suffix)
-    require(reader is not None, path, f"suffix {path.suffix!r}", ".gct or .gctx")
-    gct = reader(path, columns, rows)
-    require(bool(np.isfinite(gct.matrix).all()), path, "values that are not finite", "finite numbers")
+    require(path.suffix in (".gct", ".gctx"), path, f"suffix {path.suffix!r}", ".gct or .gctx")
+    gct = _read_text(path, columns, rows) if path.suffix == ".gct" else _read_hdf5(path, columns, rows)
+    require(np.isfinite(gct.matrix).all(), path, "values that are not finite", "finite numbers")
     return gct
 
 
-def _read_text(path: Path, columns, rows) -> Gct:
+def _read_text(path: Path, columns: Collection[str] | None, rows: Collection[str] | None) -> Gct:
     try:
         with path.open(encoding="utf-8") as lines:
             version, shape = lines.readline().strip(), lines.readline().split()
@@ -70,7 +76,7 @@ def _read_text(path: Path, columns, rows) -> Gct:
     return Gct(matrix[np.ix_(at, on)], column_fields.iloc[at], row_fields.iloc[on])
 
 
-def _read_hdf5(path: Path, columns, rows) -> Gct:
+def _read_hdf5(path: Path, columns: Collection[str] | None, rows: Collection[str] | None) -> Gct:
     try:
         with h5py.File(path) as file:
             column_ids, row_ids = (file[f"0/META/{side}/id"].asstr()[:] for side in ("COL", "ROW"))
@@ -85,7 +91,7 @@ def _read_hdf5(path: Path, columns, rows) -> Gct:
     return Gct(matrix, column_fields, row_fields)
 
 
-def _read_blocks(stored: h5py.Dataset, at: np.ndarray, on: np.ndarray) -> np.ndarray:
+def _read_blocks(stored: h5py.Dataset, at: NDArray[np.intp], on: NDArray[np.intp]) -> NDArray[np.float32]:
     """Lines `at` and positions `on` of `stored`; memory beyond the result is one block."""
     matrix = np.empty((len(at), len(on)), dtype=np.float32)
     starts = np.unique(at // BLOCK) * BLOCK
@@ -96,7 +102,7 @@ def _read_blocks(stored: h5py.Dataset, at: np.ndarray, on: np.ndarray) -> np.nda
     return matrix
 
 
-def _fields(group: h5py.Group, at: np.ndarray) -> pd.DataFrame:
+def _fields(group: h5py.Group, at: NDArray[np.intp]) -> pd.DataFrame:
     columns = {}
     for name, field in group.items():
         values = field.asstr()[:] if h5py.check_string_dtype(field.dtype) else field[:].astype(str)
@@ -105,9 +111,9 @@ def _fields(group: h5py.Group, at: np.ndarray) -> pd.DataFrame:
     return table.set_index("id")
 
 
-def _wanted(path: Path, present: Collection[str], ids: Collection[str] | None) -> np.ndarray:
-    """Positions of `ids` in `present`, ascending."""
-    present = pd.Index(present)
+def _wanted(path: Path, found: Collection[str], ids: Collection[str] | None) -> NDArray[np.intp]:
+    """Positions of `ids` in `found`, ascending; all of them for None."""
+    present = pd.Index(found)
     require(present.is_unique, path, f"repeated ids {listed(present[present.duplicated()])}", "unique ids")
     if ids is None:
         return np.arange(len(present))

@@ -1,4 +1,4 @@
-"""L1000 level 3: quantile-normalised log2 expression of the 978 landmark genes, plate by plate.
+"""L1000 level 3 (Subramanian et al. 2017): quantile-normalised log2 expression of 978 landmark genes, plate by plate.
 
 Two layouts are read: single plates in GCT or GCTX with the wells' metadata inside, and the public releases
 (GEO GSE92742), one GCTX with the metadata in tables beside it.
@@ -74,6 +74,9 @@ def read_l1000(
         cell_lines: names of the wanted cell lines, None = all.
         separate: ("dose",), ("time",) or both: replicates then also agree in these.
 
+    Returns:
+        The screen of the compound wells; wells of other kinds are in `left_out`.
+
     Raises:
         ReadError: as `read_l1000_wells`; also for a plate without DMSO well and an unknown cell line.
     """
@@ -104,6 +107,9 @@ def read_l1000_release(
             are read; None = every gene of the matrix.
         drug, cell_lines, separate: as in `read_l1000`.
 
+    Returns:
+        The screen of the compound wells; wells of other kinds are in `left_out`.
+
     Raises:
         ReadError: as `read_l1000`; also where the matrix lacks a well of `inst_info`.
     """
@@ -111,7 +117,7 @@ def read_l1000_release(
     instances = read_table(inst_info, ["inst_id", "rna_plate", *NEEDED], dtype=str)
     info = _info(instances, instances["rna_plate"], inst_info)
     info["well"] = instances["inst_id"]
-    info = _in_cell_lines(Wells(np.empty((len(info), 0)), info, ()), cell_lines, str(inst_info)).info
+    info = _in_cell_lines(Wells(np.empty((len(info), 0), np.float32), info, ()), cell_lines, str(inst_info)).info
     info = info[info["is_control"] | info["kind"].isin(COMPOUND_KINDS)]
     compounds = read_table(pert_info, ["pert_id", "canonical_smiles"], dtype=str)
     known = compounds["canonical_smiles"].replace({"-666": None, "restricted": None})

@@ -1,23 +1,25 @@
-"""Benchmarks of molecular properties: seven sets of MoleculeNet, and viability of five cell lines from PRISM.
+"""Benchmarks of molecular properties: seven sets of MoleculeNet (Wu et al. 2018), and viability of five cell lines from
+PRISM (Corsello et al. 2020).
 
 Each comes as SMILES and a table of targets; molecules that RDKit cannot read are listed, never filled in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from infocore_mini.parameters import TargetKind
 
 from .gct import read_gct
 from .l1000 import SMILES_TABLE, smiles_of
-from .wells import canonical_smiles, located, read_table, report, require
+from .wells import canonical_smiles, located, numbers, read_table, report, require
 
 PRISM = "prism_auc.gctx"
 PRISM_LINES = ("A549", "MCF7", "A375", "PC3", "HT29")
@@ -33,13 +35,13 @@ class PropertySet:
         smiles: (n,) RDKit's canonical isomeric SMILES; a molecule that the file lists twice stays twice.
         target: (n, n_tasks) float32; NaN = not measured.
         tasks: (n_tasks,) names.
-        left_out: name, reason and count of rows that could not be used.
+        left_out: name, reason and count of the molecules that could not be used.
     """
 
     name: str
     kind: TargetKind
-    smiles: np.ndarray
-    target: np.ndarray
+    smiles: NDArray[np.object_]
+    target: NDArray[np.float32]
     tasks: tuple[str, ...]
     left_out: pd.DataFrame
 
@@ -76,6 +78,9 @@ def read_property(name: str, path: str | Path | None = None) -> PropertySet:
         name: one of ``PROPERTY_SETS``.
         path: file of the same layout; None = the file in ``data/sources.csv``.
 
+    Returns:
+        The molecules that RDKit reads, with their targets; of PRISM 1 - area under the dose-response curve.
+
     Raises:
         ValueError: for an unknown name.
         ReadError: for a damaged file, a missing column, targets that are not 0, 1 or missing, or no valid molecule.
@@ -89,11 +94,8 @@ def read_property(name: str, path: str | Path | None = None) -> PropertySet:
     table = read_table(path, ["smiles", *(columns or ())])
     tasks = columns or tuple(column for column in table if pd.api.types.is_numeric_dtype(table[column]))
     require(len(tasks) > 0, path, "no numeric column", "at least one task")
-    try:
-        target = table[list(tasks)].to_numpy(dtype=np.float32)
-    except ValueError as error:
-        require(False, path, str(error), "numbers in the tasks")
-    require(bool((np.isnan(target) | (target == 0) | (target == 1)).all()), path, "other targets", "0, 1 or missing")
+    target = numbers(table, tasks, path, "tasks")
+    require((np.isnan(target) | (target == 0) | (target == 1)).all(), path, "other targets", "0, 1 or missing")
     label = table["smiles"].fillna("(empty)")
     return _checked(name, "classification", path, label, table["smiles"], target, tuple(tasks))
 
@@ -112,12 +114,18 @@ def _read_prism(path: Path) -> PropertySet:
 
 
 def _checked(
-    name: str, kind: TargetKind, path: Path, label: pd.Series, smiles: Sequence, target: np.ndarray, tasks: tuple[str, ...]
+    name: str,
+    kind: TargetKind,
+    path: Path,
+    label: pd.Series,
+    smiles: Iterable[object],
+    target: NDArray[np.float32],
+    tasks: tuple[str, ...],
 ) -> PropertySet:
     canonical, reason = canonical_smiles(smiles)
     reason[(reason == "") & np.isnan(target).all(1)] = "no measurement"
     usable = (reason == "").to_numpy()
-    require(bool(usable.any()), path, f"no valid molecule among {len(usable)}", "at least one")
+    require(usable.any(), path, f"no valid molecule among {len(usable)}", "at least one")
     left_out = report(label[~usable], reason[~usable])
     return PropertySet(name, kind, canonical[usable].to_numpy(), target[usable], tasks, left_out)
 

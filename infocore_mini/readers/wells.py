@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from rdkit import Chem, rdBase
 
 from infocore_mini.screens import Featuriser, PairedScreen
@@ -25,7 +27,8 @@ class ReadScreen(PairedScreen):
     """A PairedScreen read from files, with a list of what the files hold and the screen does not.
 
     Attributes:
-        left_out: one row for each molecule or kind of well left out: its name, the reason, and how many profiles it had.
+        left_out: columns name, reason, profiles: each molecule or kind of well left out, why, and how many profiles
+            it had.
     """
 
     left_out: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEFT_OUT_COLUMNS))
@@ -37,12 +40,12 @@ class Wells:
 
     Attributes:
         profile: (n_wells, n_g) float32 readouts.
-        info: n_wells rows: `name` (of the molecule), `smiles` (as in the file; missing = unknown), `batch`,
-            `is_control` and what else the reader found, such as `cell_line`, `dose`, `time`, `well`.
+        info: n_wells rows with the columns `name` (of the molecule), `smiles` (as in the file; missing = unknown),
+            `batch`, `is_control` and what else the reader found, such as `cell_line`, `dose`, `time`, `well`.
         feature_names: (n_g,) names of the readouts.
     """
 
-    profile: np.ndarray
+    profile: NDArray[np.float32]
     info: pd.DataFrame
     feature_names: tuple[str, ...]
 
@@ -50,14 +53,19 @@ class Wells:
         """Number of wells."""
         return len(self.info)
 
-    def where(self, kept: np.ndarray) -> Wells:
+    def where(self, kept: NDArray[np.bool_]) -> Wells:
         """The wells at which `kept`, (n_wells,) booleans, is true."""
         return replace(self, profile=self.profile[kept], info=self.info[kept].reset_index(drop=True))
 
     def minus_controls(self, source: str, plate: str = "batch") -> Wells:
-        """The same wells after the mean over the control wells of their own plate is subtracted (`info[plate]`).
+        """The same wells after the mean over the control wells of each one's plate is subtracted.
 
-        Raises ReadError, naming `source`, if a plate has no control well.
+        Args:
+            source: what to name in an error.
+            plate: column of `info` that says which wells are corrected together.
+
+        Raises:
+            ReadError: if a plate has no control well.
         """
         codes, plates = pd.factorize(self.info[plate])
         control = self.info["is_control"].to_numpy(dtype=bool)
@@ -87,11 +95,14 @@ class Wells:
             left_out: what has been left out so far.
             allow_missing: NaN in `profile` stands for "not measured".
 
+        Returns:
+            A screen whose conditions are molecule x cell line x what `separate` names.
+
         Raises:
             ReadError: if a name in `separate` is unknown, or no well is left.
         """
         unknown = [name for name in separate if name not in self.info]
-        require(not unknown, "separate", f"{listed(unknown)}", f"some of {listed(self.info.columns)}")
+        require(not unknown, "separate", listed(unknown), f"some of {listed(self.info.columns)}")
         treated = self.where(~self.info["is_control"].to_numpy(dtype=bool))
         canonical, reason = canonical_smiles(treated.info["smiles"])
         usable = (reason == "").to_numpy()
@@ -116,13 +127,21 @@ class Wells:
 # ---- molecules ---------------------------------------------------------------------------------------------------
 
 
-def canonical_smiles(smiles: Iterable) -> tuple[pd.Series, pd.Series]:
-    """RDKit's canonical isomeric SMILES of each entry, and the reason where there is none ("" where there is one)."""
+def canonical_smiles(smiles: Iterable[object]) -> tuple[pd.Series, pd.Series]:
+    """RDKit's canonical isomeric SMILES of each entry, and the reason where there is none ("" where there is one).
+
+    Args:
+        smiles: n SMILES; a missing value, or text that is no molecule, gets the canonical SMILES "".
+
+    Returns:
+        Two series of n strings.
+    """
     given = pd.Series(list(smiles), dtype=object)
     with rdBase.BlockLogs():
         found = {text: _canonical(text) for text in given.dropna().unique()}
-    pairs = [found.get(text, ("", "no SMILES")) for text in given]
-    return pd.Series([pair[0] for pair in pairs], dtype=object), pd.Series([pair[1] for pair in pairs], dtype=object)
+    read = [found.get(text, ("", "no SMILES")) for text in given]
+    canonical = pd.Series([text for text, _ in read], dtype=object)
+    return canonical, pd.Series([reason for _, reason in read], dtype=object)
 
 
 def _canonical(text: object) -> tuple[str, str]:
@@ -133,7 +152,7 @@ def _canonical(text: object) -> tuple[str, str]:
 
 
 def report(name: pd.Series, reason: pd.Series | str) -> pd.DataFrame:
-    """Rows of `left_out`: profiles counted by name and reason."""
+    """A table like `ReadScreen.left_out`: profiles counted by name and reason."""
     table = pd.DataFrame({"name": name.astype(str).to_numpy(), "reason": np.asarray(reason, dtype=object)})
     return table.groupby(["name", "reason"], sort=True).size().reset_index(name="profiles")
 
@@ -150,10 +169,16 @@ def located(path: str | Path) -> Path:
     return Path(path)
 
 
-def read_table(path: Path, columns: Sequence[str], **options) -> pd.DataFrame:
-    """A table in Parquet or in text (tab- or comma-separated by its name, gzip or not), checked for `columns`.
+def read_table(path: Path, columns: Sequence[str], **options: Any) -> pd.DataFrame:
+    """A table in Parquet or in text (tab- or comma-separated by its name, gzip or not).
 
-    Raises ReadError for a damaged or empty file and for a missing column.
+    Args:
+        path: file.
+        columns: names that the table must have; others are kept.
+        options: of ``pandas.read_csv``.
+
+    Raises:
+        ReadError: for a damaged or empty file and for a missing column.
     """
     suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
     try:
@@ -168,19 +193,27 @@ def read_table(path: Path, columns: Sequence[str], **options) -> pd.DataFrame:
     return table
 
 
+def numbers(table: pd.DataFrame, columns: Sequence[str], path: Path, what: str) -> NDArray[np.float32]:
+    """(n_rows, n_columns) values of some columns; ReadError, calling the columns `what`, if one holds text."""
+    try:
+        return table[list(columns)].to_numpy(dtype=np.float32)
+    except ValueError as error:
+        raise ReadError(f"{path}: got {error}, expected numbers in the {what}") from error
+
+
 def require_columns(table: pd.DataFrame, columns: Sequence[str], path: str | Path) -> None:
     """Raises ReadError if a column is missing."""
     missing = [column for column in columns if column not in table]
-    require(not missing, path, f"no column {listed(missing)} among {listed(table.columns)}", f"{listed(columns)}")
+    require(not missing, path, f"no column {listed(missing)} among {listed(table.columns)}", listed(columns))
 
 
-def require(holds: bool, source: object, got: str, expected: str) -> None:
+def require(holds: bool | np.bool_, source: object, got: object, expected: str) -> None:
     """Raises ReadError unless `holds`."""
     if not holds:
         raise ReadError(f"{source}: got {got}, expected {expected}")
 
 
-def listed(names: Iterable, at_most: int = 8) -> str:
+def listed(names: Iterable[object], at_most: int = 8) -> str:
     """Names for a message: the first few, and how many more."""
-    names = list(map(str, names))
-    return ", ".join(names[:at_most]) + (f" and {len(names) - at_most} more" if len(names) > at_most else "")
+    texts = list(map(str, names))
+    return ", ".join(texts[:at_most]) + (f" and {len(texts) - at_most} more" if len(texts) > at_most else "")

@@ -19,7 +19,11 @@ __all__ = ["SimulatedScreen", "SimulationStudy", "simulate_screen", "simulation_
 
 
 def __getattr__(name: str) -> Any:
-    """A name when it is first asked for: the simulation study needs no chemistry, whole screens do."""
+    """A name when it is first used: the simulation study needs no chemistry, whole screens do."""
     if name in _HOME:
         return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

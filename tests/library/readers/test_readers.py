@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import gzip
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +48,23 @@ def assert_same_screen(a: PairedScreen, b: PairedScreen) -> None:
     assert torch.equal(a.profile_batch[rows[0]], b.profile_batch[rows[1]])
     assert a.smiles.tolist() == b.smiles.tolist()
     assert (a.batch_names, a.cell_line_names, a.feature_names) == (b.batch_names, b.cell_line_names, b.feature_names)
+
+
+# ---- the package -------------------------------------------------------------------------------------------------
+
+
+def test_every_reader_is_listed_and_there():
+    assert dir(readers) == sorted(readers.__all__)
+    assert all(getattr(readers, name) is not None for name in readers.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'read_xml'"):
+        _ = readers.read_xml
+
+
+def test_a_table_of_people_is_read_without_the_libraries_of_screens():
+    code = "import sys; from infocore_mini.readers import read_fairness_table; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "sklearn" in loaded
+    assert not {"anndata", "h5py", "rdkit", "torch"} & set(loaded)
 
 
 # ---- small L1000 files -------------------------------------------------------------------------------------------
