@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib import colors
 from rdkit import Chem
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from rdkit.DataStructs import TanimotoSimilarity
+from toy_screen import toy_embeddings, toy_screen
 
 from infocore_mini.evaluate.ranking import retrieval_hits
-from infocore_mini.experiments.pretraining.report import tables
+from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
+from infocore_mini.experiments.pretraining.report import paper_accuracies, tables
 from infocore_mini.experiments.pretraining.studies import STUDIES, quick, simulated_stand_in
 from infocore_mini.experiments.retrieval import figures, molecules
 from infocore_mini.experiments.retrieval import report as chapter
@@ -275,3 +278,52 @@ def test_a_variant_keeps_its_methods_colour_and_is_hollow():
     assert full.get_color() == hollow.get_color() == METHOD_COLOURS["infocore"]
     assert hollow.get_markerfacecolor() == "white" != full.get_markerfacecolor()
     assert "InfoCORE, alpha = 0" in [text.get_text() for text in fig.legends[0].get_texts()]
+
+
+def test_paper_numbers_are_fractions_of_the_printed_table():
+    paper = paper_accuracies("gene_expression")
+    assert paper["infocore", "batch", 1] == pytest.approx(0.1403) and paper["random", "whole", 10] < 0.003
+    assert len(paper) == 4 * 2 * 3
+
+
+def test_accuracy_figure_shows_methods_chance_and_paper():
+    screen = toy_screen()
+    table = screen_retrieval(*toy_embeddings(screen), screen, minimum_library=5, n_bootstrap=20)
+    mean = table[table["cell_line"] == "mean"]
+    fig = figures.accuracies({"clip": mean, "infocore": mean}, paper_accuracies("gene_expression"))
+    for ax, library in zip(fig.axes, ("whole", "batch"), strict=True):
+        drawn = {line.get_label(): line for line in ax.containers}
+        assert set(drawn) == {"CLIP", "InfoCORE"}
+        expected = 100 * mean.loc[mean["library"] == library, "accuracy"]
+        np.testing.assert_allclose(drawn["CLIP"][0].get_ydata(), expected)
+        assert colors.same_color(drawn["CLIP"][0].get_color(), METHOD_COLOURS["clip"])
+    labels = [text.get_text() for text in fig.legends[0].get_texts()]
+    assert {"chance", "paper"} < set(labels)
+
+
+def test_hits_are_framed_and_misses_are_not():
+    fig = figures.hits_and_misses(
+        ["CCO", "c1ccccc1"], [["CCN", "CCO"], ["CC", "CCC"]], [[0.9, 0.8], [0.7, 0.6]], titles=["a", "b"]
+    )
+    framed = [all(spine.get_visible() for spine in ax.spines.values()) for ax in fig.axes]
+    assert framed == [True, False, True, True, False, False]
+    assert fig.axes[1].get_xlabel() == "cosine 0.90"
+    ink = [1 - np.asarray(ax.images[0].get_array())[..., :3].mean() for ax in fig.axes]
+    assert min(ink) > 0.001  # something is drawn
+    with pytest.raises(ValueError, match="retrieved, cosine"):
+        figures.hits_and_misses(["CCO"], [["CC", "C"]], [[0.5]])
+    with pytest.raises(ValueError, match="'not smiles'"):
+        figures.hits_and_misses(["not smiles"], [["CC"]], [[0.5]])
+
+
+def test_share_histogram_counts_every_query():
+    screen = toy_screen()
+    shares = same_batch_share(*toy_embeddings(screen), screen)
+    fig = figures.same_batch_histogram({"clip": shares, "infocore": shares}, top=5)
+    for ax in fig.axes:
+        assert sum(patch.get_height() for patch in ax.patches) == pytest.approx(100)
+        mean, expected = (line.get_xdata()[0] for line in ax.lines)
+        rows = shares[shares["top"] == 5]
+        assert (mean, expected) == pytest.approx((100 * rows["share"].mean(), 100 * rows["expected"].mean()))
+    with pytest.raises(ValueError, match="top: got 7"):
+        figures.same_batch_histogram({"clip": shares}, top=7)

@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from infocore_mini.config import Config
+from infocore_mini.evaluate.mixing import linear_probe
 from infocore_mini.experiments import board
 from infocore_mini.experiments.results import paper_table
 from infocore_mini.experiments.simulation import run as simulation
+from infocore_mini.simulate.study import simulation_study
 from infocore_mini.sources import data_file
 
 
@@ -99,3 +102,14 @@ def test_the_board_holds_every_printed_number_of_its_tables():
                 cell = found.loc[found.what == f"{symbol}, {name} accuracy", method].item()
                 assert cell.endswith(f"({printed[method][side][target][0]})")
     assert len(found[found.table == "6"]) == 4 and len(found[found.table.isin(["4", "9"])]) == 12
+
+
+def test_infocore_beats_clip_on_a_simulated_draw():
+    """The claim of the book in one short run: more effect, less batch. (Many draws: notebook 02.)"""
+    study = simulation_study(7)
+    rows = study.held_out
+    scores = {}
+    for method in ("clip", "infocore"):
+        z = simulation.train_on(study, Config(**{**simulation.SETTINGS, "method": method, "epochs": 30})).embed_screen(study.screen[rows])
+        scores[method] = linear_probe(z, study.effect[rows])[0], linear_probe(z, study.batch_id[rows])[0]
+    assert scores["infocore"][0] > scores["clip"][0] and scores["infocore"][1] < scores["clip"][1], scores

@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mol2vec.features import mol2alt_sentence
 from rdkit import Chem, rdBase
+from rdkit.Chem.Crippen import MolLogP
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
+from rdkit.Chem.rdMolDescriptors import Properties
+from rdkit.Chem.Scaffolds import MurckoScaffold
 from safetensors.numpy import save_file
 
 from infocore_mini import featurize
@@ -19,12 +22,18 @@ from infocore_mini.featurize import (
     UNSEEN,
     InvalidSmiles,
     SubstructureVectors,
+    descriptors,
     load_vectors,
     mol2vec,
     morgan,
     murcko_scaffold,
+    scaffold_split,
+    skeletons,
     substructure_sentences,
 )
+from infocore_mini.readers.property import MOLECULENET, property_files, read_property
+from infocore_mini.simulate.molecules import sample_molecules
+from infocore_mini.sources import DataUnavailable, fetch
 
 DIAZEPAM = "CN1C(=O)CN=C(c2ccccc2)c2cc(Cl)ccc21"
 DRUGS = [
@@ -280,3 +289,68 @@ def test_files_that_are_no_model(tmp_path):
     (tmp_path / "words.txt").write_text("2 2\nUNK 0.5 1\nthe 1 2\n")
     with pytest.raises(ValueError, match="got 'the', expected Morgan identifiers"):
         load_vectors(tmp_path / "words.txt")
+
+
+# ---- splits, identity, descriptors ------------------------------------------------------------------------------
+
+
+def at_hand(name: str) -> None:
+    try:
+        for file in property_files(name):
+            fetch(file)
+    except DataUnavailable as error:
+        pytest.skip(f"needs the real file: {error}")
+
+
+@pytest.mark.parametrize("name", [*MOLECULENET, "PRISM", None])
+def test_no_molecule_or_scaffold_in_two_parts(name):
+    if name is None:
+        smiles = np.array(sample_molecules(600, 0).smiles, dtype=object)
+    else:
+        at_hand(name)
+        smiles = read_property(name).smiles
+    parts = scaffold_split(smiles)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(smiles)))
+    assert [len(part) / len(smiles) for part in parts] == pytest.approx([0.8, 0.1, 0.1], abs=0.01)
+    scaffold, molecule = np.array(murcko_scaffold(smiles), dtype=object), np.array(smiles, dtype=object)
+    for what in (scaffold, molecule):
+        sets = [set(what[part]) for part in parts]
+        assert not (sets[0] & sets[1] or sets[0] & sets[2] or sets[1] & sets[2])
+
+
+def test_scaffold_split_is_that_of_the_usual_recipe():
+    """Hu et al.'s loop written out again with RDKit's own scaffolds, chirality left out."""
+    smiles = list(sample_molecules(300, 1).smiles)
+    groups = {}
+    for row, text in enumerate(smiles):
+        groups.setdefault(MurckoScaffold.MurckoScaffoldSmiles(smiles=text, includeChirality=False), []).append(row)
+    train, validation, test = [], [], []
+    for size, _first, group in sorted(((len(g), g[0], g) for g in groups.values()), reverse=True):
+        if len(train) + size > 240:
+            (test if len(train) + len(validation) + size > 270 else validation).extend(group)
+        else:
+            train.extend(group)
+    assert [part.tolist() for part in scaffold_split(smiles)] == [sorted(train), sorted(validation), sorted(test)]
+    assert [p.tolist() for p in scaffold_split(smiles)] == [p.tolist() for p in scaffold_split(smiles)]
+
+
+def test_a_split_needs_enough_scaffolds():
+    with pytest.raises(ValueError, match="2 molecules of 1 scaffolds"):
+        scaffold_split(["c1ccccc1C", "c1ccccc1CC"])
+    with pytest.raises(InvalidSmiles, match="row 1"):
+        scaffold_split(["CCO", "nonsense"])
+
+
+def test_a_skeleton_knows_a_molecule_through_salt_charge_chirality_and_tautomer():
+    acid, salt, left, right, keto, enol = skeletons(
+        ["CC(=O)O", "CC(=O)[O-].[Na+]", "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "O=c1cccc[nH]1", "Oc1ccccn1"]
+    )
+    assert acid == salt and left == right and keto == enol and len({acid, left, keto}) == 3
+
+
+def test_descriptors_are_rdkits():
+    table = descriptors(["CCO", "c1ccccc1C(=O)O"])
+    names = list(Properties.GetAvailableProperties())
+    molecules = [Chem.MolFromSmiles("CCO"), Chem.MolFromSmiles("c1ccccc1C(=O)O")]
+    assert table[:, names.index("CrippenClogP")] == pytest.approx([MolLogP(m) for m in molecules], rel=1e-6)
+    assert np.isfinite(table).all() and table.shape == (2, len(names))

@@ -10,15 +10,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib import colors
+from toy_screen import toy_embeddings, toy_screen
 
 from infocore_mini.evaluate.library import Library
 from infocore_mini.evaluate.ranking import nearest, retrieval_hits
 from infocore_mini.evaluate.retrieval import retrieval_accuracy, same_batch_share, screen_retrieval
 from infocore_mini.evaluate.seeds import compare, over_seeds
-from infocore_mini.experiments.pretraining.report import paper_accuracies
-from infocore_mini.experiments.retrieval import figures
-from infocore_mini.experiments.style import METHOD_COLOURS
 from infocore_mini.screens import PairedScreen
 
 TOP = (1, 3, 10)
@@ -194,30 +191,6 @@ def test_bad_input_is_named(change, message):
 
 
 # ------------------------------------------------------------------ a screen
-
-
-def toy_screen(seed=0, n_molecules=60, n_batches=3, cell_lines=("A549", "PC3"), replicates=2):
-    """Each molecule in each cell line with a probability of 0.8, every replicate in a batch of its own draw."""
-    rng = np.random.default_rng(seed)
-    smiles = ["C" * (1 + i) for i in range(n_molecules)]
-    rows = [
-        (molecule, line, int(rng.integers(n_batches)))
-        for molecule in smiles
-        for line in cell_lines
-        if rng.random() < 0.8 or line == cell_lines[0]
-        for _ in range(replicates)
-    ]
-    columns = dict(zip(("smiles", "cell_line", "batch"), zip(*rows, strict=True), strict=True))
-    return PairedScreen.from_profiles(
-        **columns, drug=lambda unique: rng.normal(size=(len(unique), 4)), profile=rng.normal(size=(len(rows), 6))
-    )
-
-
-def toy_embeddings(screen, seed=0, noise=1.0, d=6):
-    """One direction for each molecule and a noisy copy for each condition."""
-    rng = np.random.default_rng(seed)
-    z_drug = rng.normal(size=(len(screen.drug), d))[screen.drug_id.numpy()]
-    return z_drug + noise * rng.normal(size=z_drug.shape), z_drug
 
 
 def loop_over_screen(z_screen, z_drug, screen, minimum_library, k):
@@ -456,55 +429,3 @@ def test_tables_that_do_not_match_are_named():
         over_seeds({0: tables(0.1)[0], 1: other[1]})
     with pytest.raises(ValueError, match="tables: got no tables"):
         over_seeds({})
-
-
-def test_paper_numbers_are_fractions_of_the_printed_table():
-    paper = paper_accuracies("gene_expression")
-    assert paper["infocore", "batch", 1] == pytest.approx(0.1403) and paper["random", "whole", 10] < 0.003
-    assert len(paper) == 4 * 2 * 3
-
-
-# ------------------------------------------------------------------ figures
-
-
-def test_accuracy_figure_shows_methods_chance_and_paper():
-    screen = toy_screen()
-    table = screen_retrieval(*toy_embeddings(screen), screen, minimum_library=5, n_bootstrap=20)
-    mean = table[table["cell_line"] == "mean"]
-    fig = figures.accuracies({"clip": mean, "infocore": mean}, paper_accuracies("gene_expression"))
-    for ax, library in zip(fig.axes, ("whole", "batch"), strict=True):
-        drawn = {line.get_label(): line for line in ax.containers}
-        assert set(drawn) == {"CLIP", "InfoCORE"}
-        expected = 100 * mean.loc[mean["library"] == library, "accuracy"]
-        np.testing.assert_allclose(drawn["CLIP"][0].get_ydata(), expected)
-        assert colors.same_color(drawn["CLIP"][0].get_color(), METHOD_COLOURS["clip"])
-    labels = [text.get_text() for text in fig.legends[0].get_texts()]
-    assert {"chance", "paper"} < set(labels)
-
-
-def test_hits_are_framed_and_misses_are_not():
-    fig = figures.hits_and_misses(
-        ["CCO", "c1ccccc1"], [["CCN", "CCO"], ["CC", "CCC"]], [[0.9, 0.8], [0.7, 0.6]], titles=["a", "b"]
-    )
-    framed = [all(spine.get_visible() for spine in ax.spines.values()) for ax in fig.axes]
-    assert framed == [True, False, True, True, False, False]
-    assert fig.axes[1].get_xlabel() == "cosine 0.90"
-    ink = [1 - np.asarray(ax.images[0].get_array())[..., :3].mean() for ax in fig.axes]
-    assert min(ink) > 0.001  # something is drawn
-    with pytest.raises(ValueError, match="retrieved, cosine"):
-        figures.hits_and_misses(["CCO"], [["CC", "C"]], [[0.5]])
-    with pytest.raises(ValueError, match="'not smiles'"):
-        figures.hits_and_misses(["not smiles"], [["CC"]], [[0.5]])
-
-
-def test_share_histogram_counts_every_query():
-    screen = toy_screen()
-    shares = same_batch_share(*toy_embeddings(screen), screen)
-    fig = figures.same_batch_histogram({"clip": shares, "infocore": shares}, top=5)
-    for ax in fig.axes:
-        assert sum(patch.get_height() for patch in ax.patches) == pytest.approx(100)
-        mean, expected = (line.get_xdata()[0] for line in ax.lines)
-        rows = shares[shares["top"] == 5]
-        assert (mean, expected) == pytest.approx((100 * rows["share"].mean(), 100 * rows["expected"].mean()))
-    with pytest.raises(ValueError, match="top: got 7"):
-        figures.same_batch_histogram({"clip": shares}, top=7)

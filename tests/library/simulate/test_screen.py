@@ -1,9 +1,8 @@
-"""The calibrated simulator: what is drawn, that every dose does what it says, and that it stands where its record says."""
+"""The simulated screen: what is drawn, and that every dose does what it says."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,14 +10,11 @@ import torch
 from rdkit import Chem
 from sklearn.linear_model import Ridge
 
-from infocore_mini.experiments.calibration import figures
-from infocore_mini.experiments.calibration import run as calibration
-from infocore_mini.experiments.calibration.diagnostics import Plate, diagnose, same_plate_rate, structure_dependence
 from infocore_mini.featurize import morgan
 from infocore_mini.simulate import molecules as molecules_module
 from infocore_mini.simulate.molecules import SCAFFOLDS, SUBSTITUENTS, drug_like, sample_molecules, substructure_counts
-from infocore_mini.simulate.screen import CP_DOSES, GE_DOSES, Doses, simulate_screen
-from infocore_mini.sources import DataUnavailable, data_file
+from infocore_mini.simulate.screen import GE_DOSES, Doses, simulate_screen
+from infocore_mini.sources import DataUnavailable
 
 # nothing that belongs to a batch but the shift itself
 CALM = replace(GE_DOSES, interaction=0, common_noise=0, flip_rate=0, noise_spread=0, n_controls=500, scaffold=0)
@@ -113,10 +109,9 @@ def same_batch_rate(simulated):
     screen = simulated.screen
     chosen = screen.cell_line[screen.condition] == 0
     drug, batch_id = screen.drug_id[screen.condition][chosen], screen.profile_batch[chosen]
-    parts = [chosen.nonzero().squeeze(1)[batch_id == code] for code in batch_id.unique()]
-    names = [screen.drug_id[screen.condition][rows].numpy() for rows in parts]
-    assert len(drug) == sum(map(len, parts))
-    return same_plate_rate([screen.profile[rows].numpy() for rows in parts], names)
+    x = torch.nn.functional.normalize(screen.profile[chosen], dim=1)
+    nearest = (x @ x.T).masked_fill(drug[:, None] == drug, -torch.inf).argmax(1)
+    return (batch_id[nearest] == batch_id).double().mean().item()
 
 
 def test_without_batch_effect_neighbours_are_at_chance():
@@ -131,23 +126,6 @@ def test_without_batch_effect_neighbours_are_at_chance():
 def test_other_marks_of_a_batch(dose):
     base = replace(CALM, batch_effect=0)
     assert same_batch_rate(small(doses=replace(base, **dose))) > same_batch_rate(small(doses=base)) + 0.05
-
-
-def test_scaffold_dose_ties_plates_to_structure():
-    def dependence(scaffold):
-        simulated = small(n_drugs=400, n_features=4, doses=replace(GE_DOSES, scaffold=scaffold))
-        return structure_dependence(
-            [
-                Plate(np.zeros((0, 4)), np.zeros((0, 4)), rows, simulated.screen.smiles[rows], rows)
-                for rows in (np.flatnonzero(simulated.plate == code) for code in range(4))
-            ]
-        )
-
-    at_random, ordered = dependence(0.0), dependence(8.0)
-    assert at_random["structure_auc"] == pytest.approx(0.5, abs=0.02)
-    assert at_random["structure_neighbour"] == pytest.approx(0.0, abs=0.08)
-    assert ordered["structure_auc"] > 0.54
-    assert ordered["structure_neighbour"] > 0.2
 
 
 def test_control_subtraction_removes_the_plate_level():
@@ -290,44 +268,3 @@ def test_drug_like(text, expected):
 def test_unparsable_smiles_are_listed():
     with pytest.raises(ValueError, match="smiles: got 1 that RDKit cannot parse \\(1: 'nonsense'\\)"):
         substructure_counts(["CCO", "nonsense"])
-
-
-# ---- calibration -------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def stored():
-    return json.loads(data_file("results/calibration.json").read_text(encoding="utf-8"))["results"]
-
-
-def test_stored_doses_are_the_defaults(stored):
-    assert stored["gene_expression"]["doses"] == asdict(GE_DOSES)
-    assert stored["cell_painting"]["doses"] == asdict(CP_DOSES)
-
-
-def test_simulated_plates_agree_with_real_ones(stored):
-    table = calibration.agreement(stored["gene_expression"])
-    assert len(table) == 18 and table[["low", "high"]].notna().all(axis=None)
-    assert table.agrees.all(), table[~table.agrees]
-
-
-def test_learnability_lies_in_the_range_of_the_paper(stored):
-    for row in stored["gene_expression"]["learnability"]:
-        assert 2 < row["whole_1"] < 15 and 10 < row["batch_1"] < 40
-        assert row["oracle_whole_1"] > row["whole_1"] and row["plate_from_drug"] > 2 * row["chance_plate"]
-
-
-def test_diagnostics_of_the_real_plates_are_as_stored(stored):
-    try:
-        real = calibration.real_plates()
-    except DataUnavailable as reason:
-        pytest.skip(f"data: {reason}")
-    assert diagnose(real) == pytest.approx(stored["gene_expression"]["real"], rel=1e-3)
-
-
-def test_figures_show_simulated_beside_real(stored):
-    for name in ("gene_expression", "cell_painting"):
-        figure = figures.real_and_simulated(stored[name])
-        labels = {text.get_text() for ax in figure.axes if ax.get_legend() for text in ax.get_legend().get_texts()}
-        assert {"real", "simulated"} <= labels
-        assert all(ax.get_xlabel() for ax in figure.axes)

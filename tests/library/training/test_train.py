@@ -12,10 +12,8 @@ from pydantic import ValidationError
 from infocore_mini import CCL, CLIP, InfoCORE
 from infocore_mini.config import Config
 from infocore_mini.encoders import BatchClassifier, Encoder
-from infocore_mini.evaluate.mixing import linear_probe
 from infocore_mini.losses import info_nce, same_batch_only
 from infocore_mini.pretrained import Pretrained
-from infocore_mini.simulate.study import simulation_study
 from infocore_mini.train import _Trainer, pretrain
 from infocore_mini.training.contrast import Candidates, MoCo, Queue, TwoTower
 from infocore_mini.training.pairs import Minibatch, Pairs, sample
@@ -370,19 +368,6 @@ def test_estimators_name_unknown_settings_and_bad_rows():
         InfoCORE().fit(a, b, batch_id=batch_id[:3])
     with pytest.raises(ValueError, match="X_drug: got NaN"):
         InfoCORE().fit(np.full((4, 2), np.nan), np.ones((4, 2)), batch_id=[0, 1, 0, 1])
-
-
-def test_infocore_beats_clip_on_a_simulated_draw():
-    """The claim of the book in one short run: more effect, less batch. (Many draws: notebook 02.)"""
-    from infocore_mini.experiments.simulation.run import SETTINGS, train_on
-
-    study = simulation_study(7)
-    rows = study.held_out
-    scores = {}
-    for method in ("clip", "infocore"):
-        z = train_on(study, Config(**{**SETTINGS, "method": method, "epochs": 30})).embed_screen(study.screen[rows])
-        scores[method] = linear_probe(z, study.effect[rows])[0], linear_probe(z, study.batch_id[rows])[0]
-    assert scores["infocore"][0] > scores["clip"][0] and scores["infocore"][1] < scores["clip"][1], scores
 
 
 def test_values_that_are_no_numbers_are_named():
