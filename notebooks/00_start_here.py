@@ -49,10 +49,10 @@ from infocore_mini.experiments.results import save_results
 from infocore_mini.experiments.start import figures as start
 from infocore_mini.experiments.start import schematics
 from infocore_mini.losses import reweighted_info_nce
-from infocore_mini.parameters import Fraction, OutputDir, Profile, Seed
+from infocore_mini.parameters import Fraction
 from infocore_mini.simulate.study import simulation_study
 
-chosen = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir, ALPHA=Fraction)
+chosen = check_parameters(globals(), ALPHA=Fraction)
 
 # %% [markdown]
 # ## What goes wrong
@@ -192,10 +192,10 @@ def unit(*degrees):
 drug, screens = unit(10.0, 75.0, 150.0, 270.0), unit(30.0, 60.0, 175.0, 250.0)
 from_drug = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.1, 0.9]])  # P(A), P(B)
 from_screen = torch.tensor([[0.8, 0.2], [0.7, 0.3], [0.2, 0.8], [0.1, 0.9]])
-own = torch.tensor([0, 0, 1, 1])  # the batch of each pair
+in_batch = torch.tensor([0, 0, 1, 1])
 
 f = screens @ drug.T  # temperature 1
-M = ALPHA * from_screen.gather(1, own[:, None]) + (1 - ALPHA) * from_drug[:, own].T
+M = ALPHA * from_screen.gather(1, in_batch[:, None]) + (1 - ALPHA) * from_drug[:, in_batch].T
 
 # %% mystnb={"image": {"alt": "Flow chart. Drugs and screens go through an encoder each and become embeddings. On the left their cosines form a four by four matrix f. On the right two batch classifiers turn the embeddings into a four by four matrix M of weights, large where anchor and candidate seem to be from the same batch. Both enter the loss: log of the sum over j of M_ij times e to the f_ij, minus f_ii."}}
 schematics.how_it_works(f, M, ["A", "A", "B", "B"])
@@ -221,7 +221,7 @@ schematics.how_it_works(f, M, ["A", "A", "B", "B"])
 
 # %% tags=["nbval-check-output"]
 loss = (M * f.exp()).sum(1).log() - f.diag()
-library = reweighted_info_nce(f, torch.arange(4), own, from_screen.log(), from_drug.log(), alpha=ALPHA)
+library = reweighted_info_nce(f, torch.arange(4), in_batch, from_screen.log(), from_drug.log(), alpha=ALPHA)
 bool(torch.allclose(loss, library))
 
 # %% [markdown]

@@ -61,9 +61,9 @@ from infocore_mini.bounds import propositions as bounds
 from infocore_mini.experiments.derivation import figures
 from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.results import save_results
-from infocore_mini.parameters import Fraction, OutputDir, Profile, Seed
+from infocore_mini.parameters import Fraction
 
-parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir, ALPHA=Fraction)
+parameters = check_parameters(globals(), ALPHA=Fraction)
 torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)  # the tables are tiny: threads would only wait
 rng = torch.Generator().manual_seed(SEED)

@@ -47,10 +47,10 @@ from infocore_mini.experiments.molecules import report as chapter
 from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.results import save_results
 from infocore_mini.featurize import InvalidSmiles, load_vectors, mol2vec, substructure_sentences
-from infocore_mini.parameters import Count, OutputDir, Profile, Seed
+from infocore_mini.parameters import Count
 from infocore_mini.sources import registry
 
-parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir, MAP_MOLECULES=Count)
+parameters = check_parameters(globals(), MAP_MOLECULES=Count)
 
 # %% [markdown]
 # ## Theory: a molecule as a sentence

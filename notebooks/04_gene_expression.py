@@ -53,11 +53,10 @@ from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import STUDIES, checksums, quick
 from infocore_mini.experiments.results import save_results
 from infocore_mini.experiments.retrieval import figures as retrieval_figures
-from infocore_mini.parameters import OutputDir, Profile, Seed
 from infocore_mini.simulate.molecules import sample_molecules
 from infocore_mini.sources import data_file
 
-parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir)
+parameters = check_parameters(globals())
 
 # %% [markdown]
 # ## The plates

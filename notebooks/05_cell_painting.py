@@ -53,10 +53,9 @@ from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import STUDIES, checksums, quick
 from infocore_mini.experiments.results import save_results
 from infocore_mini.experiments.retrieval import figures
-from infocore_mini.parameters import OutputDir, Profile, Seed
 from infocore_mini.sources import DataUnavailable, data_file
 
-parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir)
+parameters = check_parameters(globals())
 
 # %% [markdown]
 # ## The readout

@@ -53,10 +53,9 @@ from infocore_mini.experiments.pretraining.studies import STUDIES, available, ch
 from infocore_mini.experiments.results import paper_table, save_results
 from infocore_mini.experiments.retrieval import figures, molecules
 from infocore_mini.experiments.retrieval import report as chapter
-from infocore_mini.parameters import OutputDir, Profile, Seed
 from infocore_mini.sources import data_file
 
-parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir)
+parameters = check_parameters(globals())
 pd.options.display.max_colwidth = 60
 
 # %% [markdown]

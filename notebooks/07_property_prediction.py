@@ -53,15 +53,11 @@ from infocore_mini.experiments.property import run as experiment
 from infocore_mini.experiments.property.baseline import toxcast_variants
 from infocore_mini.experiments.property.sets import at_hand, checksums, prepared, screens_at_hand
 from infocore_mini.experiments.results import save_results
-from infocore_mini.parameters import OutputDir, Profile, Seed
 from infocore_mini.readers import property as benchmarks
 from infocore_mini.sources import data_file
 
 parameters = check_parameters(
     globals(),
-    SEED=Seed,
-    PROFILE=Profile,
-    OUTPUT_DIR=OutputDir,
     DATASETS=list[Literal[benchmarks.PROPERTY_SETS]],
     SCREENS=list[Literal[experiment.SCREENS]],
     RUNS=str,

@@ -55,9 +55,8 @@ from infocore_mini.experiments.fairness import run as experiment
 from infocore_mini.experiments.fairness.training import Setting
 from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.results import save_results
-from infocore_mini.parameters import OutputDir, Profile, Seed
 
-parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir)
+parameters = check_parameters(globals())
 torch.set_num_threads(1)
 pd.options.display.float_format = "{:.1f}".format
 

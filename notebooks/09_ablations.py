@@ -50,13 +50,11 @@ from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import STUDIES, checksums, quick
 from infocore_mini.experiments.results import save_results
-from infocore_mini.parameters import Fraction, NonNegative, OutputDir, Profile, Seed
+from infocore_mini.parameters import Fraction, NonNegative
 from infocore_mini.simulate.molecules import sample_molecules
 from infocore_mini.sources import data_file
 
-parameters = check_parameters(
-    globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir, ALPHA=Fraction, GRADIENT_SCALE=NonNegative
-)
+parameters = check_parameters(globals(), ALPHA=Fraction, GRADIENT_SCALE=NonNegative)
 
 # %% [markdown]
 # ## Four devices

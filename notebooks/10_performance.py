@@ -45,9 +45,8 @@ from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.performance import figures
 from infocore_mini.experiments.performance import report as benchmarks
 from infocore_mini.experiments.results import save_results
-from infocore_mini.parameters import OutputDir, Profile, Seed
 
-parameters = check_parameters(globals(), SEED=Seed, PROFILE=Profile, OUTPUT_DIR=OutputDir)
+parameters = check_parameters(globals())
 
 # %% [markdown]
 # ## Why the obvious code is slow

@@ -32,20 +32,17 @@ from typing import Literal
 
 import torch
 
-from infocore_mini import parameters as allowed
 from infocore_mini.experiments import grid
 from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.results import save_results
+from infocore_mini.parameters import OutputDir
 
 parameters = check_parameters(
     globals(),
     STUDY=Literal[tuple(grid.CELLS)],
     ARM=str,
-    SEED=allowed.Seed,
     CHANGE=dict,
-    PROFILE=allowed.Profile,
-    OUTPUT_DIR=allowed.OutputDir,
-    RUNS=allowed.OutputDir,
+    RUNS=OutputDir,
 )
 torch.set_num_threads(1)  # a cell is one thread: many cells run side by side
 

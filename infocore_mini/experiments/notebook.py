@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import ConfigDict, ValidationError, create_model
 
-from infocore_mini.parameters import ParameterError, explain
+from infocore_mini.parameters import OutputDir, ParameterError, Profile, Seed, explain
 
+_EVERY = {"SEED": Seed, "PROFILE": Profile, "OUTPUT_DIR": OutputDir}
 _PLAIN = (bool, int, float, str, list, dict, tuple, type(None))
 _SHELL = {"In", "Out"}  # IPython's own
 
@@ -21,7 +22,8 @@ def check_parameters(namespace: Mapping[str, Any], **allowed: Any) -> dict[str, 
 
     Args:
         namespace: ``globals()`` of the notebook.
-        allowed: name = type, such as ``ALPHA=Fraction`` or ``METHOD=Literal["clip", "ccl"]``.
+        allowed: name = type, such as ``ALPHA=Fraction`` or ``METHOD=Literal["clip", "ccl"]``, of the parameters besides
+            SEED, PROFILE and OUTPUT_DIR, which every notebook has.
 
     Returns:
         The checked values by name.
@@ -29,6 +31,7 @@ def check_parameters(namespace: Mapping[str, Any], **allowed: Any) -> dict[str, 
     Raises:
         ParameterError: on an unknown name, a missing one, or a value that is not allowed.
     """
+    allowed = _EVERY | allowed
     given = {
         name: value
         for name, value in namespace.items()

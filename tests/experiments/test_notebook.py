@@ -8,10 +8,10 @@ from typing import Literal
 import pytest
 
 from infocore_mini.experiments.notebook import check_parameters
-from infocore_mini.parameters import Fraction, ParameterError, Profile, Seed
+from infocore_mini.parameters import Fraction, ParameterError
 
-ALLOWED = {"SEED": Seed, "PROFILE": Profile, "ALPHA": Fraction}
-GIVEN = {"SEED": 3, "PROFILE": "quick", "ALPHA": 0.5}
+ALLOWED = {"ALPHA": Fraction}
+GIVEN = {"SEED": 3, "PROFILE": "quick", "OUTPUT_DIR": "output", "ALPHA": 0.5}
 
 
 def test_good_values_come_back():
@@ -28,20 +28,20 @@ def test_what_a_notebook_holds_besides_its_parameters_is_ignored():
         pass
 
     shell = {"In": [""], "Out": {}, "_": 1, "_i1": "SEED = 0", "__name__": "__main__", "exit": object()}
-    rest = {"json": json, "function": function, "Literal": Literal, "Seed": Seed}
+    rest = {"json": json, "function": function, "Literal": Literal, "Fraction": Fraction}
     assert check_parameters(GIVEN | shell | rest, **ALLOWED) == GIVEN
 
 
 @pytest.mark.parametrize(("alpha", "outcome"), [(0.5, "passes"), (2, "ALPHA = 2")])
 def test_it_works_on_globals_as_a_notebook_calls_it(alpha, outcome):
     cells = f"""
-SEED, PROFILE, ALPHA = 0, "quick", {alpha}
+SEED, PROFILE, OUTPUT_DIR, ALPHA = 0, "quick", "output", {alpha}
 
 import json
 from infocore_mini.experiments.notebook import check_parameters
-from infocore_mini.parameters import Fraction, Profile, Seed
+from infocore_mini.parameters import Fraction
 
-check_parameters(globals(), SEED=Seed, PROFILE=Profile, ALPHA=Fraction)
+check_parameters(globals(), ALPHA=Fraction)
 raise RuntimeError("passes")
 """
     with pytest.raises((ParameterError, RuntimeError), match=outcome):
@@ -51,7 +51,7 @@ raise RuntimeError("passes")
 def test_an_unknown_name_stops_and_lists_the_known_ones():
     with pytest.raises(ParameterError) as error:
         check_parameters(GIVEN | {"ALHPA": 0.2}, **ALLOWED)
-    assert str(error.value) == "unknown parameter ALHPA = 0.2; known: ALPHA, PROFILE, SEED"
+    assert str(error.value) == "unknown parameter ALHPA = 0.2; known: ALPHA, OUTPUT_DIR, PROFILE, SEED"
 
 
 @pytest.mark.parametrize("value", [True, 1, 0.5, "text", [1], {"a": 1}, (1,), None])
@@ -60,16 +60,19 @@ def test_every_plain_value_counts_as_a_parameter(value):
         check_parameters(GIVEN | {"EXTRA": value}, **ALLOWED)
 
 
-def test_a_missing_parameter_is_named():
-    with pytest.raises(ParameterError, match="ALPHA.*required"):
-        check_parameters({"SEED": 0, "PROFILE": "quick"}, **ALLOWED)
+@pytest.mark.parametrize("name", GIVEN)
+def test_a_missing_parameter_is_named(name):
+    """Whether the notebook declares it or, like SEED, every notebook has it."""
+    with pytest.raises(ParameterError, match=f"{name}.*required"):
+        check_parameters({other: value for other, value in GIVEN.items() if other != name}, **ALLOWED)
 
 
 def test_the_error_is_a_value_error_and_names_every_fault():
     with pytest.raises(ValueError) as error:
-        check_parameters({"SEED": -1, "PROFILE": "fast", "ALPHA": 1.5}, **ALLOWED)
+        check_parameters({"SEED": -1, "PROFILE": "fast", "OUTPUT_DIR": "", "ALPHA": 1.5}, **ALLOWED)
     message = str(error.value)
     assert "SEED = -1" in message and "greater than or equal to 0" in message
     assert "PROFILE = 'fast'" in message and "'quick' or 'paper'" in message
+    assert "OUTPUT_DIR = ''" in message
     assert "ALPHA = 1.5" in message and "less than or equal to 1" in message
     assert "\n" not in message
