@@ -110,6 +110,7 @@ def test_infocore_beats_clip_on_a_simulated_draw():
     rows = study.held_out
     scores = {}
     for method in ("clip", "infocore"):
-        z = simulation.train_on(study, Config(**{**simulation.SETTINGS, "method": method, "epochs": 30})).embed_screen(study.screen[rows])
+        config = Config(**{**simulation.SETTINGS, "method": method, "epochs": 30})
+        z = simulation.train_on(study, config).embed_screen(study.screen[rows])
         scores[method] = linear_probe(z, study.effect[rows])[0], linear_probe(z, study.batch_id[rows])[0]
     assert scores["infocore"][0] > scores["clip"][0] and scores["infocore"][1] < scores["clip"][1], scores

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from infocore_mini.readers import fairness as fairness_data
-from infocore_mini.readers.fairness import GROUPS, load_fairness, read_fairness_table, simulated_law_school, split_and_encode
+from infocore_mini.readers.fairness import (
+    GROUPS,
+    load_fairness,
+    read_fairness_table,
+    simulated_law_school,
+    split_and_encode,
+)
 from infocore_mini.sources import DataUnavailable
 
 
