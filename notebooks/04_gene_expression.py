@@ -48,7 +48,6 @@ from infocore_mini.experiments.gene_expression import figures
 from infocore_mini.experiments.gene_expression import report as chapter
 from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.pretraining import report
-from infocore_mini.experiments.pretraining.report import paper_accuracies
 from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import STUDIES, checksums, quick
 from infocore_mini.experiments.results import save_results
@@ -169,27 +168,10 @@ report.side_by_side(by_arm)
 figures.seed_by_seed(by_arm)
 
 # %% tags=["nbval-check-output"]
-versus_clip = report.against(by_arm, "infocore", "clip").set_index(["library", "top"])
-columns = ["relative", "relative_low", "relative_high", "a_higher"]
-(100 * versus_clip[columns]).round(0).astype(int).rename(
-    columns={
-        "relative": "InfoCORE over CLIP (%)",
-        "relative_low": "low",
-        "relative_high": "high",
-        "a_higher": "seeds in which higher (%)",
-    }
-)
+report.lead_in_percent(by_arm, "infocore", "clip", "InfoCORE over CLIP (%)")
 
 # %% tags=["nbval-check-output"]
-versus_ccl = report.against(by_arm, "infocore", "ccl").set_index(["library", "top"])
-(100 * versus_ccl[columns]).round(0).astype(int).rename(
-    columns={
-        "relative": "InfoCORE over CCL (%)",
-        "relative_low": "low",
-        "relative_high": "high",
-        "a_higher": "seeds in which higher (%)",
-    }
-)
+report.lead_in_percent(by_arm, "infocore", "ccl", "InfoCORE over CCL (%)")
 
 # %% [markdown]
 # Within an experimental batch InfoCORE is above CLIP in every seed, by about as much as the paper's 14.7 %.
@@ -211,15 +193,7 @@ fresh = report.tables(report.stored("chosen_alpha"))
 report.side_by_side(fresh)
 
 # %% tags=["nbval-check-output"]
-chosen = report.against(fresh, "infocore", "clip").set_index(["library", "top"])
-(100 * chosen[columns]).round(0).astype(int).rename(
-    columns={
-        "relative": "InfoCORE, 0.45, over CLIP (%)",
-        "relative_low": "low",
-        "relative_high": "high",
-        "a_higher": "seeds in which higher (%)",
-    }
-)
+report.lead_in_percent(fresh, "infocore", "clip", "InfoCORE, 0.45, over CLIP (%)")
 
 # %% [markdown]
 # With that $\alpha$ the gain within an experimental batch is the paper's in size, and in every seed; among all molecules top-1 is where CLIP has it, and top-5 still a little below.
@@ -232,11 +206,13 @@ chosen = report.against(fresh, "infocore", "clip").set_index(["library", "top"])
 # Multiples of chance, and ratios between methods, can.
 
 # %% tags=["nbval-check-output"]
-chapter.beside_paper(by_arm, paper_accuracies("gene_expression")).round(2)
+chapter.beside_paper(by_arm, report.paper_accuracies("gene_expression")).round(2)
 
 # %% mystnb={"figure": {"caption": "Simulated screen, 95 % interval over six seeds. Dotted: chance. Dashed: the paper's number on the real screen, where libraries are larger.", "name": "fig-ge-accuracies"}, "image": {"alt": "Accuracy of the three methods at top 1, 5 and 10 in the whole and in the batch library."}}
 rows = report.accuracies(by_arm)
-retrieval_figures.accuracies({arm: rows[rows["arm"] == arm] for arm in by_arm}, paper_accuracies("gene_expression"))
+retrieval_figures.accuracies(
+    {arm: rows[rows["arm"] == arm] for arm in by_arm}, report.paper_accuracies("gene_expression")
+)
 
 # %% [markdown]
 # ### What is left of the batch
@@ -316,7 +292,7 @@ full[["pairs", "profiles", "batches", "epochs", "epochs_of_this_process", "peak 
 
 # %%
 summary = {
-    "infocore_over_clip": versus_clip.reset_index().to_dict("records"),
+    "infocore_over_clip": report.against(by_arm, "infocore", "clip").to_dict("records"),
     "live": report.accuracies(live).to_dict("records"),
     "same_plate": chapter.same_plate_table(shown.plates).to_dict(),
 }

@@ -48,7 +48,6 @@ from infocore_mini.experiments.cell_painting import report as chapter
 from infocore_mini.experiments.gene_expression import figures as plate_figures
 from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.pretraining import report
-from infocore_mini.experiments.pretraining.report import paper_accuracies
 from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import STUDIES, checksums, quick
 from infocore_mini.experiments.results import save_results
@@ -74,18 +73,16 @@ parameters = check_parameters(globals())
 study = STUDIES["comas"] if PROFILE == "paper" else quick("comas", SEED)
 real = study.name == "comas"
 screen = study.screen(SEED)
-Markdown(
-    f"> **{'Real data' if real else 'SIMULATED SCREEN: the COMAS files are not at hand (set INFOCORE_DATA)'}**: {screen!r}."
-)
+origin = "Real data" if real else "SIMULATED SCREEN: the COMAS files are not at hand (set INFOCORE_DATA)"
+Markdown(f"> **{origin}**: {screen!r}.")
 
 # %%
 if real:
     from infocore_mini.readers import read_comas
 
     whole = read_comas()
-    print(
-        f"soft labels: {tuple(whole.batch_id.shape)}, first molecule {whole.batch_id[0][whole.batch_id[0] > 0].tolist()}"
-    )
+    first = whole.batch_id[0]
+    print(f"soft labels: {tuple(whole.batch_id.shape)}, first molecule {first[first > 0].tolist()}")
     print(f"cut by batch: {tuple(whole.per_batch().batch_id.shape)}")
 
 # %% [markdown]
@@ -116,25 +113,19 @@ report.side_by_side(by_arm)
 
 # %% mystnb={"figure": {"caption": "COMAS, real data: accuracy with 95 % intervals over three seeds. Dotted: chance. Dashed: the paper's number on its own, much larger screen.", "name": "fig-cp-accuracies"}, "image": {"alt": "Accuracy of CLIP, CCL and InfoCORE at top 1, 5 and 10 in two panels; CLIP and InfoCORE coincide within their intervals, CCL is lower."}}
 rows = report.accuracies(by_arm)
-figures.accuracies({arm: rows[rows["arm"] == arm] for arm in by_arm}, paper_accuracies("cell_painting"))
+figures.accuracies({arm: rows[rows["arm"] == arm] for arm in by_arm}, report.paper_accuracies("cell_painting"))
 
 # %% tags=["nbval-check-output"]
 rows.pivot(index="arm", columns=["library", "top"], values="lift").loc[list(by_arm)].round(1)
 
 # %% tags=["nbval-check-output"]
-versus_clip = report.against(by_arm, "infocore", "clip").set_index(["library", "top"])
-(100 * versus_clip[["difference", "difference_low", "difference_high"]]).round(1).rename(
-    columns={"difference": "InfoCORE minus CLIP (points)", "difference_low": "low", "difference_high": "high"}
-)
+report.lead_in_points(by_arm, "infocore", "clip", "InfoCORE minus CLIP (points)")
 
 # %% tags=["nbval-check-output"]
 report.what_the_batch_leaves(stored["results"])
 
 # %% tags=["nbval-check-output"]
-versus_ccl = report.against(by_arm, "infocore", "ccl").set_index(["library", "top"])
-(100 * versus_ccl[["difference", "difference_low", "difference_high"]]).round(1).rename(
-    columns={"difference": "InfoCORE minus CCL (points)", "difference_low": "low", "difference_high": "high"}
-)
+report.lead_in_points(by_arm, "infocore", "ccl", "InfoCORE minus CCL (points)")
 
 # %% [markdown]
 # Every interval of the difference from CLIP includes zero: **on this screen the weights of InfoCORE change nothing that three seeds could show**, and the share of retrieved molecules from the query's own batch hardly falls.
@@ -206,11 +197,7 @@ real_and_simulated(json.loads(data_file("results/calibration.json").read_text())
 # %%
 toy = replace(quick("comas", SEED), name="simulated", screen=chapter.simulated_cell_painting, minimum_library=20)
 simulated = report.tables(run_study(toy))
-ours = report.accuracies(simulated).set_index(["library", "top", "arm"])["lift"]
-paper = paper_accuracies("cell_painting")
-chance = paper.xs("random", level="method")
-printed = {(library, top, arm): paper[arm, library, top] / chance[library, top] for library, top, arm in ours.index}
-pd.DataFrame({"ours, simulated: lift": ours, "paper: lift": pd.Series(printed)}).round(1)
+chapter.lift_beside_paper(simulated, report.paper_accuracies("cell_painting")).round(1)
 
 # %% [markdown]
 # ## Exercises

@@ -50,7 +50,7 @@ from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import STUDIES, available, checksums, quick, simulated_stand_in
-from infocore_mini.experiments.results import paper_table, save_results
+from infocore_mini.experiments.results import save_results
 from infocore_mini.experiments.retrieval import figures, molecules
 from infocore_mini.experiments.retrieval import report as chapter
 from infocore_mini.sources import data_file
@@ -119,17 +119,7 @@ chapter.score_extremes(chapter.extremes(simulated, SEED), simulated, minimum_lib
 # As a multiple of chance, and beside CLIP:
 
 # %% tags=["nbval-check-output"]
-rows = {}
-for screen_name, printed in paper_table("table2_retrieval").items():
-    printed = {row["method"]: row for row in printed}
-    chance, alone = printed["Random"]["whole"]["1"], printed["Random"]["batch"]["1"]
-    rows[f"paper, {screen_name}"] = {
-        "chance, %": chance,
-        "batch alone, %": alone,
-        "x chance": alone / chance,
-        "CLIP, %": printed["CLIP"]["whole"]["1"],
-    }
-pd.DataFrame(rows).T.round(2)
+chapter.batch_alone_in_paper().round(2)
 
 # %% [markdown]
 # So about a quarter of CLIP's accuracy in the paper could in principle come from the batch, *if the structure of a molecule gave its batch away*.
@@ -244,11 +234,7 @@ Markdown(chapter.answers(records))
 
 # %% tags=["nbval-check-output"]
 against_clip = {arm: report.against(by_arm, arm, "clip") for arm in by_arm if arm != "clip"}
-columns = ["difference", "difference_low", "difference_high"]
-points = pd.concat({arm: 100 * table.set_index(["library", "top"])[columns] for arm, table in against_clip.items()})
-points.rename_axis(["arm", "library", "top"]).unstack("arm").swaplevel(axis=1).sort_index(
-    axis=1, level=0, sort_remaining=False
-).round(1)
+chapter.differences(against_clip).round(1)
 
 # %% [markdown]
 # *Does InfoCORE stop the model from pairing by campaign?*
@@ -363,21 +349,7 @@ chapter.beside_paper(by_arm, "ToxCast")
 # Point (a) shows in print. The random accuracies of Table 2 allow only so many molecules in the whole library; set against a fifth of all molecules of each screen, and against a fifth of those measured in a cell line on average:
 
 # %% tags=["nbval-check-output"]
-screens = {
-    "gene_expression": (17_753, 82_914 / 9),
-    "cell_painting": (30_204, 30_204),
-}  # molecules; per cell line (paper, section 3.2)
-rows = {}
-for name, (n_molecules, per_line) in screens.items():
-    random = next(row for row in paper_table("table2_retrieval")[name] if row["method"] == "Random")["whole"]
-    low, high = chapter.library_size({int(k): percent for k, percent in random.items()})
-    rows[name] = {
-        "library, from": low,
-        "to": high,
-        "fifth of all": n_molecules / 5,
-        "fifth of a cell line": per_line / 5,
-    }
-pd.DataFrame(rows).T.round(0).astype(int)
+chapter.paper_library_sizes().round(0).astype(int)
 
 # %% [markdown]
 # The gene-expression library holds about twice as many molecules as were measured in a cell line, and slightly more than a fifth of all; the cell-painting one is a fifth of all.

@@ -164,10 +164,11 @@ variants = pd.DataFrame(stored["results"]["toxcast_variants"])
 (100 * variants.groupby("variant", sort=False)["test"].agg(["mean", "std"])).round(1)
 
 # %% tags=["nbval-check-output"]
-ours = report.baseline_beside_paper(table)["ours"].copy()
-ours["ToxCast"] = 100 * variants[variants["variant"] == "missing read as inactive"]["test"].mean()
+inactive = 100 * variants[variants["variant"] == "missing read as inactive"]["test"].mean()
+ours, paper = report.average_with(table, inactive), report.paper_means()["mol2vec", None][report.AVERAGE]
 print(
-    f"With ToxCast's missing entries read as inactive, the average of the seven is {ours[list(report.CLASSIFICATION)].mean():.1f}; the paper's is {report.paper_means()['mol2vec', None][report.AVERAGE]}."
+    "With ToxCast's missing entries read as inactive, the average of the seven is "
+    f"{ours:.1f}; the paper's is {paper}."
 )
 
 # %% [markdown]
@@ -192,15 +193,7 @@ report.board(table)
 report.paper_board()
 
 # %% mystnb={"figure": {"caption": "Difference in points from the encoder with random weights, paired by seed, with 95 % intervals over three seeds. Grey: the two controls. PRISM is left out: its R² spreads too far.", "name": "fig-property-gains"}, "image": {"alt": "Four panels, one for each screen, with points for CLIP, CCL and InfoCORE on every data set around a zero line, and grey triangles for the controls."}}
-panels = {
-    report.SCREEN_NAMES[screen]: {
-        method: report.paired(table, f"{method}, {screen}", report.BASELINE).drop("PRISM")
-        for method in experiment.METHODS
-    }
-    for screen in experiment.SCREENS
-}
-controls = {name: report.paired(table, name, report.BASELINE)["difference"] for name in experiment.CONTROLS}
-figures.gains(panels, controls)
+figures.gains(*report.gains(table))
 
 # %% [markdown]
 # ### Paired by seed

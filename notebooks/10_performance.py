@@ -178,11 +178,7 @@ benchmarks.retrieval_shares().round(0).astype(int)
 benchmarks.retrieval_rivals().round(1)
 
 # %% tags=["nbval-check-output"]
-memory = benchmarks.stored("retrieval")["results"]["memory"]
-pd.Series(
-    {name: value / 1e9 for name, value in memory["peak_bytes"].items()},
-    name=f"peak (GB), {memory['n_queries']:,} queries, {memory['n_library']:,} molecules",
-).round(2).to_frame()
+benchmarks.retrieval_memory().round(2)
 
 # %% [markdown]
 # Against faiss, whose exact index looks for neighbours in float32 without deciding ties, ours is slower for one query and for a thousand, and faster in between. Its index, all unit vectors in memory, was built beforehand and does not count; ours takes the library as it comes, lengths included, on every call.
@@ -193,11 +189,7 @@ pd.Series(
 # The features of the HIV benchmark's molecules on one core, against the path of the `mol2vec` package, which gives the same numbers:
 
 # %% tags=["nbval-check-output"]
-featurise = benchmarks.stored("featurise")["results"]
-pd.Series(
-    {name: ratio["median"] for name, ratio in featurise["times_faster"].items()},
-    name=f"times faster, {featurise['molecules']:,} molecules",
-).round(1).to_frame()
+benchmarks.mol2vec_speed().round(1)
 
 # %% [markdown]
 # ## When the screen outgrows the machine

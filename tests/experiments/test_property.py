@@ -162,6 +162,12 @@ def test_the_average_is_over_seven_complete_sets():
     assert report.AVERAGE not in set(report.scores(cells(values))["dataset"])
 
 
+def test_another_score_on_toxcast_moves_the_average_by_a_seventh():
+    values = {(name, "Mol2vec"): [0.1 * i] for i, name in enumerate(report.CLASSIFICATION)}
+    scored = 100 * values["ToxCast", "Mol2vec"][0]
+    assert report.average_with(report.scores(cells(values)), scored + 7) == pytest.approx(31)
+
+
 def test_the_papers_table_is_as_printed():
     board = report.paper_board()
     assert list(board.index) == [
@@ -259,14 +265,10 @@ def test_a_missing_screen_is_replaced_by_a_simulated_one_and_named_so(monkeypatc
 
 def test_the_figure_has_a_panel_a_screen_and_every_method(stored):
     table = report.scores(stored["results"]["cells"])
-    panels = {
-        screen: {m: report.paired(table, f"{m}, {screen}", report.BASELINE).drop("PRISM") for m in experiment.METHODS}
-        for screen in ("comas", "toxcast")
-    }
-    control = {name: report.paired(table, name, report.BASELINE)["difference"] for name in experiment.CONTROLS}
-    fig = property_figures.gains(panels, control)
-    assert [ax.get_title() for ax in fig.axes] == ["comas", "toxcast"]
+    panels, controls = report.gains(table)
+    fig = property_figures.gains(panels, controls)
+    assert [ax.get_title() for ax in fig.axes] == [report.SCREEN_NAMES[screen] for screen in experiment.SCREENS]
     labels = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
     assert {"CLIP", "CCL", "InfoCORE", *experiment.CONTROLS} == set(labels)
-    shown = [label.get_text() for label in fig.axes[1].get_xticklabels()]
+    shown = [label.get_text() for label in fig.axes[experiment.SCREENS.index("toxcast")].get_xticklabels()]
     assert "Tox21" not in shown and "BBBP" in shown

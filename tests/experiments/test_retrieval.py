@@ -226,6 +226,31 @@ def test_library_size_holds_the_true_size(size: int):
     assert low <= size <= high
 
 
+def test_the_papers_libraries_hold_a_fifth_of_all_its_molecules():
+    sizes = chapter.paper_library_sizes()
+    assert (sizes["library, from"] <= sizes["to"]).all() and (sizes["to"] / sizes["fifth of all"]).between(1, 1.2).all()
+    assert sizes.loc["gene_expression", "library, from"] > 1.8 * sizes.loc["gene_expression", "fifth of a cell line"]
+
+
+def test_the_batch_alone_scores_on_whole_what_chance_scores_within_the_batch():
+    found, paper = chapter.batch_alone_in_paper(), paper_accuracies("cell_painting")
+    row = found.loc["paper, cell_painting"]
+    assert row["batch alone, %"] == pytest.approx(100 * paper["random", "batch", 1])
+    assert row["batch alone, %"] == pytest.approx(row["x chance"] * 100 * paper["random", "whole", 1])
+    assert row["CLIP, %"] == pytest.approx(100 * paper["clip", "whole", 1])
+
+
+def test_differences_stand_side_by_side_in_points():
+    keys = {"library": ["whole", "batch"], "top": 1}
+    of = {
+        arm: pd.DataFrame(keys | {"difference": d, "difference_low": -0.2, "difference_high": 0.3})
+        for arm, d in {"ccl": [-0.1, 0.0], "infocore": [0.02, 0.05]}.items()
+    }
+    found = chapter.differences(of)
+    assert found["infocore", "difference"].to_dict() == pytest.approx({("batch", 1): 5.0, ("whole", 1): 2.0})
+    assert list(found.columns.unique("arm")) == ["ccl", "infocore"] and (found["ccl", "difference_low"] == -20).all()
+
+
 def test_library_size_refuses_what_no_size_gives():
     with pytest.raises(ValueError, match="chance: got"):
         chapter.library_size({1: 1.0, 10: 5.0})
