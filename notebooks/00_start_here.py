@@ -214,7 +214,7 @@ schematics.how_it_works(f, M, ["A", "A", "B", "B"])
 #
 # Put all $M_{ij} = 1$ and this is CLIP; put 1 for the same batch and 0 for another and it is CCL.
 # InfoCORE stands between the two, and the classifiers decide how far.
-# The dial $\alpha$ says whose classifier is asked: the anchor's answer is the same for every candidate, so at $\alpha = 1$ no candidate counts more than another and it is CLIP again.
+# The dial $\alpha$ says whose classifier counts: the anchor's answer is the same for every candidate, so at $\alpha = 1$ no candidate counts more than another and it is CLIP again.
 # (The paper has a second dial, $\lambda$, for a gradient through the classifiers; on this page it is 0, as for the paper's drug screens, so that the weights are all there is.)
 # That {eq}`eq-start` is a lower bound on the information we want, and what it takes to hold, is [chapter 1](01_derivation).
 # The library's function agrees with the formula:

@@ -760,8 +760,8 @@ pd.DataFrame(rows, index=list(shapes), columns=["shape", "MB"]).round(1)
 # centres, batch_id = unit(5, 2), torch.randint(0, 5, (256,), generator=rng)
 # z = [torch.nn.functional.normalize(centres[batch_id] + unit(256, 2), dim=1).requires_grad_() for _ in range(2)]
 # log_p = [(side @ (3 * centres).T).log_softmax(1) for side in z]
-# own = sum(p.gather(1, batch_id[:, None]).sum() for p in log_p)
-# uphill = torch.autograd.grad(own, z, retain_graph=True)
+# likelihood = sum(p.gather(1, batch_id[:, None]).sum() for p in log_p)
+# uphill = torch.autograd.grad(likelihood, z, retain_graph=True)
 # for alpha in (0.0, 0.33, 1.0):
 #     one, zero = (
 #         torch.autograd.grad(losses.infocore_loss(*z, batch_id, *log_p, alpha=alpha, gradient_scale=scale), z, retain_graph=True)

@@ -185,7 +185,7 @@ report.lead_in_percent(by_arm, "infocore", "ccl", "InfoCORE over CCL (%)")
 #
 # $\alpha = 0.33$ is the paper's choice for the paper's screen.
 # What suits this one was read off a sweep on three seeds that no table reports ({doc}`09_ablations`, {numref}`fig-alpha-sweep`), by a rule fixed before it ran: the smallest $\alpha$ whose whole-library accuracy is not below CLIP's.
-# On those three seeds alone that would again be 0.33; with the six seeds above it is not, so the next $\alpha$ of the grid was taken, **0.45**, before any fresh seed had been run.
+# On those three seeds alone that would again be 0.33; with the six seeds above it is not, so the next $\alpha$ of the sweep was taken, **0.45**, before any fresh seed had been run.
 # Six fresh seeds, new screens, `data/results/chosen_alpha.json`:
 
 # %% tags=["nbval-check-output"]

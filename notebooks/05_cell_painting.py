@@ -67,7 +67,7 @@ parameters = check_parameters(globals())
 #
 # The COMAS screens are small and public: 549 compounds of *dark chemical matter*, each measured in two runs, and 262 natural products and relatives, measured on 18 dates.
 # A molecule whose profiles come from two runs belongs to no single experimental batch.
-# Its label is a *distribution*, and the losses of this library take it as such; where a method needs one batch per row, as CCL does, `per_batch()` cuts the conditions.
+# Its label is a *distribution*, and the losses of this library take it as such; where a method needs one batch for each condition, as CCL does, `per_batch()` cuts the conditions.
 
 # %%
 study = STUDIES["comas"] if PROFILE == "paper" else quick("comas", SEED)

@@ -32,11 +32,11 @@ if "google.colab" in sys.modules:
 # **Time.** Half an hour to read, two to four minutes to run.
 
 # %% tags=["parameters"]
-SEED = 0  # of the live grid: pretraining, linear layer, order of molecules, forests
+SEED = 0  # of the live study: pretraining, linear layer, order of molecules, forests
 PROFILE = "quick"  # "paper": all sets, all screens, three seeds (an hour on two cores)
 OUTPUT_DIR = "output"
-DATASETS = ["BBBP", "BACE", "ClinTox"]  # of the live grid
-SCREENS = ["comas"]  # what the live grid pretrains on: comas, toxcast, l1000_plates, or gene_expression (simulated)
+DATASETS = ["BBBP", "BACE", "ClinTox"]  # of the live study
+SCREENS = ["comas"]  # what the live study pretrains on: comas, toxcast, l1000_plates, or gene_expression (simulated)
 RUNS = ""  # folder that keeps encoders and scores, so that a rerun goes on where it stopped; empty for none
 
 # %% tags=["hide-input"]
@@ -73,7 +73,7 @@ parameters = check_parameters(
 # Three habits make such numbers look better than they are, and this chapter is arranged against them:
 #
 # - **Leakage.** A molecule in the screen and in the test part has been seen. Every molecule of a test part is taken out of the screen *before* pretraining, whatever its salt, charge or stereochemistry, and the count is shown. Tox21's assays are part of ToxCast, so a model pretrained on ToxCast is never scored on either.
-# - **A weak opponent.** The baseline has the same layers, the same features, the same grid of learning rates and epochs. Beside it stand two models that need neither pretraining nor tuning: gradient boosting on physico-chemical descriptors, and a random forest on Morgan fingerprints {cite:p}`rogers2010ecfp`, both with scikit-learn's defaults.
+# - **A weak opponent.** The baseline has the same layers, the same features, the same search over learning rates and epochs. Beside it stand two models that need neither pretraining nor tuning: gradient boosting on physico-chemical descriptors, and a random forest on Morgan fingerprints {cite:p}`rogers2010ecfp`, both with scikit-learn's defaults.
 # - **One lucky seed.** Three seeds, paired: the same seed draws the order of molecules for every column.
 #
 # ## The split
@@ -118,7 +118,7 @@ report.leakage(results["pretraining"])
 # One seed and test parts of about 150 molecules: differences of a few points are noise.
 # The next section has what can be said.
 #
-# ## The full grid
+# ## The full study
 #
 # Eight sets, four screens, three methods, three seeds, two controls.
 # Read from `data/results/property.json`; `PROFILE="paper"` computes it anew, and with `RUNS` set a papermill rerun that was stopped goes on where it was:

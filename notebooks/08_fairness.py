@@ -144,7 +144,7 @@ facts
 # One setting serves all three tables and all three methods.
 # It was chosen on validation rows of two seeds that are not reported, by a rule fixed before the first of these runs:
 # *among InfoCORE settings whose accuracy is within half a point of CLIP's at the same encoder setting, averaged over the tables, take the lowest equalized odds gap relative to that CLIP's.*
-# The grid (temperature 0.2 or 0.5, noise 0.3 or 0.5, $d$ = 8 or 16) was drawn after a first look at the same validation rows: with $d$ = 4 accuracy fell, with $d$ = 64 InfoCORE hardly differed from CLIP.
+# The candidates (temperature 0.2 or 0.5, noise 0.3 or 0.5, $d$ = 8 or 16) were drawn up after a first look at the same validation rows: with $d$ = 4 accuracy fell, with $d$ = 64 InfoCORE hardly differed from CLIP.
 # Learning rate, training length and head were fixed there too, the head for its accuracy: with one stopped early every gap is smaller, and so is the accuracy.
 # This rule favours settings in which CLIP is unfair, so each method is also run at *its own best*: the lowest gap within half a point of its own highest accuracy.
 

@@ -53,7 +53,7 @@ parameters = check_parameters(globals())
 #
 # The weight of a pair, $w_{ij} = \alpha\, \hat p(b_i \mid z_i) + (1 - \alpha)\, \hat p(b_i \mid z_j)$, looks like a tensor: anchors by candidates by experimental batches.
 # At the size of the paper's gene-expression screen that is 256 × 4,097 × 1,019 numbers, 4.3 GB, and automatic differentiation keeps several of them.
-# But each anchor asks about *one* experimental batch, its own.
+# But an anchor needs the posteriors of *one* experimental batch, the one it comes from.
 # One column of the posteriors is gathered for each anchor, and the weights are a matrix.
 #
 # Live, both ways, values compared:
@@ -220,7 +220,7 @@ benchmarks.mol2vec_speed().round(1)
 # ::::{exercise}
 # :label: ex-performance-soft
 #
-# With soft labels an anchor asks about many experimental batches. Why is there still no tensor?
+# With soft labels an anchor comes from many experimental batches. Why is there still no tensor?
 # ::::
 #
 # ::::{solution} ex-performance-soft
