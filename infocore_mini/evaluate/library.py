@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn.functional import normalize
 from tqdm.auto import tqdm
@@ -44,8 +45,8 @@ class Tile(NamedTuple):
 
     def reaching(self, floor: Tensor) -> tuple[Tensor, Tensor]:
         """Queries (r,) with a cosine of at least ``floor`` (n, 1), of all queries, and their cosines (r, b)."""
-        rows = (self.cosine.amax(1, keepdim=True) >= floor[self.queries]).nonzero()[:, 0]
-        return rows + self.queries.start, self.cosine if len(rows) == len(self.cosine) else self.cosine[rows]
+        some = (self.cosine.amax(1, keepdim=True) >= floor[self.queries]).nonzero()[:, 0]
+        return some + self.queries.start, self.cosine if len(some) == len(self.cosine) else self.cosine[some]
 
     def exact(self, z_query: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Row, column and float64 cosine, each (k,), of the entries in ``mask`` (r, b) for unit queries (r, d)."""
@@ -67,12 +68,15 @@ class Library:
         ValueError: here or while it is read, naming the argument: another width, no rows, NaN or infinite values.
     """
 
-    def __init__(self, value, width: int, *, name: str = "z_library"):
+    def __init__(self, value: ArrayLike | Iterable[ArrayLike], width: int, *, name: str = "z_library") -> None:
         self.width, self.name = width, name
-        is_matrix = hasattr(value, "shape") or not isinstance(value, Iterable)
-        is_nested = isinstance(value, Sequence) and not (len(value) and np.ndim(value[0]) == 2)
-        self._source = [self._matrix(value)] if is_matrix or is_nested else value
-        self.size = len(self._source[0]) if is_matrix or is_nested else math.inf  # m, where it is known before reading
+        self._source: Iterable[ArrayLike]
+        self.size: float = math.inf  # m, where it is known before reading
+        if isinstance(value, Iterable) and not _is_matrix(value):
+            self._source = value
+        else:
+            matrix = self._matrix(cast(ArrayLike, value))
+            self._source, self.size = [matrix], len(matrix)
 
     def take(self, rows: Tensor) -> tuple[Tensor, int]:
         """Unit float64 embeddings (n, d) of these rows, NaN for a row that does not exist; and m. Reads all blocks.
@@ -114,21 +118,24 @@ class Library:
         """The blocks, cut to at most ``length`` rows, and the number of their first row."""
         first = 0
         for block in self._source:
-            block = self._matrix(block)
-            for start in range(0, len(block), max(1, length)):
-                piece = block[start : start + max(1, length)]
+            matrix = self._matrix(block)
+            for start in range(0, len(matrix), max(1, length)):
+                piece = matrix[start : start + max(1, length)]
                 yield first, piece
                 first += len(piece)
         if not first:
             raise ValueError(f"{self.name}: got no rows, expected at least one")
 
-    def _matrix(self, value) -> Tensor | np.ndarray:
-        numeric = isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype.kind in "biuf")
-        matrix = value if numeric else as_matrix(self.name, value, dtype=torch.float64)
+    def _matrix(self, value: ArrayLike) -> Tensor | np.ndarray:
+        matrix: Tensor | np.ndarray
+        if isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype.kind in "biuf"):
+            matrix = value
+        else:
+            matrix = as_matrix(self.name, value, dtype=torch.float64)
         check_shape(self.name, matrix, self.width)
         return matrix
 
-    def _scaled(self, piece, first: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _scaled(self, piece: Tensor | np.ndarray, first: int) -> tuple[Tensor, Tensor, Tensor]:
         """The piece as a tensor, and float32 values (b, d) and scale (b,) whose product is its unit rows."""
         if isinstance(piece, np.ndarray) and piece.dtype == np.float32:
             piece = torch.from_numpy(np.require(piece, requirements="W"))  # a copy if read-only
@@ -139,6 +146,11 @@ class Library:
                 return piece, piece, norm.clamp_min_(SHORTEST).reciprocal_()
         piece = as_matrix(self.name, _float64(piece), dtype=torch.float64, first_row=first)
         return piece, normalize(piece, dim=1).float(), torch.ones(len(piece))
+
+
+def _is_matrix(value: Iterable) -> bool:
+    """Whether it is one matrix, an array or nested lists of numbers, rather than blocks of one."""
+    return hasattr(value, "shape") or (isinstance(value, Sequence) and not (len(value) and np.ndim(value[0]) == 2))
 
 
 def _float64(matrix: Tensor | np.ndarray) -> Tensor:

@@ -1,7 +1,8 @@
 """Transfer to molecular properties: a drug encoder and a linear layer, fine-tuned (section 3.2, appendix H).
 
-Scaffold split, a first epoch with the encoder frozen, a grid over learning rate and epochs chosen on the validation
-part.  All tasks of a set are trained at once; targets that were not measured are masked.
+Scaffold split, a first epoch with the encoder frozen, and a search: every learning rate and number of epochs is a
+candidate, chosen between on the validation part.  All tasks of a set are trained at once; targets that were not measured
+are masked.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from sklearn.metrics import r2_score, roc_auc_score
@@ -26,8 +28,8 @@ class FineTuning:
     """How an encoder is fine-tuned. A bad value raises, naming the field.
 
     Attributes:
-        learning_rates: grid, of Adam.
-        epochs: grid, ascending; one training of the longest length is scored at each of them.
+        learning_rates: candidates, of Adam.
+        epochs: candidates, ascending; one training of the longest length is scored at each of them.
         frozen_epochs: at the start, in which only the linear layer learns; they count as epochs.
         minibatch_size: molecules in a step.
         adam_betas: of Adam.
@@ -40,8 +42,8 @@ class FineTuning:
     adam_betas: tuple[Fraction, Fraction] = (0.9, 0.999)
 
 
-class GridScore(NamedTuple):
-    """One point of the grid: scores as fractions (ROC-AUC or R2, mean over tasks)."""
+class CandidateScore(NamedTuple):
+    """One candidate of the search and its scores, fractions (ROC-AUC or R2, mean over tasks)."""
 
     learning_rate: float
     epochs: int
@@ -50,24 +52,24 @@ class GridScore(NamedTuple):
 
 
 def fine_tune(
-    body: nn.Module, x: Tensor, target: np.ndarray, parts: Parts, kind: TargetKind, *, config: FineTuning, seed: int
-) -> list[GridScore]:
-    """Fine-tune a copy of ``body`` and a new linear layer at every point of the grid.
+    body: nn.Module, x: Tensor, target: ArrayLike, parts: Parts, kind: TargetKind, *, config: FineTuning, seed: int
+) -> list[CandidateScore]:
+    """Fine-tune a copy of ``body`` and a new linear layer, scored at every candidate of the search.
 
     Args:
         body: (n, n_d) -> (n, d), pretrained or not; stays as it is.
         x: (n, n_d) float32 features, as the body takes them.
         target: (n, n_tasks) float32; NaN = not measured. 0 or 1, or real numbers.
-        parts: rows to train on, to choose on, to report.
+        parts: molecules to train on, to choose on, to report.
         kind: of the targets; regression targets are standardised on the training part.
-        config: grid and optimiser.
+        config: candidates and optimiser.
         seed: of the linear layer, the order of the molecules and dropout.
 
     Returns:
-        A score for each point of the grid; ``chosen`` picks the reported one.
+        A score for each candidate; ``chosen`` picks the reported one.
 
     Raises:
-        ValueError: if rows do not fit, or targets other than 0, 1, NaN come with "classification".
+        ValueError: if shapes do not fit, or targets other than 0, 1, NaN come with "classification".
         FloatingPointError: if a prediction stops being finite.
     """
     y = torch.from_numpy(np.asarray(target, dtype=np.float32))
@@ -86,14 +88,14 @@ def fine_tune(
     return scores
 
 
-def chosen(scores: list[GridScore]) -> GridScore:
-    """The point of the grid with the best validation score; of equal ones the first."""
+def chosen(scores: list[CandidateScore]) -> CandidateScore:
+    """The candidate with the best validation score; of equal ones the first."""
     return max(scores, key=lambda score: score.validation)
 
 
 def _train(
     body: nn.Module, x: Tensor, y: Tensor, parts: Parts, kind: TargetKind, config: FineTuning, learning_rate: float
-) -> list[GridScore]:
+) -> list[CandidateScore]:
     width = body(x[:1]).shape[1]
     net = nn.Sequential(body, nn.Linear(width, y.shape[1]))
     optimiser = torch.optim.Adam(net.parameters(), lr=learning_rate, betas=config.adam_betas, fused=True)
@@ -108,7 +110,7 @@ def _train(
             optimiser.step()
         if epoch in config.epochs:
             at = [property_score(y[rows].numpy(), predict(net, x[rows]), kind) for rows in parts[1:]]
-            scores.append(GridScore(learning_rate, epoch, *at))
+            scores.append(CandidateScore(learning_rate, epoch, *at))
     return scores
 
 
@@ -121,8 +123,12 @@ def masked_loss(prediction: Tensor, target: Tensor, kind: TargetKind) -> Tensor:
 
 
 @torch.no_grad()
-def predict(net: nn.Module, x: Tensor) -> np.ndarray:
-    """(n, n_tasks) outputs of the network in evaluation mode; FloatingPointError if one is not finite."""
+def predict(net: nn.Module, x: Tensor) -> NDArray[np.float32]:
+    """(n, n_tasks) outputs of the network in evaluation mode, logits for classification.
+
+    Raises:
+        FloatingPointError: if one is not finite.
+    """
     net.eval()
     output = torch.cat([net(part) for part in x.split(8192)])
     if not bool(output.isfinite().all()):
@@ -130,7 +136,7 @@ def predict(net: nn.Module, x: Tensor) -> np.ndarray:
     return output.numpy()
 
 
-def property_score(target: np.ndarray, prediction: np.ndarray, kind: TargetKind) -> float:
+def property_score(target: NDArray, prediction: NDArray, kind: TargetKind) -> float:
     """Mean over tasks of ROC-AUC, or of R2, over the measured entries; a fraction.
 
     As in the benchmark's usual evaluation (Hu et al. 2020), tasks in which the part holds one class only, or for R2
@@ -139,6 +145,7 @@ def property_score(target: np.ndarray, prediction: np.ndarray, kind: TargetKind)
     Args:
         target: (n, n_tasks), NaN = not measured.
         prediction: (n, n_tasks), any monotone score for ROC-AUC.
+        kind: "classification" for ROC-AUC, "regression" for R2.
 
     Raises:
         ValueError: if no task is left.

@@ -8,10 +8,11 @@ embedding therefore scores chance.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -26,15 +27,15 @@ CHUNK_ENTRIES = 2**22  # cosines held at a time: 32 MiB
 
 @torch.no_grad()
 def retrieval_hits(
-    z_query,
-    z_library,
-    target,
+    z_query: ArrayLike,
+    z_library: ArrayLike | Iterable[ArrayLike],
+    target: ArrayLike,
     *,
     top: Sequence[int] = (1, 5, 10),
-    query_batch=None,
-    library_batch=None,
+    query_batch: ArrayLike | None = None,
+    library_batch: ArrayLike | None = None,
     progress: bool = False,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Whether each query finds its true library row, and in how large a library.
 
     Args:
@@ -56,74 +57,86 @@ def retrieval_hits(
             ``query_batch`` and ``library_batch`` without the other; for a true row outside its query's library; for a
             library that can be read only once.
     """
-    z_query = _unit_rows("z_query", z_query)
-    n, d = z_query.shape
+    query = unit_rows("z_query", z_query)
+    n, d = query.shape
     ranks = torch.tensor(checked_top(top), dtype=torch.float64)
-    library, target = Library(z_library, d), _codes("target", target, n)
-    z_true, m = library.take(target)
-    target = _codes("target", target, n, m)
+    library, true_row = Library(z_library, d), _codes("target", target, n)
+    z_true, m = library.take(true_row)
+    true_row = _codes("target", target, n, m)
     in_batches = query_batch is not None
-    query_batch, library_batch = _batches(query_batch, library_batch, n, m)
-    own = library_batch[target]
-    inside = own == query_batch if own.ndim == 1 else own[torch.arange(n), query_batch]
+    batch, member = _batches(query_batch, library_batch, n, m)
+    of_true = member[true_row]
+    inside = of_true == batch if of_true.ndim == 1 else of_true[torch.arange(n), batch]
     if not bool(inside.all()):
         i = int((~inside).nonzero()[0])
         raise ValueError(
-            f"target: library row {int(target[i])} of query {i} is not in experimental batch {int(query_batch[i])}, "
-            "expected the true row in the query's own library"
+            f"target: library row {int(true_row[i])} of query {i} is not in experimental batch {int(batch[i])}, "
+            "expected the true row in the query's library"
         )
-    true, unsure = (z_query * z_true).sum(1, keepdim=True), TIE + rounding(d)
+    true, unsure = (query * z_true).sum(1, keepdim=True), TIE + rounding(d)
     above, tied = torch.zeros(2, n, 1, dtype=torch.int64)
-    for tile in library.tiles(z_query, progress=progress):
-        rows, cosine = tile.reaching(true - unsure)
-        if not len(rows):
+    for tile in library.tiles(query, progress=progress):
+        reaching, cosine = tile.reaching(true - unsure)
+        if not len(reaching):
             continue
-        gap = cosine.sub_(true[rows].float())
+        gap = cosine.sub_(true[reaching].float())
         if in_batches:
-            gap.masked_fill_(~_candidates(query_batch[rows], library_batch[tile.rows]), -torch.inf)
+            gap.masked_fill_(~_candidates(batch[reaching], member[tile.rows]), -torch.inf)
         distance = gap.abs()
-        above[rows] += gap.gt_(unsure).sum(1, keepdim=True).long()  # 0 or 1 in place: no matrix of booleans to add up
+        gap.gt_(unsure)  # 0 or 1 in place: no matrix of booleans to add up
+        above[reaching] += gap.sum(1, keepdim=True).long()
         close = distance.amin(1) <= unsure
         if not bool(close.any()):
             continue
-        rows = rows[close]
-        row, _, exact = tile.exact(z_query[rows], distance[close] <= unsure)
-        row = rows[row]
-        gap = exact[:, None] - true[row]
-        above.index_add_(0, row, (gap > TIE).long())
-        tied.index_add_(0, row, (gap.abs() <= TIE).long())
-    return ((ranks - above) / tied).clamp(0, 1).numpy(), _sizes(query_batch, library_batch).numpy()
+        reaching = reaching[close]
+        row, _, exact = tile.exact(query[reaching], distance[close] <= unsure)
+        number = reaching[row]  # of the query, an entry each
+        gap = exact[:, None] - true[number]
+        above.index_add_(0, number, (gap > TIE).long())
+        tied.index_add_(0, number, (gap.abs() <= TIE).long())
+    return ((ranks - above) / tied).clamp(0, 1).numpy(), _sizes(batch, member).numpy()
 
 
 @torch.no_grad()
-def nearest(z_query, z_library, *, n: int = 5, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """The n library rows most similar to each query, best first: (q, n) row numbers and (q, n) cosines.
+def nearest(
+    z_query: ArrayLike, z_library: ArrayLike | Iterable[ArrayLike], *, n: int = 5, progress: bool = False
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The n library rows most similar to each query, best first.
 
-    Cosines that are equal to the nearest multiple of ``TIE`` are in the order of the library. ``z_library`` as for
-    `retrieval_hits`, and blocks are read once, so an iterator will do.
+    Cosines that are equal to the nearest multiple of ``TIE`` are in the order of the library.
 
-    Raises ValueError for embeddings that do not fit and for an n outside 1..m.
+    Args:
+        z_query: (q, d) embeddings; any length.
+        z_library: (m, d) as for `retrieval_hits`; blocks are read once, so an iterator will do.
+        n: how many, 1 to m.
+        progress: whether to show a progress bar.
+
+    Returns:
+        ``(rows, cosine)``: (q, n) int64 row numbers of the library; (q, n) float64 cosines.
+
+    Raises:
+        ValueError: for embeddings that do not fit and for an n outside 1..m.
     """
-    z_query = _unit_rows("z_query", z_query)
-    library, unsure = Library(z_library, z_query.shape[1]), TIE + rounding(z_query.shape[1])
+    query = unit_rows("z_query", z_query)
+    library, unsure = Library(z_library, query.shape[1]), TIE + rounding(query.shape[1])
     _check_n(n, library.size)
-    # The order of a row as one integer: its cosine in units of TIE, then its number, the first one highest.
-    order = torch.full((len(z_query), n), _LAST)
-    cosine = torch.full((len(z_query), n), -torch.inf, dtype=torch.float64)
-    for tile in library.tiles(z_query, progress=progress):
+    # The order of a library row as one integer: its cosine in units of TIE, then its number, the first one highest.
+    order = torch.full((len(query), n), _LAST)
+    cosine = torch.full((len(query), n), -torch.inf, dtype=torch.float64)
+    for tile in library.tiles(query, progress=progress):
         floor = cosine.amin(1, keepdim=True) - unsure
-        rows, rough = tile.reaching(floor)
-        if not len(rows):
+        reaching, rough = tile.reaching(floor)
+        if not len(reaching):
             continue
-        row, column, exact = tile.exact(z_query[rows], rough.sub_(floor[rows].float()) >= 0)
-        count = row.bincount(minlength=len(rows))
+        row, column, exact = tile.exact(query[reaching], rough.sub_(floor[reaching].float()) >= 0)
+        count = row.bincount(minlength=len(reaching))
         place = torch.arange(len(row)) - (count.cumsum(0) - count)[row]  # of a candidate among those of its query
-        orders = torch.full((len(rows), int(count.max())), _LAST)
+        orders = torch.full((len(reaching), int(count.max())), _LAST)
         orders[row, place] = (exact / TIE).round().long() * _ROWS - (tile.rows.start + column)
         values = torch.full(orders.shape, -torch.inf, dtype=torch.float64)
         values[row, place] = exact
-        order[rows], kept = torch.cat([order[rows], orders], 1).topk(n)
-        cosine[rows] = torch.cat([cosine[rows], values], 1).gather(1, kept)
+        order[reaching], kept = torch.cat([order[reaching], orders], 1).topk(n)
+        cosine[reaching] = torch.cat([cosine[reaching], values], 1).gather(1, kept)
     _check_n(n, tile.rows.stop)
     return (-order % _ROWS).numpy(), cosine.numpy()
 
@@ -134,9 +147,9 @@ def _check_n(n: int, m: float) -> None:
 
 
 def cosines(z_query: Tensor, z_library: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Query rows (c,) and their cosines with the whole library (c, m), a bounded number at a time."""
-    for rows in torch.arange(len(z_query)).split(max(1, CHUNK_ENTRIES // len(z_library))):
-        yield rows, z_query[rows] @ z_library.T
+    """Queries (c,) and their cosines with the whole library (c, m), a bounded number at a time; unit (n, d), (m, d)."""
+    for queries in torch.arange(len(z_query)).split(max(1, CHUNK_ENTRIES // len(z_library))):
+        yield queries, z_query[queries] @ z_library.T
 
 
 def _candidates(query_batch: Tensor, library_batch: Tensor) -> Tensor:
@@ -152,16 +165,10 @@ def share_among_first(cosine: Tensor, same: Tensor, k: int) -> Tensor:
     return ((above & same).sum(1) + places_left * (tied & same).sum(1) / tied.sum(1)) / k
 
 
-def embeddings(**pair) -> tuple[Tensor, Tensor]:
-    """Two float64 matrices of unit rows and the same width, on the CPU."""
-    (query_name, query), (library_name, library) = pair.items()
-    query = _unit_rows(query_name, query)
-    return query, _unit_rows(library_name, library, query.shape[1])
-
-
-def _unit_rows(name: str, z, width: int | None = None) -> Tensor:
-    z = z.detach().cpu() if isinstance(z, Tensor) else z
-    return normalize(as_matrix(name, z, width, dtype=torch.float64), dim=1)
+def unit_rows(name: str, z: ArrayLike, width: int | None = None) -> Tensor:
+    """(n, width) float64 embeddings scaled to length 1, on the CPU; ValueError, naming the argument, if they do not fit."""
+    on_cpu = z.detach().cpu() if isinstance(z, Tensor) else z
+    return normalize(as_matrix(name, on_cpu, width, dtype=torch.float64), dim=1)
 
 
 def _sizes(query_batch: Tensor, library_batch: Tensor) -> Tensor:
@@ -172,12 +179,12 @@ def _sizes(query_batch: Tensor, library_batch: Tensor) -> Tensor:
     return count[torch.searchsorted(code, query_batch)]
 
 
-def _batches(query_batch, library_batch, n: int, m: int) -> tuple[Tensor, Tensor]:
+def _batches(query_batch: ArrayLike | None, library_batch: ArrayLike | None, n: int, m: int) -> tuple[Tensor, Tensor]:
     """(n,) codes and (m,) codes or (m, n_B) booleans; one experimental batch for all where none is given."""
     if (query_batch is None) != (library_batch is None):
         missing, given = ("query_batch", "library_batch") if query_batch is None else ("library_batch", "query_batch")
         raise ValueError(f"{missing}: got None, expected experimental batches, since {given} is given")
-    if query_batch is None:
+    if query_batch is None or library_batch is None:
         return torch.zeros(n, dtype=torch.int64), torch.zeros(m, dtype=torch.int64)
     member = _array(library_batch)
     if member.ndim == 1:
@@ -190,7 +197,7 @@ def _batches(query_batch, library_batch, n: int, m: int) -> tuple[Tensor, Tensor
     return _codes("query_batch", query_batch, n, member.shape[1]), torch.from_numpy(member)
 
 
-def _codes(name: str, value, length: int, n_codes: int | None = None) -> Tensor:
+def _codes(name: str, value: ArrayLike, length: int, n_codes: int | None = None) -> Tensor:
     """(length,) int64, in 0..n_codes - 1 where that is given."""
     code = _array(value)
     if code.shape != (length,) or code.dtype.kind not in "iu":
@@ -200,7 +207,7 @@ def _codes(name: str, value, length: int, n_codes: int | None = None) -> Tensor:
     return torch.from_numpy(code.astype(np.int64))
 
 
-def _array(value) -> np.ndarray:
+def _array(value: ArrayLike) -> np.ndarray:
     return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
 
 

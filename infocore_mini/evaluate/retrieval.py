@@ -6,15 +6,16 @@ that share the query's experimental batch (*batch*). All accuracies are fraction
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from infocore_mini.evaluate.ranking import checked_top, cosines, embeddings, retrieval_hits, share_among_first
+from infocore_mini.evaluate.ranking import checked_top, cosines, retrieval_hits, share_among_first, unit_rows
 from infocore_mini.screens import PairedScreen
 
 _COLUMNS = """cell_line library top accuracy chance lift low high
@@ -22,19 +23,28 @@ _COLUMNS = """cell_line library top accuracy chance lift low high
 
 
 def retrieval_accuracy(
-    z_query, z_library, target, *, top: Sequence[int] = (1, 5, 10), query_batch=None, library_batch=None
+    z_query: ArrayLike,
+    z_library: ArrayLike | Iterable[ArrayLike],
+    target: ArrayLike,
+    *,
+    top: Sequence[int] = (1, 5, 10),
+    query_batch: ArrayLike | None = None,
+    library_batch: ArrayLike | None = None,
 ) -> dict[int, float]:
-    """Share of queries whose true library row is among the k most similar, for each k in ``top``.
+    """Share of queries whose true library row is among the k most similar.
 
     Arguments and errors as in `retrieval_hits`, which gives the same query by query.
+
+    Returns:
+        A fraction for each k in ``top``.
     """
     hits, _ = retrieval_hits(z_query, z_library, target, top=top, query_batch=query_batch, library_batch=library_batch)
     return dict(zip(top, hits.mean(axis=0).tolist(), strict=True))
 
 
 def screen_retrieval(
-    z_screen,
-    z_drug,
+    z_screen: ArrayLike,
+    z_drug: ArrayLike,
     screen: PairedScreen,
     *,
     top: Sequence[int] = (1, 5, 10),
@@ -49,7 +59,7 @@ def screen_retrieval(
     set, those of model selection included. ``seen`` guards against it.
 
     Two libraries. *whole*: one query for each condition, every molecule of the cell line a candidate. *batch*: one
-    query for each condition and experimental batch that holds a replicate of it, as in the authors' script;
+    query for each condition and experimental batch that holds a profile of it, as in the authors' script;
     candidates are the molecules of the same cell line and batch; libraries below ``minimum_library`` are left out.
 
     Args:
@@ -78,37 +88,46 @@ def screen_retrieval(
     _check_held_out(screen, seen)
     tasks = list(_tasks(z_screen, z_drug, screen))
     n_drugs = len(screen.drug)
-    weights = np.random.default_rng(seed).multinomial(n_drugs, np.full(n_drugs, 1 / n_drugs), n_bootstrap)
-    weights = weights.astype(np.float32)
+    counts = np.random.default_rng(seed).multinomial(n_drugs, np.full(n_drugs, 1 / n_drugs), n_bootstrap)
+    weights = counts.astype(np.float32)
     whole = _table([_score_whole(task, top) for task in tasks], weights, top).assign(library="whole")
     batch = _table([_score_batch(task, top, minimum_library) for task in tasks], weights, top).assign(library="batch")
     return pd.concat([whole, batch], ignore_index=True)[_COLUMNS]
 
 
 @torch.no_grad()
-def same_batch_share(z_screen, z_drug, screen: PairedScreen, *, top: Sequence[int] = (1, 5, 10)) -> pd.DataFrame:
+def same_batch_share(
+    z_screen: ArrayLike, z_drug: ArrayLike, screen: PairedScreen, *, top: Sequence[int] = (1, 5, 10)
+) -> pd.DataFrame:
     """How many of the molecules retrieved from the whole library share an experimental batch with the query.
 
     The true molecule is left out, so that finding it does not count as following the batch. A molecule shares a
-    batch if any replicate of it and of the query's condition lie in one. Ties are scored by their expected share.
+    batch if any profile of it and of the query's condition lie in one. Ties are scored by their expected share.
     Arguments and errors as in `screen_retrieval`.
 
     Returns:
-        A row for each condition and top: condition (row of the screen), cell_line, top, share of the first k
+        A row for each condition and top: condition (number in the screen), cell_line, top, share of the first k
         molecules, expected share under a random order. Cell lines of fewer than 2 molecules have no row.
+
+    Raises:
+        ValueError: as `screen_retrieval`; also if no cell line has 2 molecules.
     """
     parts = []
     for task in _tasks(z_screen, z_drug, screen):
         n_others = len(task.z_library) - 1
-        for rows, cosine in cosines(*embeddings(z_screen=task.z_query, z_drug=task.z_library)) if n_others else ():
-            same = (task.query_member[rows].float() @ task.library_member.T.float()) > 0
-            itself = task.target[rows, None]
+        if not n_others:
+            continue
+        z_query = unit_rows("z_screen", task.z_query)
+        z_library = unit_rows("z_drug", task.z_library, z_query.shape[1])
+        for queries, cosine in cosines(z_query, z_library):
+            same = (task.query_member[queries].float() @ task.library_member.T.float()) > 0
+            itself = task.target[queries, None]
             cosine.scatter_(1, itself, -torch.inf)
             same.scatter_(1, itself, False)
             expected = same.sum(1) / n_others
             for k in checked_top(top):
                 share = share_among_first(cosine, same, min(k, n_others))
-                columns = {"condition": task.condition[rows], "cell_line": task.cell_line, "top": k}
+                columns = {"condition": task.condition[queries], "cell_line": task.cell_line, "top": k}
                 parts.append(pd.DataFrame(columns | {"share": share, "expected": expected}))
     if not parts:
         raise ValueError("screen: got one molecule in each cell line, expected at least 2 to rank")
@@ -122,7 +141,7 @@ class _Task(NamedTuple):
     """Retrieval in one cell line: n conditions, m molecules."""
 
     cell_line: str
-    condition: Tensor  # (n,) row of the screen
+    condition: Tensor  # (n,) number in the screen
     molecule: Tensor  # (n,) row of screen.drug
     z_query: Tensor  # (n, d)
     z_library: Tensor  # (m, d)
@@ -135,39 +154,39 @@ class _Scored(NamedTuple):
     """Queries of one cell line in one library."""
 
     cell_line: str
-    molecule: np.ndarray  # (n,) row of screen.drug
-    hits: np.ndarray  # (n, len(top))
-    size: np.ndarray  # (n,)
+    molecule: NDArray[np.int64]  # (n,) row of screen.drug
+    hits: NDArray[np.float64]  # (n, len(top))
+    size: NDArray[np.int64]  # (n,)
     n_left_out: int
 
 
-def _tasks(z_screen, z_drug, screen: PairedScreen) -> Iterator[_Task]:
+def _tasks(z_screen: ArrayLike, z_drug: ArrayLike, screen: PairedScreen) -> Iterator[_Task]:
     if not isinstance(screen, PairedScreen):
         raise ValueError(f"screen: got {type(screen).__name__}, expected a PairedScreen such as split.test")
-    z_screen, z_drug = (torch.as_tensor(z).detach().cpu() for z in (z_screen, z_drug))
-    if z_screen.ndim != 2 or len(z_screen) != len(screen):
-        raise ValueError(f"z_screen: got shape {tuple(z_screen.shape)}, expected ({len(screen)}, d), a row a condition")
-    whole = (len(screen.cell_line_names), len(screen.drug), z_screen.shape[1])
-    if tuple(z_drug.shape) not in (tuple(z_screen.shape), whole):
-        expected = f"{tuple(z_screen.shape)} like z_screen, or (n_cell_lines, n_drugs, d) = {whole}"
-        raise ValueError(f"z_drug: got shape {tuple(z_drug.shape)}, expected {expected}")
+    queries, drugs = (torch.as_tensor(z).detach().cpu() for z in (z_screen, z_drug))
+    if queries.ndim != 2 or len(queries) != len(screen):
+        raise ValueError(f"z_screen: got shape {tuple(queries.shape)}, expected ({len(screen)}, d), a row a condition")
+    whole = (len(screen.cell_line_names), len(screen.drug), queries.shape[1])
+    if tuple(drugs.shape) not in (tuple(queries.shape), whole):
+        expected = f"{tuple(queries.shape)} like z_screen, or (n_cell_lines, n_drugs, d) = {whole}"
+        raise ValueError(f"z_drug: got shape {tuple(drugs.shape)}, expected {expected}")
     membership = screen.membership()
     for code in screen.cell_line.unique().tolist():
-        rows = (screen.cell_line == code).nonzero().squeeze(1)
-        name, molecule = screen.cell_line_names[code], screen.drug_id[rows]
-        if z_drug.ndim == 3:
-            z_library, target = z_drug[code], molecule
+        condition = (screen.cell_line == code).nonzero().squeeze(1)
+        name, molecule = screen.cell_line_names[code], screen.drug_id[condition]
+        if drugs.ndim == 3:
+            z_library, target = drugs[code], molecule
         else:
-            z_library, target = _unique_library(z_drug[rows], molecule, name)
+            z_library, target = _unique_library(drugs[condition], molecule, name)
         member = torch.zeros(len(z_library), screen.n_batches)
-        member.index_add_(0, target, membership[rows].float())
-        yield _Task(name, rows, molecule, z_screen[rows], z_library, target, membership[rows], member > 0)
+        member.index_add_(0, target, membership[condition].float())
+        yield _Task(name, condition, molecule, queries[condition], z_library, target, membership[condition], member > 0)
 
 
 def _unique_library(z_drug: Tensor, molecule: Tensor, cell_line: str) -> tuple[Tensor, Tensor]:
     """One embedding for each molecule, (m, d), and the library row of each condition, (n,)."""
-    _, first, target = np.unique(molecule.numpy(), return_index=True, return_inverse=True)
-    z_library, target = z_drug[torch.from_numpy(first)], torch.from_numpy(target)
+    _, first, code = np.unique(molecule.numpy(), return_index=True, return_inverse=True)
+    z_library, target = z_drug[torch.from_numpy(first)], torch.from_numpy(code)
     if not torch.allclose(z_drug, z_library[target], rtol=0, atol=1e-4, equal_nan=True):
         raise ValueError(
             f"z_drug: got different embeddings of one molecule in cell line {cell_line}, expected one: "
@@ -187,7 +206,7 @@ def _score_batch(task: _Task, top: list[int], minimum_library: int) -> _Scored:
     n_left_out = int((~large).sum())
     query, query_batch = query[large], query_batch[large]
     if not len(query):
-        return _Scored(task.cell_line, np.empty(0, int), np.empty((0, len(top))), np.empty(0), n_left_out)
+        return _Scored(task.cell_line, np.empty(0, int), np.empty((0, len(top))), np.empty(0, int), n_left_out)
     hits, size = retrieval_hits(
         task.z_query[query],
         task.z_library,
@@ -199,7 +218,7 @@ def _score_batch(task: _Task, top: list[int], minimum_library: int) -> _Scored:
     return _Scored(task.cell_line, task.molecule[query].numpy(), hits, size, n_left_out)
 
 
-def _table(scored: list[_Scored], weights: np.ndarray, top: list[int]) -> pd.DataFrame:
+def _table(scored: list[_Scored], weights: NDArray[np.float32], top: list[int]) -> pd.DataFrame:
     """Rows of `screen_retrieval` for one library: each cell line, then their mean."""
     draws = [_resampled(line, weights) for line in scored]
     table = pd.concat([_line_rows(line, drawn, top) for line, drawn in zip(scored, draws, strict=True)])
@@ -220,18 +239,21 @@ def _table(scored: list[_Scored], weights: np.ndarray, top: list[int]) -> pd.Dat
     return table.assign(lift=table["accuracy"] / table["chance"])
 
 
-def _line_rows(line: _Scored, draws: np.ndarray, top: list[int]) -> pd.DataFrame:
+def _line_rows(line: _Scored, draws: NDArray, top: list[int]) -> pd.DataFrame:
     """One cell line: a row for each top."""
-    scores = np.full((3, len(top)), np.nan)
+    accuracy, chance, library_size = np.full(len(top), np.nan), np.full(len(top), np.nan), np.nan
     if len(line.molecule):
         size = line.size[:, None]
-        scores = line.hits.mean(axis=0), (np.minimum(top, size) / size).mean(axis=0), line.size.mean()
+        accuracy, chance = line.hits.mean(axis=0), (np.minimum(top, size) / size).mean(axis=0)
+        library_size = float(line.size.mean())
     low, high = _interval(draws)
     return pd.DataFrame(
         {
             "cell_line": line.cell_line,
             "top": top,
-            **dict(zip(("accuracy", "chance", "library_size"), scores, strict=True)),
+            "accuracy": accuracy,
+            "chance": chance,
+            "library_size": library_size,
             "low": low,
             "high": high,
             "n_queries": len(line.molecule),
@@ -241,7 +263,7 @@ def _line_rows(line: _Scored, draws: np.ndarray, top: list[int]) -> pd.DataFrame
     )
 
 
-def _resampled(line: _Scored, weights: np.ndarray) -> np.ndarray:
+def _resampled(line: _Scored, weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n_bootstrap, len(top)) accuracies with molecule i counted weights[:, i] times; NaN if none was drawn."""
     total = np.zeros((weights.shape[1], line.hits.shape[1]), dtype=np.float32)
     np.add.at(total, line.molecule, line.hits)
@@ -250,7 +272,7 @@ def _resampled(line: _Scored, weights: np.ndarray) -> np.ndarray:
         return (weights @ total) / (weights @ count)[:, None]
 
 
-def _interval(draws: np.ndarray) -> np.ndarray:
+def _interval(draws: NDArray) -> NDArray:
     """(2, len(top)) 2.5 and 97.5 % quantiles over the resamples that hold a query of every cell line."""
     draws = draws[np.isfinite(draws).all(axis=1)]
     return np.quantile(draws, [0.025, 0.975], axis=0) if len(draws) else np.full((2, draws.shape[1]), np.nan)

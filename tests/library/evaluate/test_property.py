@@ -9,8 +9,8 @@ from sklearn.metrics import r2_score, roc_auc_score
 from torch import nn
 
 from infocore_mini.evaluate.property import (
+    CandidateScore,
     FineTuning,
-    GridScore,
     chosen,
     fine_tune,
     masked_loss,
@@ -143,5 +143,5 @@ def test_bad_arguments_are_named():
 
 
 def test_chosen_reads_the_validation_score_only():
-    scores = [GridScore(1e-3, 5, 0.7, 0.9), GridScore(1e-3, 10, 0.8, 0.1), GridScore(1e-4, 5, 0.8, 0.5)]
+    scores = [CandidateScore(1e-3, 5, 0.7, 0.9), CandidateScore(1e-3, 10, 0.8, 0.1), CandidateScore(1e-4, 5, 0.8, 0.5)]
     assert chosen(scores) == scores[1]
