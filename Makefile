@@ -4,7 +4,9 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 STAMP := .venv/set-up
 STARTED := $(shell date +%s)
-TORCH := $(shell sed -n 's/^ *"\(torch[<>=].*\)",$$/\1/p' pyproject.toml)
+# pyproject.toml lets any newer torch in, for those who have one; the stored outputs need the one that made them.
+TORCH := $(shell sed -n 's/^ *"\(torch==.*\)",$$/\1/p' pyproject.toml)
+PIP := -m pip install -qq --disable-pip-version-check
 # The first interpreter that fits.  To choose another: make setup PYTHON=python3.13
 PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11; do \
 	$$p -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
@@ -13,10 +15,10 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11; do \
 # One thread per process: notebooks and tests run two at a time, and sums do not depend on the number of cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup book html quick grid bench test sync lint lock mol2vec clean
+.PHONY: help setup book html quick grid bench test sync lint lock newest-torch mol2vec clean
 
 help:  ## list the targets
-	@grep -E '^[a-z0-9]+:.*##' Makefile | sed 's/:.*## */	/' | expand -t 10
+	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*## */	/' | expand -t 14
 
 setup:  ## create or update .venv (about 2 minutes the first time)
 	@test -n "$(PYTHON)" || test -x $(PY) || { \
@@ -27,9 +29,9 @@ setup:  ## create or update .venv (about 2 minutes the first time)
 		set -e; \
 		test -x $(PY) || { echo "Creating .venv with $(PYTHON)"; "$(PYTHON)" -m venv .venv; }; \
 		echo "Installing the locked packages, then torch"; \
-		$(PY) -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements.lock; \
-		$(PY) -m pip install -qq --disable-pip-version-check "$(TORCH)"; \
-		$(PY) -m pip install -qq --disable-pip-version-check --no-deps --editable .; \
+		$(PY) $(PIP) --no-deps --require-hashes -r requirements.lock; \
+		$(PY) $(PIP) "$(TORCH)"; \
+		$(PY) $(PIP) --no-deps --editable .; \
 		$(PY) -m pip check; \
 		echo "$$wanted" > $(STAMP); \
 	fi
@@ -59,17 +61,25 @@ sync: setup  ## after editing notebooks/*.py: update the paired .ipynb and its o
 	@$(PY) book/store_outputs.py
 	@$(PY) -m jupytext --quiet --test-strict --to py:percent notebooks/*.ipynb
 
-lint: setup  ## ruff, without changing anything
+lint: setup  ## ruff and mypy, without changing anything
 	@.venv/bin/ruff check .
-	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/mypy
 
 lock:  ## refresh requirements.lock (settings: [tool.uv.pip] in pyproject.toml)
 	@"$(PYTHON)" -m venv _build/lock
 	@_build/lock/bin/python -m pip install --quiet uv
 	@_build/lock/bin/uv pip compile --quiet --upgrade pyproject.toml --output-file requirements.lock
 
+newest-torch: setup  ## try the library with the newest torch, in its own environment (downloads up to a few GB)
+	@$(PY) -m venv _build/newest-torch
+	@_build/newest-torch/bin/python $(PIP) --no-deps --require-hashes -r requirements.lock
+	@_build/newest-torch/bin/python $(PIP) --upgrade torch
+	@_build/newest-torch/bin/python $(PIP) --no-deps --editable .
+	@_build/newest-torch/bin/python -m pytest -q -n 2 --dist loadgroup tests/library
+
 mol2vec: setup  ## train the substructure vectors again (about 10 minutes): data/mol2vec.safetensors
-	@$(PY) -m infocore_mini.experiments.molecules.run
+	@$(PY) -m infocore_mini.experiments mol2vec
 
 clean:  ## remove everything that was built; keeps .venv
-	rm -rf _build .snakemake notebooks/output book/assets/vendor .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build .snakemake notebooks/output book/assets/vendor .pytest_cache .ruff_cache .mypy_cache .hypothesis

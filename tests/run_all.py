@@ -41,6 +41,7 @@ def steps() -> dict[str, list[str]]:
     return {
         "lint": [sys.executable, "-m", "ruff", "check", "."],
         "format": [sys.executable, "-m", "ruff", "format", "--check", "--quiet", "."],
+        "types": [sys.executable, "-m", "mypy"],
         "execute the notebooks": [sys.executable, "book/execute.py"],
         "build the book": [sys.executable, "book/build.py", "_build/executed"],
         "compare stored outputs": nbval_step("nbval-lax", "--nbval-lax", lax),

@@ -27,11 +27,11 @@ def pyproject(root: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def declared(pyproject: dict) -> dict[str, SpecifierSet]:
-    """Every dependency of pyproject.toml, by its name on conda-forge."""
+    """Every dependency of pyproject.toml, by its name on conda-forge; an extra that names another adds none."""
     project = pyproject["project"]
     lists = [project["dependencies"], *project["optional-dependencies"].values()]
     found = [Requirement(line) for lines in lists for line in lines]
-    return {CONDA_NAMES.get(line.name, line.name): line.specifier for line in found}
+    return {CONDA_NAMES.get(line.name, line.name): line.specifier for line in found if line.name != project["name"]}
 
 
 def bounds(specifier: object) -> set[str]:
@@ -66,13 +66,32 @@ def test_the_lock_holds_every_dependency_but_torch(root: Path, pyproject: dict):
     project = pyproject["project"]
     for line in sum(project["optional-dependencies"].values(), project["dependencies"]):
         wanted = Requirement(line)
-        if wanted.name != "torch":
+        if wanted.name not in ("torch", project["name"]):
             assert versions[wanted.name] in wanted.specifier, f"requirements.lock is behind {line}: run `make lock`"
     heavy = {name for name in versions if name in ("torch", "triton") or name.startswith(("nvidia-", "cuda-"))}
     assert not heavy, "these belong to some builds of torch only"
     assert {"filelock", "fsspec", "jinja2", "networkx", "sympy", "typing-extensions"} <= set(versions), (
         "torch needs them"
     )
+
+
+def test_any_newer_torch_is_let_in_and_one_is_named_as_tested(root: Path, pyproject: dict):
+    """Colab would replace its own torch below an upper bound; the stored outputs need the one that made them."""
+    [wanted] = [line for line in map(Requirement, pyproject["project"]["dependencies"]) if line.name == "torch"]
+    assert {part.operator for part in wanted.specifier} == {">="}
+    [tested] = [line for line in pyproject["tool"]["uv"]["constraint-dependencies"] if line.startswith("torch")]
+    installs = subprocess.run(["make", "--dry-run", "setup"], cwd=root, capture_output=True, text=True).stdout
+    assert f'"{tested}"' in installs and "==" in tested
+    assert tested in (root / "README.md").read_text()
+
+
+def test_every_extra_is_locked(pyproject: dict):
+    """All but those that another of them brings."""
+    extras = pyproject["project"]["optional-dependencies"]
+    reached = set(pyproject["tool"]["uv"]["pip"]["extra"])
+    for _ in extras:
+        reached |= {name for extra in reached for line in map(Requirement, extras[extra]) for name in line.extras}
+    assert reached == set(extras)
 
 
 def test_the_lock_is_hashed_and_names_no_host(root: Path):
@@ -134,5 +153,41 @@ def test_an_installed_copy_brings_its_data(root: Path, tmp_path: Path):
     [wheel] = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"infocore_mini/data/sources.csv", "infocore_mini/data/paper_tables.json"} <= names
-    assert "infocore_mini/losses.py" in names
+    assert {"infocore_mini/losses.py", "infocore_mini/py.typed"} <= names
     assert not [name for name in names if name.startswith(("tests/", "notebooks/", "book/"))]
+
+
+def test_importing_the_estimator_is_light():
+    """What only experiments and molecules need is loaded by those who use it."""
+    script = "import sys; from infocore_mini import InfoCORE; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert {"torch", "sklearn"} <= loaded
+    heavy = {"anndata", "fairlearn", "gensim", "matplotlib", "pandas", "rdkit", "seaborn"}
+    assert heavy & loaded == set()
+
+
+def tool(command: str) -> str:
+    """``ruff check .`` of ``@.venv/bin/ruff check .``"""
+    return command.strip().removeprefix("@").removeprefix(".venv/bin/")
+
+
+def test_make_lint_pre_commit_and_continuous_integration_run_the_same_checks(root: Path):
+    import run_all
+
+    [recipe] = re.findall(r"^lint:.*\n((?:\t.*\n)+)", (root / "Makefile").read_text(), re.M)
+    by_make = [tool(line) for line in recipe.splitlines()]
+    [local] = yaml.safe_load((root / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = local["hooks"]
+    assert local["repo"] == "local" and all(hook["language"] == "system" for hook in hooks), "hooks fetch nothing"
+    assert [tool(hook["entry"]) for hook in hooks if not hook["pass_filenames"]] == by_make
+    of_all = [" ".join(command[2:]) for command in run_all.steps().values() if command[1] == "-m"]
+    assert of_all[: len(by_make)] == by_make and len(by_make) == 3
+
+
+def test_continuous_integration_runs_make_test_and_may_only_read(root: Path):
+    [path] = (root / ".github" / "workflows").glob("*.yml")
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {"contents": "read"} and "secrets." not in path.read_text()
+    [job] = workflow["jobs"].values()
+    assert [step["run"] for step in job["steps"] if "run" in step] == ["make test"]
