@@ -59,32 +59,20 @@ from typing import Literal
 
 import pandas as pd
 
-from infocore_mini import parameters as allowed
 from infocore_mini.config import Config
 from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.results import save_results
-from infocore_mini.experiments.simulation import figures
+from infocore_mini.experiments.simulation import figures, report
 from infocore_mini.experiments.simulation import run as experiment
+from infocore_mini.parameters import Count, Method
 from infocore_mini.simulate.study import simulation_study
-from infocore_mini.sources import data_file
 
 chosen = check_parameters(
     globals(),
-    SEED=allowed.Seed,
-    PROFILE=allowed.Profile,
-    OUTPUT_DIR=allowed.OutputDir,
-    METHOD=Literal["all", allowed.Method],
-    N_DRAWS=allowed.Count,
-    ALPHA=allowed.Fraction,
-    GRADIENT_SCALE=allowed.NonNegative,
-    NOISE=allowed.NonNegative,
-    ACTIVATION=Literal["relu", "tanh", "silu", "leaky_relu"],
-    GENERATOR_WIDTH=allowed.Count,
-    TEMPERATURE=allowed.Positive,
-    LEARNING_RATE=allowed.Positive,
-    MINIBATCH_SIZE=allowed.Count,
-    EPOCHS=allowed.Count,
-    CLASSIFIER_STEPS=allowed.Count,
+    METHOD=Literal["all", Method],
+    N_DRAWS=Count,
+    **experiment.GENERATOR_PARAMETERS,
+    **experiment.TRAINING_PARAMETERS,
 )
 
 # %% [markdown]
@@ -135,16 +123,8 @@ figures.ceilings(ceilings, low=85, high=95)
 
 # %% tags=["hide-input"]
 methods = list(experiment.METHODS) if METHOD == "all" else list(dict.fromkeys(["clip", METHOD]))
-generator = {"noise": NOISE, "activation": ACTIVATION, "generator_width": GENERATOR_WIDTH}
-settings = {
-    "alpha": ALPHA,
-    "gradient_scale": GRADIENT_SCALE,
-    "temperature": TEMPERATURE,
-    "learning_rate": LEARNING_RATE,
-    "minibatch_size": MINIBATCH_SIZE,
-    "epochs": EPOCHS,
-    "classifier_steps": CLASSIFIER_STEPS,
-}
+generator = {name.lower(): chosen[name] for name in experiment.GENERATOR_PARAMETERS}
+settings = {name.lower(): chosen[name] for name in experiment.TRAINING_PARAMETERS}
 study = simulation_study(SEED, **generator)
 models = {
     method: experiment.train_on(study, Config(**{**experiment.SETTINGS, **settings, "method": method, "seed": SEED}))
@@ -180,13 +160,13 @@ figures.embedding_rings(z_drug, study.effect[held_out], study.batch_id[held_out]
 # %%
 draws = range(SEED, SEED + N_DRAWS * (2 if PROFILE == "paper" else 1))
 frame = experiment.run(draws, methods, generator=generator, settings=settings)
-experiment.summary(frame).round(1)
+report.summary(frame).round(1)
 
 # %% [markdown]
 # *Simulated data. Means over the draws in percent; `_ci95` is half of the 95 % interval.*
 
 # %%
-paper = experiment.paper_accuracies()
+paper = report.paper_accuracies()
 figures.accuracies(frame, paper)
 
 # %% [markdown]
@@ -204,11 +184,11 @@ figures.neighbourhoods(frame)
 
 # %%
 pairs = [(method, base) for base in ("clip", "ccl") for method in methods[1:] if method != base and base in methods]
-differences = pd.DataFrame([experiment.paired_difference(frame, *pair) for pair in pairs])
+differences = pd.DataFrame([report.paired_difference(frame, *pair) for pair in pairs])
 differences.round(1)
 
 # %%
-ours = experiment.summary(frame)[["effect", "batch"]].stack()
+ours = report.summary(frame)[["effect", "batch"]].stack()
 table6 = pd.DataFrame({(v, m): row for m, views in paper.items() for v, row in views.items()}).T.stack()
 pd.DataFrame({"paper, 1 draw": table6, f"ours, {len(draws)} draws": ours.round(1)}).loc[["screen", "drug"]].dropna()
 
@@ -216,29 +196,29 @@ pd.DataFrame({"paper, 1 draw": table6, f"ours, {len(draws)} draws": ours.round(1
 # The claim in numbers, each a statement that a rerun can contradict:
 
 # %% tags=["nbval-check-output"]
-claims = experiment.claims(frame) if "infocore" in methods else {}
+claims = report.claims(frame) if "infocore" in methods else {}
 pd.DataFrame({"holds": claims})
 
 # %% [markdown]
 # ## What the conclusion rests on
 #
 # The paper leaves choices open, so we move them one at a time, everything else at its default.
-# This takes half an hour on two cores, so it is done once, by `python -m infocore_mini.experiments.simulation.run`, and stored with its provenance in `data/results/simulation.json`; here we only read it.
+# This takes half an hour on two cores, so it is done once, by `python -m infocore_mini.experiments simulation`, and stored with its provenance in `data/results/simulation.json`; here we only read it.
 #
 # First the temperature, because it decides the story about CCL:
 
 # %%
-grid = experiment.load_grid(data_file("results/simulation.json"))
-figures.sweeps({name: experiment.sweep(grid, name) for name in ("temperature", "noise", "learning_rate")})
+stored = report.stored_rows()
+figures.sweeps({name: report.sweep(stored, name) for name in ("temperature", "noise", "learning_rate")})
 
 # %% [markdown]
 # *Simulated data, stored results: 8 draws a value, mean and 95 % interval; screen side $Z_g$; dotted: chance.*
 
 # %%
-by_temperature = experiment.sweep(grid, "temperature")
+by_temperature = report.sweep(stored, "temperature")
 pd.DataFrame(
     {
-        value: experiment.paired_difference(rows, "infocore", "ccl")[["effect", "effect_low", "effect_high"]]
+        value: report.paired_difference(rows, "infocore", "ccl")[["effect", "effect_low", "effect_high"]]
         for value, rows in by_temperature.groupby("temperature")
     }
 ).T.rename_axis("temperature").round(1)
@@ -248,7 +228,7 @@ pd.DataFrame(
 
 # %%
 figures.sweeps(
-    {name: experiment.sweep(grid, name) for name in ("minibatch_size", "epochs", "activation", "generator_width")}
+    {name: report.sweep(stored, name) for name in ("minibatch_size", "epochs", "activation", "generator_width")}
 )
 
 # %% [markdown]
@@ -258,17 +238,17 @@ figures.sweeps(
 # At $\alpha = 1$ its weights no longer differ between candidates; what is left, at $\lambda > 0$, is CLIP with a pressure on every embedding to hide its own batch from the classifier.
 
 # %%
-figures.sweeps({name: experiment.sweep(grid, name) for name in ("alpha", "gradient_scale", "classifier_steps")})
+figures.sweeps({name: report.sweep(stored, name) for name in ("alpha", "gradient_scale", "classifier_steps")})
 
 # %% [markdown]
 # *Simulated data, stored results, as above.*
 #
 # Was CLIP only badly tuned?
-# For each variant of the grid, InfoCORE's lead over CLIP at the same setting; the five smallest:
+# For each variant, InfoCORE's lead over CLIP at the same setting; the five smallest:
 
 # %% tags=["nbval-check-output"]
-both = [rows for _, rows in grid.groupby("variant") if {"clip", "infocore"} <= set(rows.method)]
-leads = {rows.variant.iloc[0]: experiment.paired_difference(rows, "infocore", "clip") for rows in both}
+both = [rows for _, rows in stored.groupby("variant") if {"clip", "infocore"} <= set(rows.method)]
+leads = {rows.variant.iloc[0]: report.paired_difference(rows, "infocore", "clip") for rows in both}
 columns = ["effect", "effect_low", "effect_high", "batch", "batch_lower", "draws"]
 pd.DataFrame(leads).T.nsmallest(5, "effect")[columns].round(2)
 
@@ -276,9 +256,9 @@ pd.DataFrame(leads).T.nsmallest(5, "effect")[columns].round(2)
 # And the default once more, on all stored draws:
 
 # %% tags=["nbval-check-output"]
-stored = grid[grid.variant == "default"]
-one_batch = grid[grid.variant == "sampling=one_batch"].assign(method="ccl, one batch a minibatch")
-experiment.summary(pd.concat([stored, one_batch])).round(1)
+default = stored[stored.variant == "default"]
+one_batch = stored[stored.variant == "sampling=one_batch"].assign(method="ccl, one batch a minibatch")
+report.summary(pd.concat([default, one_batch])).round(1)
 
 # %% [markdown]
 # *Stored results on 40 draws at the default. The last kind of CCL draws each minibatch from one experimental batch, so that every anchor has 24 negatives instead of one or two: the fairest CCL we know how to give.*

@@ -87,7 +87,7 @@ print(" ".join(sentence[:8]), "...")
 figures.substructure_grid(aspirin)
 
 # %% [markdown]
-# The vectors that the project ships were trained on 282,420 molecules by `python -m infocore_mini.experiments.molecules.run`; the {doc}`model card </book/model_cards>` has the corpus, the settings and how to use the published model instead.
+# The vectors that the project ships were trained on 282,420 molecules by `python -m infocore_mini.experiments mol2vec`; the {doc}`model card </book/model_cards>` has the corpus, the settings and how to use the published model instead.
 
 # %% tags=["nbval-check-output"]
 vectors = load_vectors()

@@ -37,23 +37,20 @@ PROFILE = "quick"  # "paper": the whole reduced-shape study live, six seeds (an 
 OUTPUT_DIR = "output"
 
 # %% tags=["hide-input"]
-import json
-
 import pandas as pd
 from IPython.display import Markdown
 
 from infocore_mini.experiments.calibration import figures as calibration_figures
-from infocore_mini.experiments.calibration.run import agreement
+from infocore_mini.experiments.calibration.report import agreement
 from infocore_mini.experiments.gene_expression import figures
 from infocore_mini.experiments.gene_expression import report as chapter
 from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.run import run_study
-from infocore_mini.experiments.pretraining.studies import STUDIES, checksums, quick
-from infocore_mini.experiments.results import save_results
+from infocore_mini.experiments.pretraining.studies import STUDIES, quick
+from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.experiments.retrieval import figures as retrieval_figures
 from infocore_mini.simulate.molecules import sample_molecules
-from infocore_mini.sources import data_file
 
 parameters = check_parameters(globals())
 
@@ -104,7 +101,7 @@ chapter.same_plate_table(shown.plates).round(1).to_frame("nearest other molecule
 # **They were committed before any method was compared, and not touched since.**
 
 # %% tags=["nbval-check-output"]
-calibrated = chapter.calibration("gene_expression")
+calibrated = stored("calibration").results["gene_expression"]
 table = agreement(calibrated)
 table[["real", "real_low", "real_high", "simulated", "simulated_low", "simulated_high", "agrees"]].round(2)
 
@@ -150,14 +147,11 @@ report.side_by_side(live).map(lambda text: text.replace(" ± nan", ""))
 # CCL draws each minibatch from one experimental batch, as its authors' rule needs negatives from the anchor's own.
 
 # %%
-stored = json.loads(data_file("results/gene_expression.json").read_text())
-made = stored["provenance"]
-Markdown(
-    f"Made by commit `{made['commit']}` on {made['hardware']['cores']} cores, torch {made['packages']['torch']}, seeds {stored['parameters']['seeds']}."
-)
+main = stored("gene_expression")
+Markdown(f"Seeds {main.parameters['seeds']}. Made by {main.made}")
 
 # %% tags=["nbval-check-output"]
-by_arm = report.tables(stored["results"])
+by_arm = report.tables(main.results)
 report.side_by_side(by_arm)
 
 # %% [markdown]
@@ -189,7 +183,7 @@ report.lead_in_percent(by_arm, "infocore", "ccl", "InfoCORE over CCL (%)")
 # Six fresh seeds, new screens, `data/results/chosen_alpha.json`:
 
 # %% tags=["nbval-check-output"]
-fresh = report.tables(report.stored("chosen_alpha"))
+fresh = report.tables(stored("chosen_alpha").results)
 report.side_by_side(fresh)
 
 # %% tags=["nbval-check-output"]
@@ -220,7 +214,7 @@ retrieval_figures.accuracies(
 # Two ways to look: of the ten molecules retrieved first from the whole library, how many share the query's experimental batch; and how well does a linear probe read the batch off an embedding, within a cell line.
 
 # %% tags=["nbval-check-output"]
-report.what_the_batch_leaves(stored["results"])
+report.what_the_batch_leaves(main.results)
 
 # %% [markdown]
 # InfoCORE does not erase the batch, and does not claim to.
@@ -233,7 +227,7 @@ report.what_the_batch_leaves(stored["results"])
 # About ninety molecules are held out, some seventy of them on one plate: **far too few to rank methods**, and shown for honesty, with lift over chance.
 
 # %% tags=["nbval-check-output"]
-plates_stored = report.tables(report.stored("l1000_plates"))
+plates_stored = report.tables(stored("l1000_plates").results)
 report.side_by_side(plates_stored)
 
 # %% tags=["nbval-check-output"]
@@ -248,7 +242,7 @@ lift.loc[list(plates_stored)].round(1)
 # Here the whole training, data included, runs at the paper's widths on a simulated screen of 82,914 pairs, 1,019 experimental batches and nine cell lines, with $K$ = 4,096 and minibatches of 256, is stopped, and resumes in a second process.
 
 # %% tags=["nbval-check-output"]
-full = pd.DataFrame(report.stored("full_shape"), index=["first process", "resumed"])
+full = pd.DataFrame(stored("full_shape").results, index=["first process", "resumed"])
 full["peak memory (GB)"] = (full["peak_bytes"] / 1e9).round(1)
 full[["pairs", "profiles", "batches", "epochs", "epochs_of_this_process", "peak memory (GB)"]]
 
@@ -296,5 +290,5 @@ summary = {
     "live": report.accuracies(live).to_dict("records"),
     "same_plate": chapter.same_plate_table(shown.plates).to_dict(),
 }
-path = save_results("04_gene_expression", parameters, summary, output_dir=OUTPUT_DIR, data=checksums(study))
+path = save_results("04_gene_expression", parameters, summary, output_dir=OUTPUT_DIR, data=study.checksums())
 print(path.name)

@@ -37,7 +37,6 @@ PROFILE = "quick"  # "paper": the whole COMAS study live, three seeds
 OUTPUT_DIR = "output"
 
 # %% tags=["hide-input"]
-import json
 from dataclasses import replace
 
 import pandas as pd
@@ -49,10 +48,10 @@ from infocore_mini.experiments.gene_expression import figures as plate_figures
 from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.run import run_study
-from infocore_mini.experiments.pretraining.studies import STUDIES, checksums, quick
-from infocore_mini.experiments.results import save_results
+from infocore_mini.experiments.pretraining.studies import STUDIES, quick
+from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.experiments.retrieval import figures
-from infocore_mini.sources import DataUnavailable, data_file
+from infocore_mini.sources import DataUnavailable
 
 parameters = check_parameters(globals())
 
@@ -107,8 +106,8 @@ plate_figures.plates_in_two_dimensions({"conditions": groups}, [screen.batch_nam
 # $\alpha = 0.83$ as in the paper; nothing was tuned on these screens.
 
 # %% tags=["nbval-check-output"]
-stored = json.loads(data_file("results/comas.json").read_text())
-by_arm = report.tables(stored["results"])
+of_comas = stored("comas").results
+by_arm = report.tables(of_comas)
 report.side_by_side(by_arm)
 
 # %% mystnb={"figure": {"caption": "COMAS, real data: accuracy with 95 % intervals over three seeds. Dotted: chance. Dashed: the paper's number on its own, much larger screen.", "name": "fig-cp-accuracies"}, "image": {"alt": "Accuracy of CLIP, CCL and InfoCORE at top 1, 5 and 10 in two panels; CLIP and InfoCORE coincide within their intervals, CCL is lower."}}
@@ -122,7 +121,7 @@ rows.pivot(index="arm", columns=["library", "top"], values="lift").loc[list(by_a
 report.lead_in_points(by_arm, "infocore", "clip", "InfoCORE minus CLIP (points)")
 
 # %% tags=["nbval-check-output"]
-report.what_the_batch_leaves(stored["results"])
+report.what_the_batch_leaves(of_comas)
 
 # %% tags=["nbval-check-output"]
 report.lead_in_points(by_arm, "infocore", "ccl", "InfoCORE minus CCL (points)")
@@ -188,14 +187,16 @@ weeks
 # The simulator's doses for cell painting were fixed on COMAS, before any method was compared; the fit is looser than for gene expression, since the real runs differ more from each other than simulated ones.
 
 # %% mystnb={"figure": {"caption": "Simulated cell painting beside the COMAS screens.", "name": "fig-cp-calibration"}, "image": {"alt": "Three panels with distributions of profile size, correlations between runs, and diagnostics, real beside simulated."}}
-real_and_simulated(json.loads(data_file("results/calibration.json").read_text())["results"]["cell_painting"])
+real_and_simulated(stored("calibration").results["cell_painting"])
 
 # %% [markdown]
 # A live run on a **simulated** screen of 1,500 molecules and ten experimental batches, one seed, and the lift over chance beside the paper's on its 30,204 molecules.
 # One seed of a toy ranks nothing; it is here to be rerun and enlarged.
 
 # %%
-toy = replace(quick("comas", SEED), name="simulated", screen=chapter.simulated_cell_painting, minimum_library=20)
+toy = replace(
+    quick("comas", SEED), name="simulated", make_screen=chapter.simulated_cell_painting, files=(), minimum_library=20
+)
 simulated = report.tables(run_study(toy))
 chapter.lift_beside_paper(simulated, report.paper_accuracies("cell_painting")).round(1)
 
@@ -248,5 +249,5 @@ summary = {
     "weeks": weeks.to_dict(),
     "simulated": report.accuracies(simulated).to_dict("records"),
 }
-path = save_results("05_cell_painting", parameters, summary, output_dir=OUTPUT_DIR, data=checksums(study))
+path = save_results("05_cell_painting", parameters, summary, output_dir=OUTPUT_DIR, data=study.checksums())
 print(path.name)

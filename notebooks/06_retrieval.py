@@ -37,8 +37,6 @@ PROFILE = "quick"  # "paper": all stored runs again, and the live ones at full l
 OUTPUT_DIR = "output"
 
 # %% tags=["hide-input"]
-import json
-
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
@@ -49,11 +47,10 @@ from infocore_mini.evaluate.seeds import over_seeds
 from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.run import run_study
-from infocore_mini.experiments.pretraining.studies import STUDIES, available, checksums, quick, simulated_stand_in
-from infocore_mini.experiments.results import save_results
+from infocore_mini.experiments.pretraining.studies import STUDIES, available, quick, simulated_stand_in
+from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.experiments.retrieval import figures, molecules
 from infocore_mini.experiments.retrieval import report as chapter
-from infocore_mini.sources import data_file
 
 parameters = check_parameters(globals())
 pd.options.display.max_colwidth = 60
@@ -191,32 +188,31 @@ except ValueError as error:
 # %% [markdown]
 # ## Three seeds, stored
 #
-# `python -m infocore_mini.experiments.pretraining.run toxcast` trained four arms on ToxCast, all with one set of layers, epochs and learning rates, and stored `data/results/toxcast.json`:
+# `python -m infocore_mini.experiments toxcast` trained four arms on ToxCast, all with one set of layers, epochs and learning rates, and stored `data/results/toxcast.json`:
 # CLIP; CCL, whose minibatches hold one campaign each; InfoCORE at the paper's $\alpha$; and InfoCORE at $\alpha = 0$, where a candidate counts by the campaign that *its own* structure suggests, the strongest correction there is.
 # Each seed draws another split and other initial weights, the same for every arm.
 # The settings were fixed on another seed.
 
 # %% tags=["nbval-check-output"]
-made = json.loads(data_file("results/toxcast.json").read_text())
-where = made["provenance"]
+main = stored("toxcast")
 {
-    "seeds": made["parameters"]["seeds"],
-    "test molecules": made["results"][0]["retrieval"][0]["n_queries"],
-    "data": list(where["data_sha256"]),
-    "commit": where["commit"],
-    "hardware": where["hardware"],
+    "seeds": main.parameters["seeds"],
+    "test molecules": main.results[0]["retrieval"][0]["n_queries"],
+    "data": list(main.provenance["data_sha256"]),
+    "made by": main.made,
 }
 
 # %% [markdown]
 # Accuracy in percent, mean over seeds ± half of the 95 % interval over seeds:
 
 # %% tags=["nbval-check-output"]
-records = run_study(study) if PROFILE == "paper" and study.name == "toxcast" else report.stored("toxcast")
+records = run_study(study) if PROFILE == "paper" and study.name == "toxcast" else main.results
 by_arm = report.tables(records)
 report.side_by_side(by_arm)
 
 # %% mystnb={"figure": {"caption": "ToxCast, stored runs: how often the true molecule is found, mean of three seeds with the 95 % interval over seeds. Hollow: InfoCORE at alpha = 0. Dotted: chance.", "name": "fig-retrieval-toxcast"}, "image": {"alt": "Two panels, whole and batch library, top 1, 5 and 10. In the whole library CCL lies far below the three others; in the batch library all arms lie close together, well above chance."}}
-figures.accuracies({arm: over_seeds(tables).query("cell_line == 'mean'") for arm, tables in by_arm.items()})
+rows = {arm: over_seeds(tables).query("cell_line == 'mean'") for arm, tables in by_arm.items()}
+figures.accuracies(rows, arms=study.arms)
 
 # %% [markdown]
 # How much of it is the campaign? The share of same-campaign molecules among the first ten, the share expected at random, and linear probes for the campaign on the two embeddings (percent):
@@ -230,7 +226,7 @@ report.what_the_batch_leaves(records)
 # The sentences below are written by the numbers: *lower* or *higher* only where the 95 % interval of the difference, paired by seed, excludes zero.
 
 # %% tags=["nbval-check-output"]
-Markdown(chapter.answers(records))
+Markdown(chapter.answers(records, study.arms))
 
 # %% tags=["nbval-check-output"]
 against_clip = {arm: report.against(by_arm, arm, "clip") for arm in by_arm if arm != "clip"}
@@ -267,7 +263,8 @@ chapter.live_table(runs)
 # %% mystnb={"figure": {"caption": "Live run: for each query, how many of the first ten molecules (the true one left out) come from its own experimental batch. Solid: mean; dotted: mean in a random order.", "name": "fig-retrieval-same-batch"}, "image": {"alt": "Two histograms of queries by the share of the first ten retrieved molecules from their own batch, with the mean and the mean expected at random."}}
 embedded = {arm: run.model.embed(split.test) for arm, run in runs.items()}
 figures.same_batch_histogram(
-    {arm: same_batch_share(*embedded[arm], split.test, top=(10,)) for arm in ("clip", "infocore, alpha = 0")}
+    {arm: same_batch_share(*embedded[arm], split.test, top=(10,)) for arm in ("clip", "infocore, alpha = 0")},
+    arms=study.arms,
 )
 
 # %% [markdown]
@@ -327,7 +324,7 @@ chapter.intervals(by_arm).round(1)
 # Levels do not compare between screens, but changes against CLIP do (top 1, percent; ours with the 95 % interval over seeds):
 
 # %% tags=["nbval-check-output"]
-chapter.beside_paper(by_arm, "ToxCast")
+chapter.beside_paper(by_arm, "ToxCast", study.arms)
 
 # %% [markdown]
 # The signs agree where the paper's effects are large: CCL collapses on *whole*.
@@ -446,6 +443,6 @@ results = {
     "mistakes": mistakes.to_dict("index"),
     "stored_against_clip": {arm: table.to_dict("records") for arm, table in against_clip.items()},
 }
-data = {} if study.name == "simulated" else checksums(stored_study)
+data = {} if study.name == "simulated" else stored_study.checksums()
 path = save_results("06_retrieval", parameters, results, output_dir=OUTPUT_DIR, data=data)
 print(path.name)

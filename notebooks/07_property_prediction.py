@@ -36,11 +36,10 @@ SEED = 0  # of the live study: pretraining, linear layer, order of molecules, fo
 PROFILE = "quick"  # "paper": all sets, all screens, three seeds (an hour on two cores)
 OUTPUT_DIR = "output"
 DATASETS = ["BBBP", "BACE", "ClinTox"]  # of the live study
-SCREENS = ["comas"]  # what the live study pretrains on: comas, toxcast, l1000_plates, or gene_expression (simulated)
+STUDIES = ["comas"]  # what the live study pretrains on: comas, toxcast, l1000_plates, or gene_expression (simulated)
 RUNS = ""  # folder that keeps encoders and scores, so that a rerun goes on where it stopped; empty for none
 
 # %% tags=["hide-input"]
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -50,16 +49,15 @@ from IPython.display import Markdown
 from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.property import figures, report
 from infocore_mini.experiments.property import run as experiment
-from infocore_mini.experiments.property.baseline import toxcast_variants
-from infocore_mini.experiments.property.sets import at_hand, checksums, prepared, screens_at_hand
-from infocore_mini.experiments.results import save_results
+from infocore_mini.experiments.property.baseline import run_toxcast_variants
+from infocore_mini.experiments.property.sets import at_hand, checksums_behind, prepared, studies_at_hand
+from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.readers import property as benchmarks
-from infocore_mini.sources import data_file
 
 parameters = check_parameters(
     globals(),
     DATASETS=list[Literal[benchmarks.PROPERTY_SETS]],
-    SCREENS=list[Literal[experiment.SCREENS]],
+    STUDIES=list[Literal[experiment.PRETRAINED_IN]],
     RUNS=str,
 )
 
@@ -102,12 +100,12 @@ pd.DataFrame.from_dict(sizes, orient="index", columns=["train", "validation", "t
 # Live, one seed:
 
 # %%
-screens, notice = screens_at_hand(tuple(SCREENS))
-grid = experiment.FULL if PROFILE == "paper" else experiment.Grid(datasets, screens, (SEED,))
+studies, notice = studies_at_hand(tuple(STUDIES))
+study = experiment.FULL if PROFILE == "paper" else experiment.PropertyStudy(datasets, studies, (SEED,))
 Markdown(f"> {notice}")
 
 # %%
-results = experiment.run_grid(grid, Path(RUNS) if RUNS else None)
+results = experiment.run_study(study, Path(RUNS) if RUNS else None)
 live = report.scores(results["cells"])
 report.board(live)
 
@@ -131,19 +129,12 @@ report.leakage(results["pretraining"])
 
 # %%
 if PROFILE == "paper":
-    stored = {"results": results | {"toxcast_variants": toxcast_variants(grid.seeds, Path(RUNS or OUTPUT_DIR))}}
+    variants = run_toxcast_variants(study.seeds, Path(RUNS) if RUNS else None)
+    full, made = results | {"toxcast_variants": [record.result for record in variants]}, "this run."
 else:
-    stored = json.loads(data_file("results/property.json").read_text())
-    made = stored["provenance"]
-table = report.scores(stored["results"]["cells"])
-Markdown(
-    f"Seeds {sorted(table['seed'].unique().tolist())}"
-    + (
-        "."
-        if PROFILE == "paper"
-        else f"; made by commit `{made['commit']}` on {made['hardware']['cores']} cores, torch {made['packages']['torch']}."
-    )
-)
+    full, made = stored("property").results, stored("property").made
+table = report.scores(full["cells"])
+Markdown(f"Seeds {sorted(table['seed'].unique().tolist())}. Made by {made}")
 
 # %% [markdown]
 # ### The baseline beside the paper's
@@ -160,15 +151,14 @@ report.baseline_beside_paper(table).round(1)
 # So the split and the reading of the table were varied, with everything else as it is:
 
 # %% tags=["nbval-check-output"]
-variants = pd.DataFrame(stored["results"]["toxcast_variants"])
+variants = pd.DataFrame(full["toxcast_variants"])
 (100 * variants.groupby("variant", sort=False)["test"].agg(["mean", "std"])).round(1)
 
 # %% tags=["nbval-check-output"]
 inactive = 100 * variants[variants["variant"] == "missing read as inactive"]["test"].mean()
 ours, paper = report.average_with(table, inactive), report.paper_means()["mol2vec", None][report.AVERAGE]
 print(
-    "With ToxCast's missing entries read as inactive, the average of the seven is "
-    f"{ours:.1f}; the paper's is {paper}."
+    f"With ToxCast's missing entries read as inactive, the average of the seven is {ours:.1f}; the paper's is {paper}."
 )
 
 # %% [markdown]
@@ -202,7 +192,7 @@ figures.gains(*report.gains(table))
 
 # %% tags=["nbval-check-output"]
 pairs = [
-    (f"infocore, {screen}", other) for screen in experiment.SCREENS for other in (report.BASELINE, f"clip, {screen}")
+    (f"infocore, {name}", other) for name in experiment.PRETRAINED_IN for other in (report.BASELINE, f"clip, {name}")
 ]
 report.all_paired(table, pairs)
 
@@ -226,13 +216,11 @@ Markdown("\n".join(f"- **{name}**: {line}." for name, line in verdicts.items()))
 # So does `data/results/property_simclr.json`, on the **simulated** L1000 screen and on COMAS (**real**), same seeds, same molecules left out; CCL's rows are those of the board above.
 
 # %%
-simclr = json.loads(data_file("results/property_simclr.json").read_text())
-Markdown(
-    f"Seeds {simclr['parameters']['seeds']}; made by commit `{simclr['provenance']['commit']}` on {simclr['provenance']['hardware']['cores']} cores, torch {simclr['provenance']['packages']['torch']}."
-)
+simclr = stored("property_simclr")
+Markdown(f"Seeds {simclr.parameters['seeds']}. Made by {simclr.made}")
 
 # %% tags=["nbval-check-output"]
-by_simclr = report.scores(simclr["results"]["cells"])
+by_simclr = report.scores(simclr.results["cells"])
 report.board(by_simclr)
 
 # %% [markdown]
@@ -245,7 +233,7 @@ report.paper_board("SimCLR")
 # InfoCORE minus CLIP by SimCLR, and SimCLR minus MoCo, in points, paired by seed:
 
 # %% tags=["nbval-check-output"]
-pairs = [(f"infocore, {screen}", f"clip, {screen}") for screen in experiment.SIMCLR.screens]
+pairs = [(f"infocore, {name}", f"clip, {name}") for name in experiment.SIMCLR.studies]
 pairs += [
     (f"{method}, {alone}", f"{method}, {queued}")
     for queued, alone in experiment.BY_SIMCLR.items()
@@ -261,7 +249,7 @@ report.all_paired(pd.concat([table, by_simclr]), pairs)
 # ### What the screens had seen of the test parts
 
 # %% tags=["nbval-check-output"]
-report.leakage(stored["results"]["pretraining"]).round(1)
+report.leakage(full["pretraining"]).round(1)
 
 # %% [markdown]
 # Molecules are removed, scaffolds are not: a screen that holds a test molecule's ring system helps fairly.
@@ -309,9 +297,9 @@ report.leakage(stored["results"]["pretraining"]).round(1)
 summary = {
     "live": live.to_dict("records"),
     "verdicts": verdicts.to_dict(),
-    "full_grid": stored["results"] if PROFILE == "paper" else "data/results/property.json",
+    "full_grid": full if PROFILE == "paper" else "data/results/property.json",
 }
 path = save_results(
-    "07_property_prediction", parameters, summary, output_dir=OUTPUT_DIR, data=checksums(datasets, grid.screens)
+    "07_property_prediction", parameters, summary, output_dir=OUTPUT_DIR, data=checksums_behind(datasets, study.studies)
 )
 print(path.name)

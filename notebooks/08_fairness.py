@@ -54,7 +54,7 @@ from infocore_mini.experiments.fairness import report as tables
 from infocore_mini.experiments.fairness import run as experiment
 from infocore_mini.experiments.fairness.training import Setting
 from infocore_mini.experiments.notebook import check_parameters
-from infocore_mini.experiments.results import save_results
+from infocore_mini.experiments.results import save_results, stored
 
 parameters = check_parameters(globals())
 torch.set_num_threads(1)
@@ -117,24 +117,25 @@ tables.sizes(data)
 # Here CLIP and InfoCORE run for two seeds, so that you can see the whole path work; **for the numbers, read the full run below.**
 
 # %%
-chosen = {name: Setting(**setting) for name, setting in tables.stored()["results"]["chosen"].items()}
+chosen = {name: Setting(**setting) for name, setting in stored("fairness").results["chosen"].items()}
 every_arm = experiment.arms(chosen)
 arms = every_arm if PROFILE == "paper" else {name: every_arm[name] for name in ("clip", "infocore")}
 seeds = range(SEED, SEED + (10 if PROFILE == "paper" else 2))
-live = experiment.report(experiment.Runs(), arms, seeds=seeds, datasets=list(data), simulate=True)
+tasks = experiment.reported(arms.values(), seeds, list(data))
+live = experiment.scores_of(tasks, experiment.run_all(tasks, simulate=True))
 tables.averaged(live)
 
 # %% [markdown]
 # ## The full run, stored
 #
-# What follows is read from `data/results/fairness.json`, written by `python -m infocore_mini.experiments.fairness.run`: ten seeds, all real data.
+# What follows is read from `data/results/fairness.json`, written by `python -m infocore_mini.experiments fairness`: ten seeds, all real data.
 
 # %% tags=["nbval-check-output"]
-record, scores = tables.stored(), tables.stored_scores()
+record, scores = stored("fairness"), tables.stored_scores()
 facts = {
     "seeds": scores["seed"].nunique(),
-    "data": sorted(record["provenance"]["data_sha256"]),
-    "training": record["parameters"]["budget"],
+    "data": sorted(record.provenance["data_sha256"]),
+    "training": record.parameters["budget"],
 }
 facts
 
@@ -149,10 +150,10 @@ facts
 # This rule favours settings in which CLIP is unfair, so each method is also run at *its own best*: the lowest gap within half a point of its own highest accuracy.
 
 # %% tags=["nbval-check-output"]
-pd.DataFrame(record["results"]["chosen"]).astype(str)
+pd.DataFrame(record.results["chosen"]).astype(str)
 
 # %% mystnb={"figure": {"caption": "Every setting that was tried, on validation rows: accuracy against equalized odds gap, mean of the three tables. Ringed: the shared setting. Lower right is better.", "name": "fig-fairness-choice"}, "image": {"alt": "Scatter of validation accuracy against equalized odds gap, one colour per method. The CLIP points lie highest; CCL and InfoCORE points lie lower."}}
-figures.choice(pd.DataFrame(record["results"]["validation"]), record["results"]["chosen"]["shared"])
+figures.choice(pd.DataFrame(record.results["validation"]), record.results["chosen"]["shared"])
 
 # %% [markdown]
 # ### Beside the paper
@@ -161,7 +162,8 @@ figures.choice(pd.DataFrame(record["results"]["validation"]), record["results"][
 tables.beside_paper(scores)
 
 # %% mystnb={"figure": {"caption": "Equalized odds gap on the test rows: each dot one of ten seeds, with the mean and its 95 % interval. Dashed: the mean that the paper prints for its own runs.", "name": "fig-fairness-gaps"}, "image": {"alt": "Three panels, one per table; dots of the gap for CLIP, CCL, InfoCORE and the supervised network, with dashed lines at the values of the paper."}}
-figures.gaps(scores, [*experiment.METHODS, "supervised"], paper=tables.paper_means())
+seeing = [arm for arm in every_arm.values() if not arm.note]
+figures.gaps(scores, seeing, paper=tables.paper_means())
 
 # %% [markdown]
 # How to read this.
@@ -224,7 +226,7 @@ blind = {
 pd.concat({name: table[columns] for name, table in blind.items()}).astype(float).round(1)
 
 # %% mystnb={"figure": {"caption": "The equalized odds gap with race and sex kept from every model (ten seeds, mean and 95 % interval).", "name": "fig-fairness-blind"}, "image": {"alt": "Three panels, one per table, with the gaps of CLIP, CCL, InfoCORE and the supervised network trained without race and sex."}}
-figures.gaps(scores, [f"{arm}, no race or sex" for arm in [*experiment.METHODS, "supervised"]])
+figures.gaps(scores, [arm for arm in every_arm.values() if arm.note == "no race or sex"])
 
 # %% [markdown]
 # Hiding the columns alone narrows CLIP's gap on every table.

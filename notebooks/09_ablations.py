@@ -39,20 +39,19 @@ ALPHA = 0.33  # of the live InfoCORE run; rerun over a grid with papermill
 GRADIENT_SCALE = 0.0  # lambda
 
 # %% tags=["hide-input"]
-import json
 from dataclasses import replace
 
 from IPython.display import Markdown
 
 from infocore_mini.experiments.gene_expression import figures
+from infocore_mini.experiments.names import Arm
 from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.run import run_study
-from infocore_mini.experiments.pretraining.studies import STUDIES, checksums, quick
-from infocore_mini.experiments.results import save_results
+from infocore_mini.experiments.pretraining.studies import STUDIES, quick
+from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.parameters import Fraction, NonNegative
 from infocore_mini.simulate.molecules import sample_molecules
-from infocore_mini.sources import data_file
 
 parameters = check_parameters(globals(), ALPHA=Fraction, GRADIENT_SCALE=NonNegative)
 
@@ -73,14 +72,11 @@ parameters = check_parameters(globals(), ALPHA=Fraction, GRADIENT_SCALE=NonNegat
 # From `data/results/ablation.json`: the **simulated** screen of {doc}`04_gene_expression` (4,000 molecules, 3 cell lines, 60 experimental batches), three seeds.
 
 # %%
-stored = json.loads(data_file("results/ablation.json").read_text())
-made = stored["provenance"]
-Markdown(
-    f"Made by commit `{made['commit']}` on {made['hardware']['cores']} cores, torch {made['packages']['torch']}, seeds {stored['parameters']['seeds']}."
-)
+main = stored("ablation")
+Markdown(f"Seeds {main.parameters['seeds']}. Made by {main.made}")
 
 # %% tags=["nbval-check-output"]
-by_arm = report.tables(stored["results"])
+by_arm = report.tables(main.results)
 report.side_by_side(by_arm)
 
 # %% mystnb={"figure": {"caption": "Top-1 accuracy of each arm relative to CLIP's: ours on a simulated screen with 95 % intervals over three seeds, and the paper's on the real one.", "name": "fig-ablation"}, "image": {"alt": "Two panels, whole and batch library, one row for each arm, with our point and interval and the paper's diamond."}}
@@ -121,11 +117,8 @@ report.order_agreement(by_arm, report.paper_ablation()).round(2)
 # Here too, on the **simulated** gene-expression screen of {doc}`04_gene_expression` (`data/results/simclr.json` beside `gene_expression.json`, six seeds; $\alpha = 0.2$ by SimCLR, as in the paper's configuration) and on the real COMAS cell-painting screens of {doc}`05_cell_painting` (`comas_simclr.json` beside `comas.json`, three splits).
 
 # %%
-made = {
-    name: json.loads(data_file(f"results/{name}.json").read_text())["provenance"]["commit"]
-    for name in ("gene_expression", "simclr", "comas", "comas_simclr")
-}
-Markdown("Made by commits " + ", ".join(f"`{commit}` ({name})" for name, commit in made.items()) + ".")
+names = ("gene_expression", "simclr", "comas", "comas_simclr")
+Markdown("\n".join(f"- {name}: {stored(name).made}" for name in names))
 
 # %% tags=["nbval-check-output"]
 frameworks = report.by_framework("gene_expression", "simclr")
@@ -172,15 +165,15 @@ report.beside_paper(on_comas, pairs, report.paper_frameworks("cell_painting"))
 # Change of accuracy relative to CLIP in percent, paired by seed, with 95 % intervals (three seeds make them wide):
 
 # %% tags=["nbval-check-output"]
-sweep = report.tables(report.stored("alpha_sweep"))
+sweep = report.tables(stored("alpha_sweep").results)
 report.versus(sweep, [(arm, "clip") for arm in sweep if arm != "clip"])
 
 # %% mystnb={"figure": {"caption": "What alpha trades: accuracy relative to CLIP on the same simulated screens, 95 % intervals over three seeds.", "name": "fig-alpha-sweep"}, "image": {"alt": "Two panels. In the whole library the change rises from clearly negative at alpha 0 to about zero from 0.33 on. In the batch library it falls steadily from a third at alpha 0 to zero at alpha 1."}}
 figures.sweep(
     {
-        change["alpha"]: report.against(sweep, arm, "clip")
-        for arm, change in STUDIES["alpha_sweep"].arms.items()
-        if "alpha" in change
+        arm.change["alpha"]: report.against(sweep, name, "clip")
+        for name, arm in STUDIES["alpha_sweep"].arms.items()
+        if "alpha" in arm.change
     }
 )
 
@@ -197,12 +190,12 @@ figures.sweep(
 
 # %%
 base = quick("gene_expression", SEED)
-arms = {f"alpha = {alpha}": {"method": "infocore", "alpha": alpha} for alpha in sorted({0.0, ALPHA, 0.66, 1.0})}
+arms = {f"alpha = {alpha}": Arm("infocore", change={"alpha": alpha}) for alpha in sorted({0.0, ALPHA, 0.66, 1.0})}
 arms |= {
-    f"lambda = {scale}": {"method": "infocore", "alpha": ALPHA, "gradient_scale": scale}
+    f"lambda = {scale}": Arm("infocore", change={"alpha": ALPHA, "gradient_scale": scale})
     for scale in sorted({GRADIENT_SCALE, 0.1, 1.0} - {0.0})
 }
-study = STUDIES["ablation"] if PROFILE == "paper" else replace(base, arms={"clip": {"method": "clip"}} | arms)
+study = STUDIES["ablation"] if PROFILE == "paper" else replace(base, arms={"clip": Arm("clip")} | arms)
 records = run_study(study)
 Markdown(f"> **Simulated screen**; {sample_molecules(1, SEED).source}.")
 
@@ -265,5 +258,5 @@ summary = {
     "live": report.accuracies(live).to_dict("records"),
     "stored_minus_clip": chosen.reset_index().to_dict("records"),
 }
-path = save_results("09_ablations", parameters, summary, output_dir=OUTPUT_DIR, data=checksums(study))
+path = save_results("09_ablations", parameters, summary, output_dir=OUTPUT_DIR, data=study.checksums())
 print(path.name)

@@ -44,7 +44,7 @@ from IPython.display import Markdown
 from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.performance import figures
 from infocore_mini.experiments.performance import report as benchmarks
-from infocore_mini.experiments.results import save_results
+from infocore_mini.experiments.results import save_results, stored
 
 parameters = check_parameters(globals())
 
@@ -84,13 +84,7 @@ print(f"{n} x {m} x {n_batches} numbers against {n} x {m}; the losses agree: {sa
 # `make bench` measures them again and writes `data/results/benchmark_*.json`.
 
 # %%
-lines = []
-for name in benchmarks.NAMES:
-    made = benchmarks.stored(name)["provenance"]
-    lines.append(
-        f"- `benchmark_{name}`: commit `{made['commit']}`, {made['hardware']['cores']} cores ({made['hardware']['device']}), torch {made['packages']['torch']}"
-    )
-Markdown("\n".join(lines))
+Markdown("\n".join(f"- `{name}`: {stored(name).made}" for name in benchmarks.NAMES))
 
 # %% [markdown]
 # ### The loss, forward and backward
@@ -128,7 +122,7 @@ scaling.round({"time": 2, "of the limit (%)": 0}).set_index(["axis", "size"])
 # Molecules that a minibatch meets twice are encoded twice. Encoding them once would save next to nothing on these screens:
 
 # %% tags=["nbval-check-output"]
-stored_step = benchmarks.stored("step")["results"]
+stored_step = stored("benchmark_step").results
 repeated = pd.Series(
     stored_step["repeated_molecules"], name="rows of a minibatch whose molecule an earlier row has (%)"
 )

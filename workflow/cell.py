@@ -47,9 +47,9 @@ parameters = check_parameters(
 torch.set_num_threads(1)  # a cell is one thread: many cells run side by side
 
 # %%
-rows, checksums = grid.run_cell(STUDY, ARM, SEED, change=CHANGE, profile=PROFILE, runs=Path(RUNS))
+rows, records = grid.run_cell(STUDY, ARM, SEED, change=CHANGE, profile=PROFILE, runs=Path(RUNS))
 rows
 
 # %%
-path = save_results("cell", parameters, rows, output_dir=OUTPUT_DIR, data=checksums)
+path = save_results("cell", parameters, rows, output_dir=OUTPUT_DIR, runs=[record.provenance for record in records])
 print(path.name)

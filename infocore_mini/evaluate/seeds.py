@@ -1,14 +1,48 @@
-"""Tables of retrieval over seeds: means with intervals, methods compared seed by seed, the paper's numbers."""
+"""Means over seeds with the one interval of this project, two methods paired by seed, and tables of retrieval so."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import stats
 
 _KEYS = ["cell_line", "library", "top"]
+
+
+class Interval(NamedTuple):
+    """A mean over seeds and its 95 % t-interval; numbers, or arrays of them."""
+
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def half_width(values: ArrayLike) -> np.ndarray:
+    """Half of the 95 % t-interval of the mean over the last axis, (..., n) -> (...); NaN for n < 2, or with a NaN."""
+    values = np.asarray(values, dtype=float)
+    n = values.shape[-1]
+    if n < 2:
+        return np.full(values.shape[:-1], np.nan)[()]
+    return stats.t.ppf(0.975, n - 1) * values.std(axis=-1, ddof=1) / np.sqrt(n)
+
+
+def t_interval(values: ArrayLike) -> Interval:
+    """Mean and 95 % t-interval over the last axis, (..., n) -> (...)."""
+    mean, half = np.asarray(values, dtype=float).mean(axis=-1), half_width(values)
+    return Interval(mean, mean - half, mean + half)
+
+
+def paired(ours: pd.Series | float, theirs: pd.Series | float) -> Interval:
+    """One method minus another, paired by seed: the mean difference over the seeds that both have, with its t-interval.
+
+    Args:
+        ours, theirs: scores by seed, or a single number, the score of a method that draws nothing at random.
+    """
+    return t_interval(pd.Series(ours - theirs).dropna())
 
 
 def over_seeds(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
@@ -18,7 +52,7 @@ def over_seeds(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
     Raises ValueError if the tables do not hold the same rows.
     """
     accuracy, chance = _by_seed("tables", tables, "accuracy"), _by_seed("tables", tables, "chance").mean(axis=1)
-    frame = _t_interval(accuracy).rename(columns={"mean": "accuracy"})
+    frame = _interval_columns(accuracy).rename(columns={"mean": "accuracy"})
     return frame.assign(chance=chance, lift=frame["accuracy"] / chance, n_seeds=len(tables)).reset_index()
 
 
@@ -37,7 +71,7 @@ def compare(tables_a: Mapping[int, pd.DataFrame], tables_b: Mapping[int, pd.Data
         raise ValueError("tables_b: got other cell lines, libraries or top than tables_a, expected the same rows")
     parts = [pd.DataFrame({"accuracy_a": a.mean(axis=1), "accuracy_b": b.mean(axis=1)})]
     for name, values in {"difference": a - b, "relative": a / b.where(b > 0) - 1}.items():
-        interval = _t_interval(values)
+        interval = _interval_columns(values)
         parts.append(interval.rename(columns={"mean": name, "low": f"{name}_low", "high": f"{name}_high"}))
     return pd.concat(parts, axis=1).assign(a_higher=(a > b).mean(axis=1), n_seeds=len(tables_a)).reset_index()
 
@@ -54,8 +88,6 @@ def _by_seed(name: str, tables: Mapping[int, pd.DataFrame], column: str) -> pd.D
     return pd.DataFrame(columns)
 
 
-def _t_interval(values: pd.DataFrame) -> pd.DataFrame:
-    """Mean over the columns with its 95 % t-interval; any NaN in a row makes its mean NaN."""
-    n, mean = values.shape[1], values.mean(axis=1, skipna=False)
-    half = stats.t.ppf(0.975, n - 1) * values.std(axis=1, ddof=1, skipna=False) / np.sqrt(n)
-    return pd.DataFrame({"mean": mean, "low": mean - half, "high": mean + half})
+def _interval_columns(values: pd.DataFrame) -> pd.DataFrame:
+    """Mean, low and high over the columns, a row for each row."""
+    return pd.DataFrame(t_interval(values)._asdict(), index=values.index)

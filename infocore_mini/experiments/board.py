@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
+from textwrap import fill
 
 import pandas as pd
 
+from infocore_mini.evaluate.seeds import half_width
 from infocore_mini.experiments.fairness import report as fairness_report
-from infocore_mini.experiments.names import METHOD_NAMES
+from infocore_mini.experiments.names import METHOD_NAMES, STUDY_NAMES, Arm
 from infocore_mini.experiments.pretraining import report as pretraining_report
-from infocore_mini.experiments.pretraining.report import paper_accuracies
+from infocore_mini.experiments.pretraining.report import FRAMEWORKS, paper_accuracies
 from infocore_mini.experiments.property import report as property_report
 from infocore_mini.experiments.property.run import BY_SIMCLR
-from infocore_mini.experiments.simulation import run as simulation
-from infocore_mini.sources import data_file
+from infocore_mini.experiments.results import stored
+from infocore_mini.experiments.simulation import report as simulation_report
 
 _DATA = {"adult": "UCI Adult", "law_school": "Law School", "compas": "COMPAS"}
 
@@ -30,33 +31,26 @@ def board() -> pd.DataFrame:
 
 
 def hardware() -> str:
-    """Where and when the stored results were made, in one sentence an experiment."""
-    lines = []
-    for name in ("gene_expression", "simclr", "property", "property_simclr", "simulation", "fairness"):
-        made = json.loads(data_file(f"results/{name}.json").read_text(encoding="utf-8"))["provenance"]
-        machine = made["hardware"]
-        lines.append(
-            f"{name}: commit {made['commit']}, {machine['cores']} cores ({machine['machine']}, {machine['device']}), "
-            f"Python {made['python']}, torch {made['packages']['torch']}."
-        )
-    return "\n".join(lines)
+    """Where and when the stored results were made, a paragraph of plain text a study."""
+    names = ("gene_expression", "simclr", "property", "property_simclr", "simulation", "fairness")
+    return "\n".join(fill(f"{name}: {stored(name).made}", width=100, subsequent_indent="  ") for name in names)
 
 
 def _retrieval_rows():
     """Tables 2 and 7, gene expression. Ours is simulated, with smaller libraries: levels do not compare, ratios do."""
-    ours = pretraining_report.accuracies(pretraining_report.tables(pretraining_report.stored("gene_expression")))
+    ours = pretraining_report.accuracies(pretraining_report.tables(stored("gene_expression").results))
     for (method, library, top), printed in paper_accuracies("gene_expression").items():
         if method != "random":
             yield _accuracy_row(
                 "2", f"{library} library, top-{top}", method, ours, (method, library, top), 100 * printed
             )
     ours = pretraining_report.accuracies(pretraining_report.by_framework("gene_expression", "simclr"))
-    for arm, row in pretraining_report.paper_frameworks("gene_expression").iterrows():
-        method, framework = arm.split(" ")
-        if framework == "(SimCLR)":  # by MoCo they are those of Table 2
+    for name, row in pretraining_report.paper_frameworks("gene_expression").iterrows():
+        arm = FRAMEWORKS[name]
+        if arm.note == "SimCLR":  # by MoCo they are those of Table 2
             for (library, top), printed in row.items():
                 what = f"SimCLR, {library} library, top-{top}"
-                yield _accuracy_row("7", what, method.lower(), ours, (arm, library, top), printed)
+                yield _accuracy_row("7", what, arm.method, ours, (name, library, top), printed)
 
 
 def _accuracy_row(table, what, method, ours, key, paper) -> dict[str, str]:
@@ -68,27 +62,27 @@ def _accuracy_row(table, what, method, ours, key, paper) -> dict[str, str]:
 def _property_rows():
     """Tables 3 and 8: encoders pretrained on the simulated L1000 screen beside the paper's GE, on COMAS beside its CP."""
     report = property_report
-    table = report.scores(report.stored()["cells"] + report.stored("property_simclr")["cells"])
+    table = report.scores(stored("property").results["cells"] + stored("property_simclr").results["cells"])
     kinds = {"gene_expression": "gene_expression", "comas": "cell_painting"}  # study -> the paper's screen
     for number, framework in (("3", "MoCo"), ("8", "SimCLR")):
         printed = report.paper_means(framework)
         for study, kind in kinds.items():
             for method in METHOD_NAMES:
                 # CCL runs by SimCLR in both
-                screen = BY_SIMCLR[study] if framework == "SimCLR" and method != "ccl" else study
+                arm = Arm(method, study=BY_SIMCLR[study] if framework == "SimCLR" and method != "ccl" else study)
                 for dataset, paper in printed[method, kind].items():
-                    rows = table[(table["column"] == f"{method}, {screen}") & (table["dataset"] == dataset)]["score"]
-                    half, seeds = simulation.half_width(rows), f"{len(rows)} seeds"
+                    rows = table[(table["arm"] == arm.key) & (table["dataset"] == dataset)]["score"]
+                    half, seeds = half_width(rows), f"{len(rows)} seeds"
                     what = dataset if number == "3" else f"SimCLR, {dataset}"
-                    data = f"pretrained on {report.SCREEN_NAMES[study]}"
+                    data = f"pretrained on {STUDY_NAMES[study]}"
                     yield _row(number, what, method, paper, rows.mean(), half, seeds, data)
 
 
 def _simulation_rows():
-    grid = simulation.load_grid(data_file("results/simulation.json"))
-    ours = simulation.summary(grid[grid.variant == "default"])
+    rows = simulation_report.stored_rows()
+    ours = simulation_report.summary(rows[rows.variant == "default"])
     views = {"screen": "$Z_g$", "drug": "$Z_d$"}
-    for method, printed in simulation.paper_accuracies().items():
+    for method, printed in simulation_report.paper_accuracies().items():
         for view, values in printed.items():
             row = ours.loc[view, method]
             for target, value in values.items():
@@ -113,7 +107,7 @@ def _fairness_rows():
             ours = 100 * part[measure]
             table = "9" if measure == "demographic_parity" else "4"
             what = measure.replace("_", " ")
-            half = simulation.half_width(ours)
+            half = half_width(ours)
             yield _row(table, what, method, value, ours.mean(), half, f"{len(ours)} seeds", _DATA[dataset])
 
 

@@ -6,7 +6,6 @@ any study can stand in one table.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -14,28 +13,26 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pandas as pd
-from filelock import FileLock
 
 from infocore_mini.evaluate.fairness import GAPS
-from infocore_mini.experiments.fairness import report as fairness_report
+from infocore_mini.evaluate.seeds import half_width
 from infocore_mini.experiments.fairness import run as fairness
 from infocore_mini.experiments.fairness.training import Setting
 from infocore_mini.experiments.names import METHOD_NAMES
 from infocore_mini.experiments.pretraining import run as pretraining
 from infocore_mini.experiments.pretraining import studies
 from infocore_mini.experiments.property import run as property_experiment
-from infocore_mini.experiments.property import sets as property_sets
+from infocore_mini.experiments.records import Record
+from infocore_mini.experiments.results import StoredResult, stored
 from infocore_mini.experiments.simulation import run as simulation
-from infocore_mini.readers.fairness import load_fairness
 
 TOP = (1, 5, 10)
-Rows = list[dict]
-Checksums = dict[str, str]
+Cell = tuple[list[dict], list[Record]]
 
 
 def run_cell(
     study: str, arm: str, seed: int, *, change: Mapping = MappingProxyType({}), profile: str = "paper", runs: Path
-) -> tuple[Rows, Checksums]:
+) -> Cell:
     """Run one arm of one study on one seed, or find the run in ``runs``, or go on from its checkpoint there.
 
     Args:
@@ -44,10 +41,10 @@ def run_cell(
         seed: of data, split and training.
         change: settings that differ from the arm's own, such as ``{"framework": "simclr"}``.
         profile: of a pretraining study: "quick" takes the short runs of the notebooks, "paper" the reported ones.
-        runs: folder of single runs, shared by all cells. A simulation run takes seconds and is not kept there.
+        runs: folder of single runs, shared by all cells.
 
     Returns:
-        Rows {"data", "what", "value"}, fractions; and file name -> sha256 of every data file read.
+        Rows {"data", "what", "value"}, fractions; and the records of the runs behind them.
 
     Raises:
         ValueError: on an unknown study, arm or setting.
@@ -67,12 +64,12 @@ def gather(cells: Iterable[Path]) -> pd.DataFrame:
     """
     frames = []
     for path in cells:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-        given = record["parameters"]
-        frames.append(pd.DataFrame(record["results"]).assign(arm=_label(given["ARM"], given["CHANGE"])))
+        record = StoredResult.read(path)
+        given = record.parameters
+        frames.append(pd.DataFrame(record.results).assign(arm=_label(given["ARM"], given["CHANGE"])))
     rows = pd.concat(frames, ignore_index=True)
     values = rows.groupby(["data", "what", "arm"], sort=False)["value"]
-    return values.agg(mean="mean", half_width=simulation.half_width, seeds="size").reset_index()
+    return values.agg(mean="mean", half_width=half_width, seeds="size").reset_index()
 
 
 def _label(arm: str, change: Mapping) -> str:
@@ -87,68 +84,66 @@ def _member(argument: str, given: str, known: Iterable[str]) -> None:
 # ---- how the cells of each study run -----------------------------------------------------------------------------
 
 
-def _pretraining(study: str, arm: str, seed: int, change: dict, profile: str, runs: Path) -> tuple[Rows, Checksums]:
+def _pretraining(study: str, arm: str, seed: int, change: dict, profile: str, runs: Path) -> Cell:
     """Tables 2, 5 and 7: retrieval accuracy, mean over cell lines."""
     chosen = studies.quick(study, seed) if profile == "quick" else studies.STUDIES[study]
     _member("arm", arm, chosen.arms)
-    chosen = replace(chosen, arms={arm: dict(chosen.arms[arm]) | change})
-    table = pretraining.run(chosen, arm, seed, runs)["retrieval"]
+    changed = replace(chosen.arms[arm], change={**chosen.arms[arm].change, **change})
+    record = pretraining.run(replace(chosen, arms={arm: changed}), arm, seed, runs)
     rows = [
         {
-            "data": chosen.screen.__name__,
+            "data": chosen.make_screen.__name__,
             "what": f"{row['library']} library, top-{row['top']}",
             "value": row["accuracy"],
         }
-        for row in table
+        for row in record.result["retrieval"]
         if row["cell_line"] == "mean" and row["top"] in TOP
     ]
-    return rows, studies.checksums(chosen)
+    return rows, [record]
 
 
-def _simulation(arm: str, seed: int, change: dict, profile: str, runs: Path) -> tuple[Rows, Checksums]:
+def _simulation(arm: str, seed: int, change: dict, profile: str, runs: Path) -> Cell:
     """Table 6: accuracy of linear probes for effect and batch on both embeddings."""
     _member("arm", arm, simulation.METHODS)
-    table = simulation.run([seed], [arm], settings=change, n_jobs=1).to_dict("records")
+    record = simulation.run_one(seed, arm, {}, change, runs)
     rows = [
         {"data": "simulation", "what": f"{row['view']}, {target} accuracy", "value": row[target]}
-        for row in table
+        for row in record.result
         for target in ("effect", "batch")
     ]
-    return rows, {}
+    return rows, [record]
 
 
-def _fairness(arm: str, seed: int, change: dict, profile: str, runs: Path) -> tuple[Rows, Checksums]:
+def _fairness(arm: str, seed: int, change: dict, profile: str, runs: Path) -> Cell:
     """Tables 4 and 9, at the settings that the stored study chose on validation rows."""
-    chosen = fairness_report.stored()["results"]["chosen"]
+    chosen = stored("fairness").results["chosen"]
     arms = fairness.arms({name: Setting(**setting) for name, setting in chosen.items()})
     _member("arm", arm, arms)
     for name in change:
         _member("change", name, Setting.__dataclass_fields__)
-    method, setting, sensitive = arms[arm]
-    setting = replace(setting, **change)
-    kept = runs / f"fairness-{arm.replace(' ', '-').replace(',', '')}-{seed}.jsonl"
-    rows, checksums = [], {}
-    with FileLock(kept.with_suffix(".lock")):
-        finished = fairness.Runs(kept)
-        for dataset in fairness.DATASETS:
-            scores = finished.get(dataset, method, setting, seed, sensitive_inputs=sensitive)["test"]["mean"]
-            rows += [
-                {"data": dataset, "what": what.replace("_", " "), "value": scores[what]} for what in ("accuracy", *GAPS)
-            ]
-            checksums |= load_fairness(dataset, seed=seed).sha256
-    return rows, checksums
+    setting = replace(arms[arm].change["setting"], **change)
+    changed = replace(arms[arm], change={**arms[arm].change, "setting": setting})
+    rows, records = [], []
+    for dataset in fairness.DATASETS:
+        records.append(fairness.run(fairness.Task(dataset, changed, seed), runs))
+        scores = records[-1].result["test"]["mean"]
+        rows += [
+            {"data": dataset, "what": what.replace("_", " "), "value": scores[what]} for what in ("accuracy", *GAPS)
+        ]
+    return rows, records
 
 
-def _property(arm: str, seed: int, change: dict, profile: str, runs: Path) -> tuple[Rows, Checksums]:
+def _property(arm: str, seed: int, change: dict, profile: str, runs: Path) -> Cell:
     """Tables 3 and 8: ROC-AUC, or R2 for PRISM, on the test part of every set."""
     if change:
-        raise ValueError(f"change = {change!r}: expected none, the grid of fine-tuning is fixed")
-    screen = arm.partition(", ")[2]
-    full = property_experiment.SIMCLR if screen in property_experiment.SIMCLR.screens else property_experiment.FULL
-    chosen = replace(full, datasets=("BBBP", "BACE", "ClinTox"), seeds=(seed,)) if profile == "quick" else full
-    cells = property_experiment.run_column(chosen, arm, seed, runs)
+        raise ValueError(f"change = {change!r}: expected none, the settings of fine-tuning are fixed")
+    study = property_experiment.SIMCLR if arm in property_experiment.SIMCLR.arms else property_experiment.FULL
+    if profile == "quick":
+        study = replace(study, datasets=("BBBP", "BACE", "ClinTox"), seeds=(seed,))
+    done = property_experiment.run_arm(study, arm, seed, runs)
+    cells = [record.result for record in done.cells]
     rows = [{"data": cell["dataset"], "what": "test score", "value": cell["test"]} for cell in cells]
-    return rows, property_sets.checksums(chosen.datasets, [screen] if screen in chosen.screens else [])
+    return rows, [*done.pretraining, *done.cells]
 
 
 CELLS: Mapping[str, Callable] = MappingProxyType(

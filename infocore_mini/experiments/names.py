@@ -1,11 +1,54 @@
-"""How methods and arms are called on the pages."""
+"""How methods, studies and arms are called: in stored rows by a key, on the pages by a label."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
 METHOD_NAMES = {"clip": "CLIP", "ccl": "CCL", "infocore": "InfoCORE"}
+STUDY_NAMES = {  # of the pretraining studies, by what they train on
+    "gene_expression": "simulated L1000",
+    "l1000_plates": "three L1000 plates",
+    "comas": "COMAS cell painting",
+    "toxcast": "ToxCast",
+    "simulated": "simulated screen",
+    "simclr": "simulated L1000, SimCLR",
+    "comas_simclr": "COMAS cell painting, SimCLR",
+}
 
 
-def arm_name(arm: str) -> str:
-    """The label of an arm such as ``"clip, own best"``: ``"CLIP, own best"``."""
-    method, comma, rest = arm.partition(",")
-    return METHOD_NAMES.get(method, method) + comma + rest
+@dataclass(frozen=True)
+class Arm:
+    """An arm of a study: a method and what it changes.
+
+    Attributes:
+        method: "clip", "ccl" or "infocore", or the name of a control.
+        note: for readers, what sets the arm apart from the method as the study has it; "" if nothing.
+        study: that the arm's encoder was pretrained in; "" where the arm is not about a pretrained encoder.
+        change: settings that differ from the study's.
+    """
+
+    method: str
+    note: str = ""
+    study: str = ""
+    change: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def key(self) -> str:
+        """What stored rows call the arm, where its study gives it no other name: "clip, comas"."""
+        return ", ".join(filter(None, (self.method, self.study, self.note)))
+
+    @property
+    def label(self) -> str:
+        """What the pages call it: "CLIP, COMAS cell painting"."""
+        named = METHOD_NAMES.get(self.method, self.method), STUDY_NAMES.get(self.study, self.study), self.note
+        return ", ".join(filter(None, named))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The method and what it changes, as settings of ``Config``."""
+        return {"method": self.method, **self.change}
+
+
+METHOD_ARMS = {method: Arm(method) for method in METHOD_NAMES}

@@ -1,4 +1,4 @@
-"""Where a number came from: every result is saved with what is needed to make it again."""
+"""Where a number came from: every result is saved with what is needed to make it again, and read in one way."""
 
 from __future__ import annotations
 
@@ -8,28 +8,50 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from infocore_mini import __version__
-from infocore_mini.sources import data_file
+from infocore_mini.sources import DataUnavailable, data_file, fetch, sha256_of
 
 _STARTED = time.time()
 _PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib")
+_PLACE = ("infocore_mini", "python", "packages", "hardware")
 
 
-def provenance(data: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Versions, commit, hardware, wall time since import (seconds) and checksums of the data used.
+def commit() -> str | None:
+    """The commit of this copy of the code, "-dirty" behind it if files were changed; None outside a repository."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None
+
+
+_COMMIT = commit()  # of the code that this process has loaded, whatever is committed while it runs
+
+
+def provenance(data: Mapping[str, str] | None = None, *, seconds: float | None = None) -> dict[str, Any]:
+    """Versions, commit, hardware, wall time (seconds) and checksums of the data used.
 
     Args:
         data: file name -> sha256 of every data file read; empty for a pure simulation.
+        seconds: that the run took; None takes the time since this module was imported.
     """
     return {
         "infocore_mini": __version__,
-        "commit": _commit(),
+        "commit": _COMMIT,
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "hardware": {
@@ -37,9 +59,41 @@ def provenance(data: Mapping[str, str] | None = None) -> dict[str, Any]:
             "cores": os.cpu_count(),
             "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         },
-        "wall_time_seconds": round(time.time() - _STARTED, 1),
+        "seconds": round(time.time() - _STARTED if seconds is None else seconds, 1),
         "data_sha256": dict(data or {}),
     }
+
+
+def provenance_of_runs(runs: Sequence[Mapping[str, Any]], data: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The provenances of single runs as one.
+
+    Returns:
+        Versions and hardware of the first run, "elsewhere": those of the runs that had others, if any; "commits",
+        sorted, each once; "runs", their number; "seconds", their sum; "data_sha256" of all.
+    """
+    places: list[dict[str, Any]] = []
+    for run in runs:
+        place = {name: run[name] for name in _PLACE}
+        if place not in places:
+            places.append(place)
+    first, *others = places
+    return {
+        **first,
+        **({"elsewhere": others} if others else {}),
+        "commits": sorted({run["commit"] for run in runs if run["commit"]}),
+        "runs": len(runs),
+        "seconds": round(sum(run["seconds"] for run in runs), 1),
+        "data_sha256": {name: digest for run in runs for name, digest in run["data_sha256"].items()} | dict(data or {}),
+    }
+
+
+def checksums(files: Iterable[str]) -> dict[str, str]:
+    """File name -> sha256 of data files named in ``data/sources.csv``, as far as they can be had."""
+    found = {}
+    for name in files:
+        with suppress(DataUnavailable):
+            found[name] = sha256_of(fetch(name))
+    return found
 
 
 def save_results(
@@ -49,26 +103,75 @@ def save_results(
     *,
     output_dir: str | Path,
     data: Mapping[str, str] | None = None,
+    runs: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """Write ``<output_dir>/results/<name>.json``: parameters, results and provenance.
 
     Args:
-        name: of the notebook or experiment, without folder or ending.
+        name: of the notebook or study, without folder or ending.
         parameters: as checked by ``check_parameters``.
         results: anything JSON can hold; numpy numbers and arrays are converted.
         data: file name -> sha256 of every data file read.
+        runs: provenances of the kept runs that the results are gathered from; none: this process made them.
 
     Returns:
         The path written.
     """
     path = Path(output_dir) / "results" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    record = {"name": name, "parameters": dict(parameters), "results": results, "provenance": provenance(data)}
-    text = json.dumps(record, indent=1, default=_plain) + "\n"
+    made = provenance_of_runs(runs, data) if runs else provenance(data)
+    record = {"name": name, "parameters": dict(parameters), "results": results, "provenance": made}
+    text = json.dumps(record, indent=1, default=plain) + "\n"
     partial = path.with_suffix(f".{os.getpid()}.partial")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
     return path
+
+
+@dataclass(frozen=True)
+class StoredResult:
+    """What ``save_results`` wrote.
+
+    Attributes:
+        provenance: as ``provenance`` or ``provenance_of_runs`` gives it. Files of version 0.1.0 hold the time since
+            the process began as "wall_time_seconds"; where they were gathered from runs of earlier processes, "note"
+            says what is not known of them.
+    """
+
+    name: str
+    parameters: dict[str, Any]
+    results: Any
+    provenance: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: str | Path) -> StoredResult:
+        """Raises FileNotFoundError, or ValueError if the file is no stored result."""
+        try:
+            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path}: got {error}, expected a file that save_results wrote") from None
+
+    @property
+    def commits(self) -> list[str]:
+        """The commits that the runs were made at, as far as they are known."""
+        made = self.provenance
+        return made["commits"] if "commits" in made else [made["commit"]]
+
+    @property
+    def made(self) -> str:
+        """Where it was made, for a page: "commit 1234, 2 cores (x86_64, cpu), Python 3.11.7, torch 2.13.0, 97 s."."""
+        made, machine = self.provenance, self.provenance["hardware"]
+        seconds = f", {made['seconds']:,.0f} s" if "seconds" in made else ""
+        note = f" {made['note']}" if "note" in made else ""
+        return (
+            f"commit{'s' * (len(self.commits) > 1)} {', '.join(self.commits)}, {machine['cores']} cores ({machine['machine']}, "
+            f"{machine['device']}), Python {made['python']}, torch {made['packages']['torch']}{seconds}.{note}"
+        )
+
+
+def stored(name: str) -> StoredResult:
+    """``data/results/<name>.json``, shipped with the project. Raises FileNotFoundError."""
+    return StoredResult.read(data_file(f"results/{name}.json"))
 
 
 def paper_table(name: str):
@@ -82,23 +185,12 @@ def paper_table(name: str):
     return tables[name]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """What JSON cannot hold, as something that it can: arrays and sets as lists, the rest as text."""
     if hasattr(value, "tolist"):
         return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
     if isinstance(value, Iterable):
         return list(value)
     return str(value)
-
-
-def _commit() -> str | None:
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None

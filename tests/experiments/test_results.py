@@ -13,7 +13,7 @@ import torch
 
 import infocore_mini
 from infocore_mini.experiments import results
-from infocore_mini.experiments.results import save_results
+from infocore_mini.experiments.results import StoredResult, save_results, stored
 
 
 def read(path: Path) -> dict:
@@ -67,14 +67,14 @@ def test_provenance_says_how_to_make_it_again(tmp_path):
         "python",
         "packages",
         "hardware",
-        "wall_time_seconds",
+        "seconds",
         "data_sha256",
     }
     assert found["infocore_mini"] == infocore_mini.__version__
     assert found["packages"]["torch"] == version("torch")
     assert {"numpy", "scipy", "scikit-learn", "pandas"} <= set(found["packages"])
     assert found["hardware"]["cores"] == os.cpu_count()
-    assert found["wall_time_seconds"] > 0
+    assert found["seconds"] > 0
     assert found["data_sha256"] == checksums
 
 
@@ -86,8 +86,10 @@ def test_outside_a_repository_the_commit_is_unknown(monkeypatch):
     def missing(*arguments, **options):
         raise FileNotFoundError("git")
 
+    before = results.provenance()["commit"]
     monkeypatch.setattr(results.subprocess, "run", missing)
-    assert results.provenance()["commit"] is None
+    assert results.commit() is None
+    assert results.provenance()["commit"] == before  # that of the code which this process has loaded
 
 
 def test_a_second_run_replaces_the_first_and_leaves_nothing_else(tmp_path):
@@ -109,6 +111,53 @@ def test_a_failure_keeps_the_old_file_whole(tmp_path, monkeypatch, step):
     with pytest.raises(OSError, match="disk full"):
         save_results("x", {}, {"run": 2}, output_dir=tmp_path)
     assert read(path)["results"] == {"run": 1}
+
+
+def run_at(commit: str | None, seconds: float, **changes) -> dict:
+    return results.provenance({"a.csv": "0" * 64}) | {"commit": commit, "seconds": seconds} | changes
+
+
+def test_results_gathered_from_runs_list_their_commits_and_sum_their_seconds(tmp_path):
+    runs = [run_at("b", 2.5), run_at("a", 3.0), run_at("b", 4.0, data_sha256={"b.csv": "1" * 64})]
+    found = StoredResult.read(save_results("x", {}, {}, output_dir=tmp_path, runs=runs))
+    assert found.provenance["commits"] == found.commits == ["a", "b"] and "commit" not in found.provenance
+    assert (found.provenance["seconds"], found.provenance["runs"]) == (9.5, 3)
+    assert found.provenance["data_sha256"] == {"a.csv": "0" * 64, "b.csv": "1" * 64}
+    assert found.provenance["hardware"]["cores"] == os.cpu_count() and "elsewhere" not in found.provenance
+    assert found.made.startswith("commits a, b, ") and ", 10 s" in found.made
+
+
+def test_runs_of_another_machine_are_not_hidden(tmp_path):
+    other = {"machine": "aarch64", "cores": 64, "device": "cpu"}
+    runs = [run_at("a", 1.0), run_at("a", 1.0, hardware=other), run_at(None, 1.0, hardware=other)]
+    found = StoredResult.read(save_results("x", {}, {}, output_dir=tmp_path, runs=runs)).provenance
+    assert [place["hardware"] for place in found["elsewhere"]] == [other] and found["commits"] == ["a"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"name": "x"}'])
+def test_what_is_no_stored_result_is_refused_by_its_path(tmp_path, text):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="x.json: got .*, expected a file that save_results wrote"):
+        StoredResult.read(path)
+
+
+STORED = sorted(path.stem for path in (Path(__file__).parents[2] / "data" / "results").glob("*.json"))
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_every_stored_result_is_read_and_says_where_it_was_made(name):
+    found = stored(name)
+    assert found.name == name and found.parameters and found.results
+    assert found.commits and f"commit {found.commits[0]}" in found.made
+    assert not any(commit.endswith("-dirty") for commit in found.commits)
+
+
+@pytest.mark.parametrize("name", ["property", "alpha_sweep", "property_simclr", "fairness", "simulation"])
+def test_what_is_not_known_of_a_stored_result_is_said(name):
+    assert stored(name).provenance["note"] in stored(name).made
+    if name != "simulation":
+        assert stored(name).provenance["seconds"] > 0
 
 
 def test_paper_numbers_are_the_printed_ones():

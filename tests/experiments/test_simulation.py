@@ -1,4 +1,4 @@
-"""The simulation experiment: comparisons against scipy, the stored grid, the reproduction board."""
+"""The simulation study: comparisons against scipy, resuming, the stored study, the reproduction board."""
 
 import json
 
@@ -10,10 +10,10 @@ from scipy import stats
 from infocore_mini.config import Config
 from infocore_mini.evaluate.mixing import linear_probe
 from infocore_mini.experiments import board
-from infocore_mini.experiments.results import paper_table
+from infocore_mini.experiments.results import StoredResult, paper_table, stored
+from infocore_mini.experiments.simulation import report
 from infocore_mini.experiments.simulation import run as simulation
 from infocore_mini.simulate.study import simulation_study
-from infocore_mini.sources import data_file
 
 
 def frame(draws=6, seed=0):
@@ -29,7 +29,7 @@ def frame(draws=6, seed=0):
 
 def test_paired_difference_is_the_paired_t_interval():
     rows = frame()
-    found = simulation.paired_difference(rows, "infocore", "clip", view="drug")
+    found = report.paired_difference(rows, "infocore", "clip", view="drug")
     wide = rows[rows.view == "drug"].pivot(index="draw", columns="method", values="effect")
     test = stats.ttest_rel(100 * wide["infocore"], 100 * wide["clip"])
     low, high = test.confidence_interval(0.95)
@@ -42,12 +42,12 @@ def test_share_of_draws_with_less_batch():
     rows = frame().sort_values(["draw", "method", "view"])
     rows["batch"] = np.where(rows.method == "infocore", 0.1, 0.2)
     rows.loc[(rows.draw == 0) & (rows.method == "infocore"), "batch"] = 0.3
-    assert simulation.paired_difference(rows, "infocore", "clip")["batch_lower"] == pytest.approx(5 / 6)
+    assert report.paired_difference(rows, "infocore", "clip")["batch_lower"] == pytest.approx(5 / 6)
 
 
 def test_summary_is_in_percent_with_a_t_interval():
     rows = frame()
-    found = simulation.summary(rows).loc["screen", "ccl"]
+    found = report.summary(rows).loc["screen", "ccl"]
     values = 100 * rows[(rows.view == "screen") & (rows.method == "ccl")].effect
     low, high = stats.t.interval(0.95, len(values) - 1, values.mean(), stats.sem(values))
     assert found["effect"] == pytest.approx(values.mean())
@@ -58,9 +58,9 @@ def test_claims_can_fail():
     rows = frame(draws=20)
     rows["effect"] = rows.method.map({"clip": 0.5, "ccl": 0.6, "infocore": 0.8}) + 0.01 * rows.draw
     rows["batch"] = rows.method.map({"clip": 0.1, "ccl": 0.05, "infocore": 0.05})
-    assert all(simulation.claims(rows).values())
+    assert all(report.claims(rows).values())
     swapped = rows.assign(method=rows.method.map({"clip": "infocore", "infocore": "clip", "ccl": "ccl"}))
-    assert not any(simulation.claims(swapped).values())
+    assert not any(report.claims(swapped).values())
 
 
 def test_run_gives_a_row_for_each_draw_method_and_view():
@@ -75,20 +75,44 @@ def test_the_supervised_ceiling_falls_with_noise():
     assert mean[0.25] > mean[1.0] + 0.1
 
 
-def test_the_stored_grid_is_complete_and_meets_its_own_claims():
+def test_a_changed_setting_is_run_again_and_an_unchanged_one_is_not(tmp_path, monkeypatch):
+    """Rows of earlier settings must never stand under new parameters."""
+    monkeypatch.setattr(simulation, "variants", lambda: {"default": [(0, "clip", {}, {})]})
+    computed = []
+
+    def train_on(study, config):
+        computed.append(config.epochs)
+        return config
+
+    def score(study, config):
+        return [{"view": view, "effect": config.epochs / 100, "batch": 0.0} for view in ("screen", "drug")]
+
+    monkeypatch.setattr(simulation, "train_on", train_on)
+    monkeypatch.setattr(simulation, "score", score)
+    found = {}
+    for epochs in (1, 2, 2):
+        monkeypatch.setattr(simulation, "SETTINGS", {**simulation.SETTINGS, "epochs": epochs})
+        record = StoredResult.read(simulation.store(tmp_path, tmp_path / "runs", n_jobs=1))
+        assert record.parameters["epochs"] == epochs
+        found[epochs] = record.results["default"]["effect"]
+    assert found == {1: [0.01, 0.01], 2: [0.02, 0.02]} and computed == [1, 2]
+
+
+def test_the_stored_study_is_complete_and_meets_its_own_claims():
     """The stored results carry their provenance; draws that chose the settings are not among them."""
-    path = data_file("results/simulation.json")
-    record = json.loads(path.read_text())
-    assert {"commit", "packages", "hardware", "wall_time_seconds"} <= set(record["provenance"])
-    assert record["parameters"] == json.loads(json.dumps({**simulation.GENERATOR, **simulation.SETTINGS}))
-    grid = simulation.load_grid(path)
-    assert set(grid.variant) == {name for name, _ in simulation._grid()}
-    assert not set(grid.draw) & set(simulation.TUNING_DRAWS)
-    default = grid[grid.variant == "default"]
+    record = stored("simulation")
+    assert {"commit", "packages", "hardware", "note"} <= set(record.provenance)
+    assert record.parameters == json.loads(json.dumps({**simulation.GENERATOR, **simulation.SETTINGS}))
+    rows = report.stored_rows()
+    assert set(rows.variant) == set(simulation.variants())
+    for name, tasks in simulation.variants().items():
+        of_variant = rows[rows.variant == name]
+        assert {(draw, method) for draw, method, *_ in tasks} == set(zip(of_variant.draw, of_variant.method))
+    assert not set(rows.draw) & set(simulation.TUNING_DRAWS)
+    default = rows[rows.variant == "default"]
     assert default.groupby(["method", "view"]).draw.nunique().min() >= 20
     for name, values in simulation.SWEEPS.items():
-        rows = simulation.sweep(grid, name)
-        assert sorted(rows[name].unique()) == sorted(values)
+        assert sorted(report.sweep(rows, name)[name].unique()) == sorted(values)
 
 
 def test_the_board_holds_every_printed_number_of_its_tables():

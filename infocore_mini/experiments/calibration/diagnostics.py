@@ -147,12 +147,12 @@ def structure_dependence(plates: Sequence[Plate]) -> dict[str, float]:
     nearest = plate_of[similarity.argmax(1)]
     aucs, lifts = [], []
     for code in range(len(plates)):
-        own = plate_of == code
-        inside = similarity[np.ix_(own, own)][np.triu_indices(own.sum(), 1)]
-        across = similarity[np.ix_(own, ~own)][different[np.ix_(own, ~own)]]
+        here = plate_of == code
+        inside = similarity[np.ix_(here, here)][np.triu_indices(here.sum(), 1)]
+        across = similarity[np.ix_(here, ~here)][different[np.ix_(here, ~here)]]
         aucs.append(roc_auc_score(np.repeat([1, 0], [len(inside), len(across)]), np.concatenate([inside, across])))
-        chance = (own.sum() - 1) / (len(own) - 1)
-        lifts.append(((nearest[own] == code).mean() - chance) / (1 - chance))
+        chance = (here.sum() - 1) / (len(here) - 1)
+        lifts.append(((nearest[here] == code).mean() - chance) / (1 - chance))
     return {"structure_auc": float(np.mean(aucs)), "structure_neighbour": float(np.mean(lifts))}
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy import stats
 
+from infocore_mini.evaluate.seeds import half_width
 from infocore_mini.experiments.fairness.report import averaged
-from infocore_mini.experiments.names import METHOD_NAMES, arm_name
+from infocore_mini.experiments.names import METHOD_NAMES, Arm
 from infocore_mini.experiments.style import METHOD_COLOURS, NEUTRAL, figure, finish
 
 DATASET_NAMES = {"adult": "UCI Adult", "law_school": "Law School", "compas": "COMPAS"}
@@ -22,26 +24,27 @@ MARKERS = {"mean": "o", "max": "^", "median": "s"}
 
 
 def gaps(
-    scores: pd.DataFrame, arms: list[str], *, measure: str = "equalized_odds", paper: pd.DataFrame | None = None
+    scores: pd.DataFrame, arms: Sequence[Arm], *, measure: str = "equalized_odds", paper: pd.DataFrame | None = None
 ) -> Figure:
     """Every seed as a dot, the mean with its 95 % t-interval; dashed: the paper's mean.  One panel per dataset.
 
-    scores: as `report` returns, fractions; arms: which, from left to right; paper: as `paper_means` returns.
+    scores: as `scores_of` returns, fractions; arms: which, from left to right; paper: as `paper_means` returns.
     """
     datasets = list(scores["dataset"].unique())
     fig, axes = figure(1, len(datasets), sharey=True, squeeze=False, panel=(2.6, 2.5))
     for ax, dataset in zip(axes[0], datasets, strict=True):
         part = scores[(scores["dataset"] == dataset) & (scores["aggregate"] == "mean")]
         for place, arm in enumerate(arms):
-            values = 100 * part.loc[part["arm"] == arm, measure].to_numpy()
-            colour = _colour(arm)
+            values = 100 * part.loc[part["arm"] == arm.key, measure].to_numpy()
+            colour = METHOD_COLOURS.get(arm.method, NEUTRAL)
             ax.scatter(
                 place + np.linspace(-0.25, 0.25, len(values)), values, s=9, color=colour, alpha=0.5, linewidths=0
             )
-            half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-            ax.errorbar(place, values.mean(), half, fmt="o", color=colour, capsize=3, markersize=5)
-            if paper is not None and (dataset, arm) in paper.index:
-                ax.hlines(paper.loc[(dataset, arm), measure], place - 0.4, place + 0.4, colors=NEUTRAL, linestyles="--")
+            ax.errorbar(place, values.mean(), half_width(values), fmt="o", color=colour, capsize=3, markersize=5)
+            if paper is not None and (dataset, arm.key) in paper.index:
+                ax.hlines(
+                    paper.loc[(dataset, arm.key), measure], place - 0.4, place + 0.4, colors=NEUTRAL, linestyles="--"
+                )
         ax.set_xticks(range(len(arms)), _short_names(arms), rotation=35, ha="right")
         ax.set_title(DATASET_NAMES[dataset])
     axes[0, 0].set_ylim(bottom=0)
@@ -79,7 +82,13 @@ def aggregations(scores: pd.DataFrame, methods: tuple[str, ...] = ("clip", "ccl"
         for ax, dataset in zip(axes[0], datasets, strict=True):
             values = [means[dataset, method] for method in methods]
             ax.plot(range(len(methods)), values, color=NEUTRAL, linewidth=0.8, zorder=1)
-            ax.scatter(range(len(methods)), values, color=[_colour(m) for m in methods], marker=marker, zorder=2)
+            ax.scatter(
+                range(len(methods)),
+                values,
+                color=[METHOD_COLOURS[method] for method in methods],
+                marker=marker,
+                zorder=2,
+            )
             ax.set_title(DATASET_NAMES[dataset])
             ax.set_xticks(range(len(methods)), [METHOD_NAMES[method] for method in methods])
     axes[0, 0].set_ylabel(MEASURE_NAMES["equalized_odds"])
@@ -97,7 +106,9 @@ def choice(validation: pd.DataFrame, shared: dict) -> Figure:
     means = 100 * keyed.groupby(["method", "key"], sort=False)[["accuracy", "equalized_odds"]].mean()
     fig, ax = figure(panel=(4.6, 3.4))
     for method, part in means.groupby(level="method", sort=False):
-        ax.scatter(part["accuracy"], part["equalized_odds"], s=18, color=_colour(method), label=METHOD_NAMES[method])
+        ax.scatter(
+            part["accuracy"], part["equalized_odds"], s=18, color=METHOD_COLOURS[method], label=METHOD_NAMES[method]
+        )
     chosen = means.loc["infocore"].loc[str(sorted(shared.items()))]
     ax.scatter(*chosen, s=110, facecolors="none", edgecolors=NEUTRAL)
     ax.set(xlabel="validation accuracy (%)", ylabel="validation equalized odds gap (points)")
@@ -105,11 +116,7 @@ def choice(validation: pd.DataFrame, shared: dict) -> Figure:
     return finish(fig)
 
 
-def _short_names(arms: list[str]) -> list[str]:
-    """Labels of `arms`; an ending that all share, such as ``", no race or sex"``, is left to the caption."""
-    endings = {arm.partition(",")[2] for arm in arms}
-    return [arm_name(arm.partition(",")[0] if len(endings) == 1 else arm) for arm in arms]
-
-
-def _colour(arm: str):
-    return METHOD_COLOURS.get(arm.partition(",")[0], NEUTRAL)
+def _short_names(arms: Sequence[Arm]) -> list[str]:
+    """Labels of `arms`; a note that all share, such as "no race or sex", is left to the caption."""
+    shared = len({arm.note for arm in arms}) == 1
+    return [METHOD_NAMES.get(arm.method, arm.method) if shared else arm.label for arm in arms]

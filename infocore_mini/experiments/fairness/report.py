@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from infocore_mini.evaluate import seeds
 from infocore_mini.evaluate.fairness import GAPS
-from infocore_mini.experiments.results import paper_table
+from infocore_mini.experiments.results import paper_table, stored
 from infocore_mini.readers.fairness import GROUPS, FairnessData
-from infocore_mini.sources import data_file
 
 MEASURES = ("accuracy", *GAPS)
 PAPER_NAMES = {"uci_adult": "adult", "law_school": "law_school", "compas": "compas"}
 
 
-def stored() -> dict:
-    """The full run shipped with the project, as `save_results` wrote it.  Raises FileNotFoundError."""
-    return json.loads(data_file("results/fairness.json").read_text(encoding="utf-8"))
-
-
 def stored_scores() -> pd.DataFrame:
     """Test scores of the full run: a row per (dataset, arm, seed, aggregate), scores as fractions."""
-    return pd.DataFrame(stored()["results"]["test"])
+    return pd.DataFrame(stored("fairness").results["test"])
 
 
 def sizes(tables: dict[str, FairnessData]) -> pd.DataFrame:
@@ -80,16 +72,16 @@ def paired(
     for dataset, part in chosen.groupby("dataset", sort=False):
         table = part.pivot(index="seed", columns="arm")[[measure, "accuracy"]].dropna(axis=1)
         ours, theirs = 100 * table[measure, arm], 100 * table[measure, baseline]
-        change = 100 * (table["accuracy", arm] - table["accuracy", baseline])
+        accuracy = [100 * table["accuracy", name] for name in (arm, baseline)]
         row = {"seeds": len(table), "baseline": theirs.mean(), "arm": ours.mean()}
-        row |= _interval("difference", ours - theirs) | _cut(ours.to_numpy(), theirs.to_numpy())
-        rows[dataset] = row | _interval("accuracy_change", change) | {"lower_in": (ours < theirs).mean()}
+        row |= _interval("difference", ours, theirs) | _cut(ours.to_numpy(), theirs.to_numpy())
+        rows[dataset] = row | _interval("accuracy_change", *accuracy) | {"lower_in": (ours < theirs).mean()}
     return pd.DataFrame(rows).T
 
 
-def _interval(name: str, values: pd.Series) -> dict[str, float]:
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return {name: values.mean(), f"{name}_low": values.mean() - half, f"{name}_high": values.mean() + half}
+def _interval(name: str, ours: pd.Series, theirs: pd.Series) -> dict[str, float]:
+    mean, low, high = seeds.paired(ours, theirs)
+    return {name: mean, f"{name}_low": low, f"{name}_high": high}
 
 
 def _cut(ours: np.ndarray, theirs: np.ndarray) -> dict[str, float]:

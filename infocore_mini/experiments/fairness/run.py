@@ -1,28 +1,29 @@
-"""The fairness experiment (Section 3.3; Tables 4 and 9): ``python -m infocore_mini.experiments.fairness.run``.
+"""The fairness experiment (Section 3.3; Tables 4 and 9).
 
 Each run: contrastive pretraining (MoCo) on two noisy views of the same rows through one shared encoder, X_b = group;
 the encoder is frozen, a 2-layer MLP predicts the label from it, and predictions are scored per group.
-The command first chooses one setting for all three tables on validation rows (`choose`), then reports ten other seeds
-on the test rows.  Every finished run is one line of a JSON-lines file, so that a run that was cut off goes on.
+The study first chooses one setting for all three tables on validation rows (`choose`), then reports ten other seeds
+on the test rows.  With a folder every run is kept there, so that a study that is stopped goes on where it was.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from infocore_mini.evaluate.fairness import AGGREGATES
 from infocore_mini.experiments.fairness.training import Budget, Setting, run_method
+from infocore_mini.experiments.names import Arm
+from infocore_mini.experiments.records import Record, kept
 from infocore_mini.experiments.results import save_results
 from infocore_mini.readers.fairness import SIMULATED_NOTICE, FairnessData, load_fairness
 from infocore_mini.sources import DataUnavailable
@@ -35,38 +36,56 @@ BUDGET = Budget()
 MARGIN = 0.005  # accuracy that a choice may give up, as a fraction
 
 
-ENCODER_GRID = tuple(
+ENCODER_CANDIDATES = tuple(
     Setting(temperature=tau, noise=noise, embedding_dim=dim)
     for tau, noise, dim in product((0.2, 0.5), (0.3, 0.5), (8, 16))
 )
-WEIGHT_GRID = ((0.2, 1.0), (0.8, 1.0), (0.2, 3.0), (0.5, 3.0))  # alpha, gradient_scale; (0.5, 1) is in ENCODER_GRID
+# alpha, gradient_scale; (0.5, 1) is in ENCODER_CANDIDATES
+WEIGHT_CANDIDATES = ((0.2, 1.0), (0.8, 1.0), (0.2, 3.0), (0.5, 3.0))
 
 
-class Runs:
-    """Finished runs, one JSON line each in `path` (None: kept in memory), so that nothing is ever run twice."""
+class Task(NamedTuple):
+    """What one run is about.  Changes of the arm: "setting", and "sensitive_inputs" (False: no race or sex)."""
 
-    def __init__(self, path: Path | None = None, budget: Budget = BUDGET):
-        self.path, self.budget = path, budget
-        lines = path.read_text().splitlines() if path and path.exists() else []
-        self.scores, self.seconds = {}, 0.0
-        for line in map(json.loads, lines):
-            self.scores[line["key"]] = line["scores"]
-            self.seconds += line["seconds"]
+    dataset: str
+    arm: Arm
+    seed: int
 
-    def get(self, dataset: str, method: str, setting: Setting, seed: int, *, sensitive_inputs=True, simulate=False):
-        """Scores of one run (as `run_method`), from the file if it is there."""
-        used = relevant(setting, method)
-        key = json.dumps([dataset, method, used, seed, sensitive_inputs, asdict(self.budget)])
-        if key not in self.scores:
-            data = load_fairness(dataset, seed=seed, sensitive_inputs=sensitive_inputs, simulate=simulate)
-            started = time.perf_counter()
-            self.scores[key] = run_method(data, method, setting, self.budget, seed)
-            seconds = round(time.perf_counter() - started, 2)
-            self.seconds += seconds
-            if self.path:
-                with self.path.open("a") as file:
-                    file.write(json.dumps({"key": key, "seconds": seconds, "scores": self.scores[key]}) + "\n")
-        return self.scores[key]
+
+def run(task: Task, folder: Path | None = None, *, simulate: bool = False) -> Record:
+    """One run: a record whose result is as `run_method` returns it.
+
+    Args:
+        folder: where the record is kept and found again; None = nowhere.
+        simulate: as in `load_fairness`.
+    """
+    torch.set_num_threads(1)
+    dataset, arm, seed = task
+    setting, sensitive = arm.change["setting"], arm.change.get("sensitive_inputs", True)
+    settings = {
+        "dataset": dataset,
+        "method": arm.method,
+        "setting": relevant(setting, arm.method),
+        "seed": seed,
+        "sensitive_inputs": sensitive,
+        "simulate": simulate,
+        "budget": asdict(BUDGET),
+    }
+
+    def make() -> tuple[dict[str, Any], Mapping[str, str]]:
+        data = load_fairness(dataset, seed=seed, sensitive_inputs=sensitive, simulate=simulate)
+        return run_method(data, arm.method, setting, BUDGET, seed), data.sha256
+
+    return kept(folder, "fairness", settings, make)
+
+
+def run_all(
+    tasks: Sequence[Task], folder: Path | None = None, *, simulate: bool = False, n_jobs: int = 1, progress: str = ""
+) -> list[Record]:
+    """Records in the order of the tasks, ``n_jobs`` at a time with one thread each; `progress` names a bar, if any."""
+    jobs = (delayed(run)(task, folder, simulate=simulate) for task in tasks)
+    records = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+    return list(tqdm(records, total=len(tasks), desc=progress, disable=not progress))
 
 
 def relevant(setting: Setting, method: str) -> dict:
@@ -77,33 +96,50 @@ def relevant(setting: Setting, method: str) -> dict:
     return fields if method == "infocore" else {k: fields[k] for k in ("temperature", "noise", "embedding_dim")}
 
 
-def validation_table(runs: Runs, grid: Iterable[tuple[str, Setting]], *, progress: bool = False) -> pd.DataFrame:
-    """Validation accuracy and equalized odds of (method, setting) pairs, mean over SELECTION_SEEDS: a row per table."""
-    rows = []
-    for method, setting in tqdm(list(grid), desc="choosing on validation rows", disable=not progress):
-        for dataset in DATASETS:
-            scores = [runs.get(dataset, method, setting, s)["validation"]["mean"] for s in SELECTION_SEEDS]
-            means = {name: float(np.mean([score[name] for score in scores])) for name in ("accuracy", "equalized_odds")}
-            rows.append({"method": method, "setting": setting, "dataset": dataset} | means)
-    return pd.DataFrame(rows)
+# ---- the choice --------------------------------------------------------------------------------------------------
 
 
-def choose(runs: Runs, *, progress: bool = False) -> tuple[dict[str, Setting], pd.DataFrame]:
-    """Settings chosen on validation rows of SELECTION_SEEDS, and the table that decided.  Rules, fixed in advance:
+class Validation(NamedTuple):
+    """Validation scores, a row per method, setting and table (mean over SELECTION_SEEDS), and the runs behind them."""
+
+    table: pd.DataFrame
+    runs: list[Record]
+
+
+def validate(candidates: Iterable[tuple[str, Setting]], folder: Path | None = None, *, n_jobs: int = 1) -> Validation:
+    """Validation accuracy and equalized odds of (method, setting) pairs."""
+    cases = [(method, setting, dataset) for method, setting in candidates for dataset in DATASETS]
+    tasks = [
+        Task(dataset, Arm(method, change={"setting": setting}), seed)
+        for method, setting, dataset in cases
+        for seed in SELECTION_SEEDS
+    ]
+    records = run_all(tasks, folder, n_jobs=n_jobs, progress="choosing on validation rows")
+    scores = [record.result["validation"]["mean"] for record in records]
+    n, rows = len(SELECTION_SEEDS), []
+    for i, (method, setting, dataset) in enumerate(cases):
+        of_case = scores[n * i : n * (i + 1)]
+        means = {name: float(np.mean([score[name] for score in of_case])) for name in ("accuracy", "equalized_odds")}
+        rows.append({"method": method, "setting": setting, "dataset": dataset} | means)
+    return Validation(pd.DataFrame(rows), records)
+
+
+def choose(folder: Path | None = None, *, n_jobs: int = 1) -> tuple[dict[str, Setting], Validation]:
+    """Settings chosen on validation rows of SELECTION_SEEDS, and the scores that decided.  Rules, fixed in advance:
 
     * "shared", used for all three methods: among InfoCORE settings whose accuracy, averaged over the tables, is within
       MARGIN of CLIP's at the same encoder setting, the lowest equalized odds relative to that CLIP's, averaged likewise.
-      First over ENCODER_GRID, then over WEIGHT_GRID at the encoder setting found.
+      First over ENCODER_CANDIDATES, then over WEIGHT_CANDIDATES at the encoder setting found.
     * "clip", "ccl", "infocore", each method's own best: among its settings within MARGIN of its highest accuracy, the
       lowest equalized odds, both averaged over the tables.
     """
-    table = validation_table(runs, product(METHODS, ENCODER_GRID), progress=progress)
-    first = best_against_clip(table)
-    weights = [replace(first, alpha=alpha, gradient_scale=scale) for alpha, scale in WEIGHT_GRID]
-    table = pd.concat(
-        [table, validation_table(runs, product(("infocore",), weights), progress=progress)], ignore_index=True
-    )
-    return {"shared": best_against_clip(table)} | {method: best_alone(table, method) for method in METHODS}, table
+    encoders = validate(product(METHODS, ENCODER_CANDIDATES), folder, n_jobs=n_jobs)
+    first = best_against_clip(encoders.table)
+    candidates = [replace(first, alpha=alpha, gradient_scale=scale) for alpha, scale in WEIGHT_CANDIDATES]
+    weights = validate(product(("infocore",), candidates), folder, n_jobs=n_jobs)
+    table = pd.concat([encoders.table, weights.table], ignore_index=True)
+    chosen = {"shared": best_against_clip(table)} | {method: best_alone(table, method) for method in METHODS}
+    return chosen, Validation(table, encoders.runs + weights.runs)
 
 
 def best_against_clip(table: pd.DataFrame) -> Setting:
@@ -112,11 +148,11 @@ def best_against_clip(table: pd.DataFrame) -> Setting:
     found = {}
     for row in _rows(table, "infocore"):
         base = clip[tuple(relevant(row.setting, "clip").items()), row.dataset]
-        kept, relative = found.setdefault(row.setting, ([], []))
-        kept.append(row.accuracy - base.accuracy)
+        accuracy, relative = found.setdefault(row.setting, ([], []))
+        accuracy.append(row.accuracy - base.accuracy)
         relative.append(row.equalized_odds / base.equalized_odds)
-    kept = {setting: np.mean(difference) for setting, (difference, _) in found.items()}
-    within = [setting for setting in found if kept[setting] >= -MARGIN] or [max(kept, key=kept.get)]
+    change = {setting: np.mean(accuracy) for setting, (accuracy, _) in found.items()}
+    within = [setting for setting in found if change[setting] >= -MARGIN] or [max(change, key=change.get)]
     return min(within, key=lambda setting: np.mean(found[setting][1]))
 
 
@@ -133,31 +169,30 @@ def _rows(table: pd.DataFrame, method: str):
 # ---- the reported runs -------------------------------------------------------------------------------------------
 
 
-def arms(chosen: dict[str, Setting]) -> dict[str, tuple[str, Setting, bool]]:
-    """What is reported: name -> (method, setting, race and sex among the inputs)."""
-    shared = chosen["shared"]
-    named = {method: (method, shared, True) for method in METHODS} | {"supervised": ("supervised", shared, True)}
-    named |= {f"{arm}, no race or sex": (method, shared, False) for arm, (method, _, _) in named.items()}
-    return named | {f"{method}, own best": (method, chosen[method], True) for method in METHODS}
+def arms(chosen: Mapping[str, Setting]) -> dict[str, Arm]:
+    """What is reported, by key: every method at the shared setting, without race and sex among its inputs, at its best."""
+    shared = {"setting": chosen["shared"]}
+    blind = shared | {"sensitive_inputs": False}
+    found = [Arm(method, change=shared) for method in (*METHODS, "supervised")]
+    found += [Arm(method, "no race or sex", change=blind) for method in (*METHODS, "supervised")]
+    found += [Arm(method, "own best", change={"setting": chosen[method]}) for method in METHODS]
+    return {arm.key: arm for arm in found}
 
 
-def report(
-    runs: Runs,
-    reported: dict[str, tuple[str, Setting, bool]],
-    *,
-    seeds: Sequence[int] = REPORTED_SEEDS,
-    datasets: Sequence[str] = DATASETS,
-    simulate: bool = False,
-    progress: bool = False,
-) -> pd.DataFrame:
-    """Test scores of every arm, table and seed: a row per (dataset, arm, seed, aggregate), scores as fractions."""
-    rows = []
-    grid = list(product(reported.items(), seeds, datasets))
-    for (arm, (method, setting, sensitive)), seed, dataset in tqdm(grid, desc="reported runs", disable=not progress):
-        scores = runs.get(dataset, method, setting, seed, sensitive_inputs=sensitive, simulate=simulate)["test"]
-        for how in AGGREGATES:
-            rows.append({"dataset": dataset, "arm": arm, "seed": seed, "aggregate": how} | scores[how])
-    return pd.DataFrame(rows)
+def reported(arms: Iterable[Arm], seeds: Sequence[int], datasets: Sequence[str]) -> list[Task]:
+    """Every arm on every seed and table."""
+    return [Task(dataset, arm, seed) for arm, seed, dataset in product(arms, seeds, datasets)]
+
+
+def scores_of(tasks: Sequence[Task], records: Sequence[Record]) -> pd.DataFrame:
+    """Test scores of runs: a row per (dataset, arm, seed, aggregate), scores as fractions."""
+    return pd.DataFrame(
+        [
+            {"dataset": dataset, "arm": arm.key, "seed": seed, "aggregate": how} | record.result["test"][how]
+            for (dataset, arm, seed), record in zip(tasks, records, strict=True)
+            for how in AGGREGATES
+        ]
+    )
 
 
 def available(*, seed: int) -> tuple[dict[str, FairnessData], list[str]]:
@@ -173,30 +208,18 @@ def available(*, seed: int) -> tuple[dict[str, FairnessData], list[str]]:
     return tables, notices
 
 
-def main() -> None:
-    """Choose, run the reported seeds, save ``<output>/results/fairness.json``."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--output", default="output", help="folder for results/fairness.json")
-    parser.add_argument("--resume", type=Path, default=Path("output/fairness_runs.jsonl"), help="finished runs")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    arguments.resume.parent.mkdir(parents=True, exist_ok=True)
-    runs = Runs(arguments.resume)
-    chosen, table = choose(runs, progress=True)
-    scores = report(runs, arms(chosen), progress=True)
-    checksums = {}
-    for dataset in DATASETS:
-        checksums |= load_fairness(dataset).sha256
+def store(output: Path, runs: Path, n_jobs: int = 2) -> Path:
+    """Choose, run the reported seeds as far as they are missing in the folder ``runs``, write ``results/fairness.json``."""
+    chosen, validation = choose(runs, n_jobs=n_jobs)
+    tasks = reported(arms(chosen).values(), REPORTED_SEEDS, DATASETS)
+    records = run_all(tasks, runs, n_jobs=n_jobs, progress="reported runs")
+    table = validation.table.assign(setting=validation.table["setting"].map(asdict))
     results = {
         "criterion": choose.__doc__,
-        "runs": {"number": len(runs.scores), "seconds": round(runs.seconds), "threads": 1},
         "chosen": {name: asdict(setting) for name, setting in chosen.items()},
-        "validation": table.assign(setting=table["setting"].map(asdict)).round(5).to_dict("records"),
-        "test": scores.round(5).to_dict("records"),
+        "validation": table.round(5).to_dict("records"),
+        "test": scores_of(tasks, records).round(5).to_dict("records"),
     }
     parameters = {"budget": asdict(BUDGET), "selection_seeds": SELECTION_SEEDS, "reported_seeds": REPORTED_SEEDS}
-    print(save_results("fairness", parameters, results, output_dir=arguments.output, data=checksums))
-
-
-if __name__ == "__main__":
-    main()
+    made = [record.provenance for record in validation.runs + records]
+    return save_results("fairness", parameters, results, output_dir=output, runs=made)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from infocore_mini.experiments.calibration.diagnostics import Plate, same_plate_rate
-from infocore_mini.experiments.calibration.run import real_plates, simulated_plates
+from infocore_mini.experiments.calibration.plates import real_plates, simulated_plates
 from infocore_mini.experiments.pretraining.report import accuracies
-from infocore_mini.sources import DataUnavailable, data_file
+from infocore_mini.sources import DataUnavailable
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +47,6 @@ def same_plate_table(plates: list[Plate]) -> pd.Series:
             "if plates did not matter": float((sizes / sizes.sum()) @ ((sizes - 1) / (sizes.sum() - 1))),
         }
     )
-
-
-def calibration(kind: str = "gene_expression") -> dict:
-    """The stored calibration of one kind of screen: doses, diagnostics real and simulated, learnability."""
-    return json.loads(data_file("results/calibration.json").read_text(encoding="utf-8"))["results"][kind]
 
 
 def beside_paper(by_arm: Mapping, paper: pd.Series) -> pd.DataFrame:

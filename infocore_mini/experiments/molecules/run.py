@@ -1,4 +1,4 @@
-"""Train the substructure vectors of Mol2vec:  ``python -m infocore_mini.experiments.molecules.run``
+"""Train the substructure vectors of Mol2vec.
 
 Skip-gram Word2Vec over substructure sentences, as Jaeger, Fulle and Turk (2018) do, on the molecules of
 ``smiles_corpus.txt.gz``.  One worker, so that the same seed gives the same vectors.
@@ -6,7 +6,6 @@ Skip-gram Word2Vec over substructure sentences, as Jaeger, Fulle and Turk (2018)
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import importlib.metadata
 from collections import Counter
@@ -86,17 +85,14 @@ def mark_rare(sentences: list[list[str]], at_most: int) -> list[list[str]]:
     return [[spelling[word] for word in sentence] for sentence in sentences]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Train Mol2vec's substructure vectors on smiles_corpus.txt.gz.")
-    parser.add_argument("--output", type=Path, default=Path("data/mol2vec.safetensors"))
-    parser.add_argument("--molecules", type=int, help="only the first so many, for a trial run")
-    options = parser.parse_args()
+def store(output: Path, runs: Path, n_jobs: int = 1) -> Path:
+    """Train on the whole corpus and write ``mol2vec.safetensors`` into the folder ``output``; about ten minutes.
+
+    One run in one process: the vectors are the run, and nothing is kept in ``runs``.
+    """
     with gzip.open(fetch(CORPUS), "rt", encoding="utf-8") as lines:
-        smiles = lines.read().split("\n")[:-1][: options.molecules]
+        smiles = lines.read().split("\n")[:-1]
     vectors = train(smiles, Training(), corpus=f"{CORPUS} sha256 {registry()[CORPUS].sha256}")
-    vectors.save(options.output)
-    print(f"{options.output}: {len(vectors.identifiers)} substructures from {len(smiles)} molecules")
-
-
-if __name__ == "__main__":
-    main()
+    path = output / "mol2vec.safetensors"
+    vectors.save(path)
+    return path

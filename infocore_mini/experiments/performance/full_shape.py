@@ -1,19 +1,15 @@
 """Training at the paper's full GE shape on one small machine: how much memory it takes, and that it resumes.
 
-``python -m infocore_mini.experiments.performance.full_shape --output data`` builds the simulated screen of 82,914 pairs, trains
-InfoCORE at the paper's widths for a few steps, starts again from the checkpoint in a second process, and writes
-``results/full_shape.json``.
+The simulated screen of 82,914 conditions is trained on by InfoCORE at the paper's widths for a few steps, and again from
+the checkpoint in a second process.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
+import multiprocessing
 import resource
-import subprocess
-import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,6 +17,7 @@ import torch
 
 from infocore_mini.config import Config
 from infocore_mini.experiments.pretraining.run import SETTINGS
+from infocore_mini.experiments.records import kept
 from infocore_mini.experiments.results import save_results
 from infocore_mini.screens import PairedScreen
 from infocore_mini.simulate.screen import simulate_screen
@@ -30,6 +27,7 @@ CELL_LINES = ("A375", "A549", "HA1E", "HCC515", "HT29", "MCF7", "PC3", "VCAP", "
 SHAPE = MappingProxyType(
     dict(n_drugs=17_753, cell_lines=CELL_LINES, n_conditions=82_914, n_batches=1019, n_replicates=2)
 )
+EPOCHS, STEPS = 2, 20  # of each of the two processes; minibatches an epoch
 # Widths, queue and minibatch of the paper's configuration.
 FULL = MappingProxyType(
     dict(SETTINGS)
@@ -42,8 +40,9 @@ def train(epochs: int, steps: int, checkpoint: Path) -> dict:
     """Train up to ``epochs`` of ``steps`` minibatches, from the checkpoint if there is one, and measure.
 
     Returns:
-        {"epochs", "epochs_of_this_process", "loss" by epoch in nats, "pairs", "profiles", "batches", "peak_bytes" of this process: data, networks,
-        optimisers, queues and checkpoint writing included; "checkpoint_bytes"}.
+        {"epochs", "epochs_of_this_process", "loss" by epoch in nats, "pairs" (conditions), "profiles", "batches",
+        "peak_bytes" of this process: data, networks, optimisers, queues and checkpoint writing included;
+        "checkpoint_bytes"}.
     """
     screen = _screen()
     config = Config(**dict(FULL) | {"epochs": epochs, "steps_per_epoch": steps})
@@ -66,27 +65,18 @@ def _screen() -> PairedScreen:
     return simulate_screen(0, **SHAPE).screen
 
 
-def main() -> None:
-    """Measure in two processes, the second resuming the first."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path("data"), help="folder that gets results/full_shape.json")
-    parser.add_argument("--steps", type=int, default=20, help="minibatches an epoch")
-    parser.add_argument("--one", type=Path, help="checkpoint: train from it up to --epochs and print the measurement")
-    parser.add_argument("--epochs", type=int, default=2)
-    options = parser.parse_args()
-    if options.one:
-        print(json.dumps(train(options.epochs, options.steps, options.one)))
-        return
+def measure() -> list[dict]:
+    """``train`` in two fresh processes, the second resuming the first."""
+    measured = []
     with tempfile.TemporaryDirectory() as folder:
-        runs = []
-        for epochs in (options.epochs, 2 * options.epochs):
-            command = [sys.executable, "-m", __spec__.name, "--steps", str(options.steps), "--epochs", str(epochs)]
-            command += ["--one", os.path.join(folder, "run.pt")]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            runs.append(json.loads(done.stdout.splitlines()[-1]))
-    settings = {"shape": dict(SHAPE), "config": dict(FULL), "steps": options.steps}
-    print(save_results("full_shape", settings, runs, output_dir=options.output))
+        for epochs in (EPOCHS, 2 * EPOCHS):
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+                measured.append(process.submit(train, epochs, STEPS, Path(folder) / "run.pt").result())
+    return measured
 
 
-if __name__ == "__main__":
-    main()
+def store(output: Path, runs: Path, n_jobs: int = 1) -> Path:
+    """Measure, unless the folder ``runs`` holds it, and write ``results/full_shape.json``; one process at a time."""
+    settings = {"shape": dict(SHAPE), "config": dict(FULL), "steps": STEPS, "epochs": EPOCHS}
+    record = kept(runs, "full_shape", settings, lambda: (measure(), {}))
+    return save_results("full_shape", settings, record.result, output_dir=output, runs=[record.provenance])

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 import pandas as pd
 
 from infocore_mini.experiments.names import METHOD_NAMES
 from infocore_mini.experiments.pretraining import report as pretraining_report
-from infocore_mini.sources import data_file
+from infocore_mini.experiments.results import stored
 
-NAMES = ("loss", "step", "retrieval", "featurise")
-
-
-def stored(name: str) -> dict:
-    """``data/results/benchmark_<name>.json``: parameters, results, provenance. Raises FileNotFoundError."""
-    return json.loads(data_file(f"results/benchmark_{name}.json").read_text(encoding="utf-8"))
+NAMES = ("benchmark_loss", "benchmark_step", "benchmark_retrieval", "benchmark_featurise")
 
 
 def loss_against_dense() -> pd.DataFrame:
     """Times faster (median, quartiles) and times less memory than the dense formulation, by size; NaN where the dense
     one does not fit."""
-    rows = stored("loss")["results"]["against_dense"]
+    rows = stored("benchmark_loss").results["against_dense"]
     return pd.DataFrame(
         [
             {
@@ -38,13 +31,13 @@ def loss_against_dense() -> pd.DataFrame:
 
 def growth() -> pd.DataFrame:
     """Time of the loss as n_B grows, over the time at the smallest: median and quartiles."""
-    rows = stored("loss")["results"]["growth_in_n_B"]
+    rows = stored("benchmark_loss").results["growth_in_n_B"]
     return pd.DataFrame([{"n_B": row["n_batches"], **_times(row["growth"], "time")} for row in rows])
 
 
 def step_shares() -> pd.DataFrame:
     """A whole training step at the paper's sizes: percent of the speed of its own matrix products, share of loading."""
-    rows = stored("step")["results"]["step"]
+    rows = stored("benchmark_step").results["step"]
     table = {
         name: {
             **_times(row["fraction_of_limit"], "of the limit (%)", 100),
@@ -58,7 +51,7 @@ def step_shares() -> pd.DataFrame:
 
 def step_options() -> pd.DataFrame:
     """How many times faster a step is in bfloat16 and compiled than plain (below 1: slower): median and quartiles."""
-    rows = stored("step")["results"]["options"]
+    rows = stored("benchmark_step").results["options"]
     table = {
         (name, choice): _times(ratio, "times faster") for name, row in rows.items() for choice, ratio in row.items()
     }
@@ -67,7 +60,7 @@ def step_options() -> pd.DataFrame:
 
 def bfloat16_accuracy() -> pd.DataFrame:
     """Change of retrieval accuracy in percent by networks in bfloat16, paired by seed, as ``pretraining_report.versus``."""
-    plain, coarse = (pretraining_report.tables(pretraining_report.stored(name)) for name in ("gene_expression", "bf16"))
+    plain, coarse = (pretraining_report.tables(stored(name).results) for name in ("gene_expression", "bf16"))
     pairs = [(f"{METHOD_NAMES[method]} in bfloat16", METHOD_NAMES[method]) for method in coarse]
     by_arm = {
         name: tables[method] for method, pair in zip(coarse, pairs) for name, tables in zip(pair, (coarse, plain))
@@ -77,7 +70,7 @@ def bfloat16_accuracy() -> pd.DataFrame:
 
 def step_memory() -> pd.DataFrame:
     """Peak memory of a training process at the paper's shapes, in GB."""
-    rows = stored("step")["results"]["memory"]
+    rows = stored("benchmark_step").results["memory"]
     table = pd.DataFrame(rows).T / 1e9
     return table.set_axis([name.replace("_bytes", "").replace("_", " ") + " (GB)" for name in table], axis=1)
 
@@ -92,7 +85,7 @@ def scaling() -> pd.DataFrame:
                 "time": row["growth"]["median"],
                 "of the limit (%)": 100 * row["fraction_of_limit"]["median"],
             }
-            for axis, rows in stored("step")["results"]["scaling"].items()
+            for axis, rows in stored("benchmark_step").results["scaling"].items()
             for row in rows
         ]
     )
@@ -100,7 +93,7 @@ def scaling() -> pd.DataFrame:
 
 def retrieval_shares() -> pd.DataFrame:
     """Ranks and neighbours in a large library: percent of the speed of the matrix product alone."""
-    rows = stored("retrieval")["results"]["matrix_product"]
+    rows = stored("benchmark_retrieval").results["matrix_product"]
     return pd.DataFrame(
         [
             {"queries": row["n_queries"], "library": row["n_library"]}
@@ -112,7 +105,7 @@ def retrieval_shares() -> pd.DataFrame:
 
 def retrieval_rivals() -> pd.DataFrame:
     """Times faster (below 1: slower) than sorting twice, and than an exact faiss index."""
-    results = stored("retrieval")["results"]
+    results = stored("benchmark_retrieval").results
     rows = [("double argsort", row) for row in results["double_argsort"]]
     rows += [("faiss, exact", row) for row in results["faiss"] if isinstance(row, dict)]
     return pd.DataFrame(
@@ -126,14 +119,14 @@ def retrieval_rivals() -> pd.DataFrame:
 
 def retrieval_memory() -> pd.DataFrame:
     """Peak memory in GB of a process that ranks a large library, by where the library comes from."""
-    memory = stored("retrieval")["results"]["memory"]
+    memory = stored("benchmark_retrieval").results["memory"]
     name = f"peak (GB), {memory['n_queries']:,} queries, {memory['n_library']:,} molecules"
     return pd.DataFrame({name: pd.Series(memory["peak_bytes"]) / 1e9})
 
 
 def mol2vec_speed() -> pd.DataFrame:
     """Times faster (median) than the ``mol2vec`` package on the molecules of the HIV benchmark."""
-    results = stored("featurise")["results"]
+    results = stored("benchmark_featurise").results
     faster = {name: ratio["median"] for name, ratio in results["times_faster"].items()}
     return pd.DataFrame({f"times faster, {results['molecules']:,} molecules": faster})
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from scipy import stats
 
-from infocore_mini.evaluate.seeds import compare, over_seeds
-from infocore_mini.experiments.results import paper_table
-from infocore_mini.sources import data_file
+from infocore_mini.evaluate.seeds import compare, half_width, over_seeds
+from infocore_mini.experiments.names import METHOD_NAMES, Arm
+from infocore_mini.experiments.results import paper_table, stored
 
 Tables = dict[str, dict[int, pd.DataFrame]]
-
-
-def stored(name: str) -> list[dict]:
-    """Records of ``data/results/<name>.json``, one for each arm and seed. Raises FileNotFoundError."""
-    return json.loads(data_file(f"results/{name}.json").read_text(encoding="utf-8"))["results"]
+FRAMEWORKS = {  # the arms of Table 7, by the names that it has them under
+    f"{METHOD_NAMES[method]} ({framework})": Arm(method, framework)
+    for method in METHOD_NAMES
+    for framework in ("MoCo", "SimCLR")
+    if (method, framework) != ("ccl", "MoCo")
+}
 
 
 def tables(records: Sequence[Mapping]) -> Tables:
@@ -36,7 +36,7 @@ def accuracies(by_arm: Tables) -> pd.DataFrame:
 
 
 def against(by_arm: Tables, arm: str, reference: str) -> pd.DataFrame:
-    """One arm against another, paired by seed: rows of ``retrieval_report.compare``, mean over cell lines."""
+    """One arm against another, paired by seed: rows of ``evaluate.seeds.compare``, mean over cell lines."""
     rows = compare(by_arm[arm], by_arm[reference])
     return rows[rows["cell_line"] == "mean"].drop(columns="cell_line").reset_index(drop=True)
 
@@ -84,8 +84,7 @@ def what_the_batch_leaves(records: Sequence[Mapping]) -> pd.DataFrame:
         for record in records
     )
     grouped = rows.groupby("arm", sort=False)
-    mean, n = 100 * grouped.mean(), grouped.size().iloc[0]
-    half = 100 * grouped.std() * stats.t.ppf(0.975, n - 1) / n**0.5
+    mean, half = 100 * grouped.mean(), 100 * grouped.agg(half_width)
     text = {name: [f"{m:.1f} ± {h:.1f}" for m, h in zip(mean[name], half[name])] for name in mean}
     return pd.DataFrame(text, index=mean.index)
 
@@ -143,13 +142,10 @@ def by_framework(moco: str, simclr: str) -> Tables:
         moco: study of CLIP and InfoCORE by MoCo, and of CCL, which runs by SimCLR in both.
         simclr: study of CLIP and InfoCORE by SimCLR.
     """
-    queued, alone = tables(stored(moco)), tables(stored(simclr))
+    queued, alone = tables(stored(moco).results), tables(stored(simclr).results)
     return {
-        "CLIP (MoCo)": queued["clip"],
-        "CLIP (SimCLR)": alone["clip"],
-        "CCL (SimCLR)": queued["ccl"],
-        "InfoCORE (MoCo)": queued["infocore"],
-        "InfoCORE (SimCLR)": alone["infocore"],
+        name: (alone if arm.note == "SimCLR" and arm.method in alone else queued)[arm.method]
+        for name, arm in FRAMEWORKS.items()
     }
 
 

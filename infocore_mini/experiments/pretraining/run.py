@@ -1,17 +1,16 @@
 """Pretraining studies (sections 3.2 and appendix F): screens, arms, seeds, scores.
 
-``python -m infocore_mini.experiments.pretraining.run gene_expression --output data`` runs a whole study and stores
-its scores. Every run is kept, with a checkpoint while it lasts; a second call continues where the first stopped.
+With a folder every run is kept there, with a checkpoint while it lasts; a second call continues where the first
+stopped.
 """
 
 from __future__ import annotations
 
-import argparse
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from joblib import Parallel, delayed
@@ -19,8 +18,9 @@ from joblib import Parallel, delayed
 from infocore_mini.config import Config
 from infocore_mini.evaluate.mixing import linear_probe
 from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
-from infocore_mini.experiments.records import kept, key_of
-from infocore_mini.experiments.results import save_results
+from infocore_mini.experiments.names import Arm
+from infocore_mini.experiments.records import Made, Record, kept, path_of
+from infocore_mini.experiments.results import checksums, save_results
 from infocore_mini.pretrained import Pretrained
 from infocore_mini.screens import PairedScreen, Split
 from infocore_mini.train import pretrain_screen
@@ -63,8 +63,8 @@ SETTINGS = MappingProxyType(
     )
 )
 ONE_BATCH = MappingProxyType(dict(framework="simclr", sampling="one_batch", minibatch_size=512, temperature=0.3))
-METHODS = MappingProxyType(
-    {"clip": {"method": "clip"}, "ccl": {"method": "ccl"} | ONE_BATCH, "infocore": {"method": "infocore"}}
+METHODS: Mapping[str, Arm] = MappingProxyType(
+    {"clip": Arm("clip"), "ccl": Arm("ccl", change=ONE_BATCH), "infocore": Arm("infocore")}
 )
 WITHOUT = MappingProxyType(
     {
@@ -78,60 +78,81 @@ WITHOUT = MappingProxyType(
 
 @dataclass(frozen=True)
 class Study:
-    """A screen, the settings that its arms share, what each arm changes, and the seeds.
+    """What is trained on, the settings that the arms share, what each arm changes, and the seeds.
 
     Attributes:
-        screen: seed -> PairedScreen; a real screen is the same for every seed, and only split anew.
+        make_screen: (seed, **shape) -> PairedScreen; a real screen is the same for every seed, and only split anew.
         settings: of ``Config``, shared by all arms.
-        arms: name -> settings that differ.
+        arms: by the names that stored rows have.
         minimum_library: molecules a batch library needs to be scored.
+        shape: of a simulated screen.
+        files: data files behind the screen.
     """
 
     name: str
-    screen: Callable[[int], PairedScreen]
-    settings: Mapping
-    arms: Mapping[str, Mapping] = field(default_factory=lambda: METHODS)
+    make_screen: Callable[..., PairedScreen]
+    settings: Mapping[str, Any]
+    arms: Mapping[str, Arm] = field(default_factory=lambda: METHODS)
     seeds: tuple[int, ...] = (0, 1, 2)
     minimum_library: int = 20
+    shape: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+
+    def screen(self, seed: int) -> PairedScreen:
+        """The screen that a seed trains on."""
+        return self.make_screen(seed, **self.shape)
 
     def config(self, arm: str, seed: int) -> Config:
         """The configuration of one run."""
-        return Config(**dict(self.settings) | dict(self.arms[arm]) | {"seed": seed})
+        return Config(**dict(self.settings) | self.arms[arm].settings | {"seed": seed})
+
+    def checksums(self) -> dict[str, str]:
+        """File name -> sha256 of the data files behind the screen, as far as they can be had."""
+        return checksums(self.files)
 
 
-def ablation_arms() -> dict[str, dict]:
+def ablation_arms() -> dict[str, Arm]:
     """Table 5: InfoCORE, CLIP, CLIP less one component each, CLIP less all of them."""
-    clip = {"method": "clip"}
-    without = {f"CLIP without {name}": clip | change for name, change in WITHOUT.items()}
-    vanilla = clip.copy()
-    for change in WITHOUT.values():
-        vanilla |= change
-    return {"InfoCORE": {"method": "infocore"}, "CLIP": clip} | without | {"vanilla CLIP": vanilla}
+    without = {
+        f"CLIP without {name}": Arm("clip", f"without {name}", change=change) for name, change in WITHOUT.items()
+    }
+    vanilla = {name: value for change in WITHOUT.values() for name, value in change.items()}
+    return (
+        {"InfoCORE": Arm("infocore"), "CLIP": Arm("clip")}
+        | without
+        | {"vanilla CLIP": Arm("clip", "vanilla", change=vanilla)}
+    )
 
 
-def run(study: Study, arm: str, seed: int, folder: Path | None = None) -> dict:
+def run(study: Study, arm: str, seed: int, folder: Path | None = None) -> Record:
     """Train and score one arm on one seed.
 
-    With a ``folder`` the record is kept there as JSON, with a checkpoint until it is done, and found again.
+    With a ``folder`` the record is kept there, with a checkpoint until it is done, and found again: also by other
+    studies that train on the same screen with the same configuration.
+
+    Returns:
+        A record whose result is {"arm", "seed", ``score``, "training": {"history", "seconds"}}.
     """
     config = study.config(arm, seed)
-    if folder is None:
-        return _run(study, arm, config, None)
-    screen = study.screen.__name__  # studies that share a screen share its runs
-    stored = folder / f"{screen}-{key_of(screen, config, study.minimum_library)}.json"
-    checkpoint = stored.with_suffix(".pt")
-    folder.mkdir(parents=True, exist_ok=True)
-    record = kept(stored, lambda: _run(study, arm, config, checkpoint))
-    checkpoint.unlink(missing_ok=True)
-    return record | {"arm": arm}
+    settings = {
+        "screen": study.make_screen.__name__,
+        "shape": dict(study.shape),
+        "config": asdict(config),
+        "minimum_library": study.minimum_library,
+    }
+    checkpoint = path_of(folder, "pretraining", settings).with_suffix(".pt") if folder else None
+    record = kept(folder, "pretraining", settings, lambda: train_and_score(study, config, checkpoint))
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
+    training = record.result["training"] | {"seconds": record.provenance["seconds"]}
+    return replace(record, result={"arm": arm, "seed": seed, **record.result, "training": training})
 
 
-def _run(study: Study, arm: str, config: Config, checkpoint: Path | None) -> dict:
-    started = time.time()
+def train_and_score(study: Study, config: Config, checkpoint: Path | None) -> Made:
+    """The scores of one run and its course, and checksums of the data files; goes on from the checkpoint, if any."""
     split = study.screen(config.seed).split(config.seed)
     model = pretrain_screen(split.train, config, validation=split.validation, checkpoint=checkpoint)
-    record = {"arm": arm, "seed": config.seed, **score(model, split, study.minimum_library)}
-    return record | {"training": {"history": model.history, "seconds": round(time.time() - started, 1)}}
+    return score(model, split, study.minimum_library) | {"training": {"history": model.history}}, study.checksums()
 
 
 def score(model: Pretrained, split: Split, minimum_library: int = 20) -> dict:
@@ -175,10 +196,10 @@ def batch_probe(z, screen: PairedScreen, *, folds: int = 5) -> float | None:
     return sum(scores) / len(scores) if scores else None
 
 
-def run_study(study: Study, folder: Path | None = None, *, n_jobs: int = 2, verbose: int = 0) -> list[dict]:
+def run_all(study: Study, folder: Path | None = None, *, n_jobs: int = 2, verbose: int = 0) -> list[Record]:
     """All runs of a study, seed by seed, ``n_jobs`` at a time with one thread each; ``folder`` as in ``run``."""
 
-    def one(arm: str, seed: int) -> dict:
+    def one(arm: str, seed: int) -> Record:
         torch.set_num_threads(1)
         return run(study, arm, seed, folder)
 
@@ -186,41 +207,28 @@ def run_study(study: Study, folder: Path | None = None, *, n_jobs: int = 2, verb
     return Parallel(n_jobs=n_jobs, verbose=verbose)(delayed(one)(*task) for task in tasks)
 
 
-def store(study: Study, records: list[dict], output: Path, data: Mapping[str, str]) -> Path:
-    """Write ``results/<study>.json``: settings, scores of each run and where they come from."""
-    slim = [
-        r | {"training": {"seconds": r["training"]["seconds"], **_course(r["training"]["history"])}} for r in records
-    ]
+def run_study(study: Study, **options) -> list[dict]:
+    """The results of ``run_all``, which the reports take."""
+    return [record.result for record in run_all(study, **options)]
+
+
+def store(study: Study, output: Path, runs: Path, n_jobs: int = 2) -> Path:
+    """Run what is missing in the folder ``runs`` and write ``results/<study>.json``: settings and scores of each run."""
+    records = run_all(study, runs, n_jobs=n_jobs, verbose=10)
     parameters = {
         "settings": dict(study.settings),
-        "arms": {name: dict(change) for name, change in study.arms.items()},
+        "arms": {name: arm.settings for name, arm in study.arms.items()},
         "seeds": study.seeds,
         "minimum_library": study.minimum_library,
     }
-    return save_results(study.name, parameters, slim, output_dir=output, data=data)
+    scores = [record.result | {"training": _course(record.result["training"])} for record in records]
+    made = [record.provenance for record in records]
+    return save_results(study.name, parameters, scores, output_dir=output, runs=made)
 
 
-def _course(history: list[dict]) -> dict:
-    """Epochs run, the epoch chosen on validation, and its score."""
+def _course(training: Mapping[str, Any]) -> dict:
+    """Seconds and epochs of a run, the epoch chosen on validation, and its score."""
+    history: Sequence[Mapping] = training["history"]
     scored = [(epoch["validation"], -i) for i, epoch in enumerate(history, 1) if "validation" in epoch]
     best, epoch = max(scored)
-    return {"epochs": len(history), "best_epoch": -epoch, "validation": best}
-
-
-def main() -> None:
-    """Run the studies named on the command line."""
-    from infocore_mini.experiments.pretraining.studies import STUDIES, checksums
-
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("study", choices=sorted(STUDIES), nargs="+")
-    parser.add_argument("--output", type=Path, default=Path("data"), help="folder that gets results/<study>.json")
-    parser.add_argument("--runs", type=Path, default=Path("_build/runs"), help="folder of single runs")
-    parser.add_argument("--jobs", type=int, default=2)
-    options = parser.parse_args()
-    for name in options.study:
-        records = run_study(STUDIES[name], options.runs, n_jobs=options.jobs, verbose=10)
-        print(store(STUDIES[name], records, options.output, checksums(STUDIES[name])))
-
-
-if __name__ == "__main__":
-    main()
+    return {"seconds": training["seconds"], "epochs": len(history), "best_epoch": -epoch, "validation": best}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 
+from infocore_mini.experiments.names import Arm
 from infocore_mini.experiments.pretraining.run import METHODS, SETTINGS, Study, ablation_arms
 from infocore_mini.readers import read_comas, read_l1000, read_toxcast
 from infocore_mini.readers.cell_painting import COMAS
@@ -14,7 +14,6 @@ from infocore_mini.readers.toxcast import TOXCAST
 from infocore_mini.screens import PairedScreen
 from infocore_mini.simulate.molecules import REAL_FILES
 from infocore_mini.simulate.screen import CP_DOSES, simulate_screen
-from infocore_mini.sources import DataUnavailable, fetch, sha256_of
 
 # GE shape of the paper, reduced to what two cores train in minutes; every dose is calibrated (experiments/calibration.py).
 REDUCED = MappingProxyType(dict(n_drugs=4000, cell_lines=("A375", "MCF7", "PC3"), n_batches=60, n_replicates=3))
@@ -27,7 +26,8 @@ _TOXCAST = {"clip_screen": None, "noise_screen": 0.0, "mixup_concentration": 0.0
     "halve_at": (15, 20, 25),
 }
 # alpha = 0: the weight of a pair is the candidate's posterior alone, the strongest correction that there is.
-_TOXCAST_ARMS = dict(METHODS) | {"infocore, alpha = 0": {"method": "infocore", "alpha": 0.0}}
+_NO_ALPHA = Arm("infocore", "alpha = 0", change={"alpha": 0.0})
+_TOXCAST_ARMS = dict(METHODS) | {_NO_ALPHA.key: _NO_ALPHA}
 
 # Seeds that are not reported, to choose alpha on. The rule was fixed before they were run: the smallest alpha whose
 # whole-library accuracy (mean over seeds and top 1, 5, 10 of the change relative to CLIP) is not below CLIP's. On these
@@ -36,19 +36,16 @@ _TOXCAST_ARMS = dict(METHODS) | {"infocore, alpha = 0": {"method": "infocore", "
 _TUNING_SEEDS = (100, 101, 102)
 _CHOSEN_ALPHA = 0.45
 _FRESH_SEEDS = (6, 7, 8, 9, 10, 11)
-_SWEEP_ARMS = (
-    {"clip": {"method": "clip"}}
-    | {f"alpha = {alpha}": {"method": "infocore", "alpha": alpha} for alpha in (0.0, 0.33, 0.45, 0.6, 0.8)}
-    | {f"lambda = {scale}": {"method": "infocore", "gradient_scale": scale} for scale in (0.1, 1.0)}
-)
+_SWEEP_ARMS = {"clip": Arm("clip")} | {
+    arm.note: arm
+    for arm in (
+        *(Arm("infocore", f"alpha = {alpha}", change={"alpha": alpha}) for alpha in (0.0, 0.33, 0.45, 0.6, 0.8)),
+        *(Arm("infocore", f"lambda = {scale}", change={"gradient_scale": scale}) for scale in (0.1, 1.0)),
+    )
+}
 
 # Table 7: candidates from the minibatch alone. At gene-expression shape the paper's configuration takes another alpha.
-_SIMCLR = MappingProxyType(
-    {
-        "clip": {"method": "clip", "framework": "simclr"},
-        "infocore": {"method": "infocore", "framework": "simclr"},
-    }
-)
+_SIMCLR = MappingProxyType({method: Arm(method, change={"framework": "simclr"}) for method in ("clip", "infocore")})
 _SIMCLR_ALPHA = 0.2
 
 # Hundreds of molecules: small layers, small minibatches, a short queue.
@@ -89,14 +86,14 @@ def quick(name: str, seed: int) -> Study:
     name "simulated" (see ``Study.name``), which a page must show.
     """
     study = STUDIES[name]
-    few = study.screen in (comas, l1000_plates)
-    if study.screen is simulated_gene_expression:
-        study = replace(study, screen=small_gene_expression)
+    few = study.make_screen in (comas, l1000_plates)
+    if study.make_screen is simulated_gene_expression:
+        study = replace(study, shape=SMALL)
     elif not available(study):
-        study = replace(study, name="simulated", screen=simulated_stand_in)
+        study = replace(study, name="simulated", make_screen=simulated_stand_in, files=())
     arms = {
-        arm: dict(change) | ({"minibatch_size": 128} if "minibatch_size" in change else {})
-        for arm, change in study.arms.items()
+        key: replace(arm, change={**arm.change, "minibatch_size": 128}) if "minibatch_size" in arm.change else arm
+        for key, arm in study.arms.items()
     }
     minibatch = {"minibatch_size": 64, "queue_size": 512} if few else {}
     settings = dict(study.settings) | dict(_QUICK) | minibatch
@@ -105,7 +102,7 @@ def quick(name: str, seed: int) -> Study:
 
 def available(study: Study) -> bool:
     """Whether the real files behind a study can be had."""
-    return set(checksums(study)) == set(FILES.get(study.name, ()))
+    return set(study.checksums()) == set(study.files)
 
 
 def simulated_stand_in(seed: int) -> PairedScreen:
@@ -115,14 +112,9 @@ def simulated_stand_in(seed: int) -> PairedScreen:
     ).screen
 
 
-def simulated_gene_expression(seed: int) -> PairedScreen:
-    """The calibrated simulated screen at reduced GE shape."""
-    return simulate_screen(seed, **REDUCED).screen
-
-
-def small_gene_expression(seed: int) -> PairedScreen:
-    """What a notebook simulates live: the same doses, a fifth of the molecules."""
-    return simulate_screen(seed, **SMALL).screen
+def simulated_gene_expression(seed: int, **shape) -> PairedScreen:
+    """The calibrated simulated screen: ``REDUCED``, or ``SMALL`` where a notebook simulates live."""
+    return simulate_screen(seed, **shape).screen
 
 
 def comas(seed: int) -> PairedScreen:
@@ -140,59 +132,50 @@ def toxcast(seed: int) -> PairedScreen:
     return read_toxcast()
 
 
+_GENE_EXPRESSION = Study("gene_expression", simulated_gene_expression, SETTINGS, shape=REDUCED, files=REAL_FILES)
+_FEW_MOLECULES = dict(SETTINGS) | _ONE_LINE | _FEW
+_COMAS_STUDY = Study("comas", comas, _FEW_MOLECULES | _COMAS, minimum_library=5, files=COMAS)
+_CLIP_AND_INFOCORE = MappingProxyType({"clip": Arm("clip"), "infocore": Arm("infocore")})
+_SIX_SEEDS = tuple(range(6))
+
 STUDIES = MappingProxyType(
     {
         study.name: study
         for study in (
-            Study("gene_expression", simulated_gene_expression, SETTINGS, seeds=tuple(range(6))),
-            Study("ablation", simulated_gene_expression, SETTINGS, arms=ablation_arms()),
-            Study("alpha_sweep", simulated_gene_expression, SETTINGS, arms=_SWEEP_ARMS, seeds=_TUNING_SEEDS),
-            Study(
-                "chosen_alpha",
-                simulated_gene_expression,
-                SETTINGS,
-                arms={"clip": {"method": "clip"}, "infocore": {"method": "infocore", "alpha": _CHOSEN_ALPHA}},
+            replace(_GENE_EXPRESSION, seeds=_SIX_SEEDS),
+            replace(_GENE_EXPRESSION, name="ablation", arms=ablation_arms()),
+            replace(_GENE_EXPRESSION, name="alpha_sweep", arms=_SWEEP_ARMS, seeds=_TUNING_SEEDS),
+            replace(
+                _GENE_EXPRESSION,
+                name="chosen_alpha",
+                arms={"clip": Arm("clip"), "infocore": Arm("infocore", change={"alpha": _CHOSEN_ALPHA})},
                 seeds=_FRESH_SEEDS,
             ),
-            Study("l1000_plates", l1000_plates, dict(SETTINGS) | _ONE_LINE | _FEW, minimum_library=5),
-            Study("toxcast", toxcast, dict(SETTINGS) | _ONE_LINE | _TOXCAST, arms=_TOXCAST_ARMS, minimum_library=5),
-            Study("comas", comas, dict(SETTINGS) | _ONE_LINE | _FEW | _COMAS, minimum_library=5),
-            Study(
-                "simclr",
-                simulated_gene_expression,
-                dict(SETTINGS) | {"alpha": _SIMCLR_ALPHA},
+            replace(
+                _GENE_EXPRESSION,
+                name="simclr",
+                settings=dict(SETTINGS) | {"alpha": _SIMCLR_ALPHA},
                 arms=_SIMCLR,
-                seeds=tuple(range(6)),
+                seeds=_SIX_SEEDS,
             ),
+            replace(
+                _GENE_EXPRESSION,
+                name="bf16",
+                settings=dict(SETTINGS) | {"precision": "bf16-mixed"},
+                arms=_CLIP_AND_INFOCORE,
+                seeds=_SIX_SEEDS,
+            ),
+            Study("l1000_plates", l1000_plates, _FEW_MOLECULES, minimum_library=5, files=(*PLATES, SMILES_TABLE)),
             Study(
-                "bf16",
-                simulated_gene_expression,
-                dict(SETTINGS) | {"precision": "bf16-mixed"},
-                arms={"clip": {"method": "clip"}, "infocore": {"method": "infocore"}},
-                seeds=tuple(range(6)),
+                "toxcast",
+                toxcast,
+                dict(SETTINGS) | _ONE_LINE | _TOXCAST,
+                arms=_TOXCAST_ARMS,
+                minimum_library=5,
+                files=(TOXCAST,),
             ),
-            Study("comas_simclr", comas, dict(SETTINGS) | _ONE_LINE | _FEW | _COMAS, arms=_SIMCLR, minimum_library=5),
+            _COMAS_STUDY,
+            replace(_COMAS_STUDY, name="comas_simclr", arms=_SIMCLR),
         )
     }
 )
-FILES = {
-    "gene_expression": REAL_FILES,
-    "ablation": REAL_FILES,
-    "alpha_sweep": REAL_FILES,
-    "chosen_alpha": REAL_FILES,
-    "l1000_plates": (*PLATES, SMILES_TABLE),
-    "toxcast": (TOXCAST,),
-    "comas": COMAS,
-    "simclr": REAL_FILES,
-    "bf16": REAL_FILES,
-    "comas_simclr": COMAS,
-}
-
-
-def checksums(study: Study) -> dict[str, str]:
-    """File name -> sha256 of the data files behind a study, as far as they can be had."""
-    found = {}
-    for name in FILES.get(study.name, ()):
-        with suppress(DataUnavailable):
-            found[name] = sha256_of(fetch(name))
-    return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,8 +13,8 @@ from torch import Tensor, nn
 
 from infocore_mini.encoders import MLP, Scaler
 from infocore_mini.evaluate.property import FineTuning, chosen, fine_tune
-from infocore_mini.experiments.property.sets import prepared
-from infocore_mini.experiments.records import kept, key_of
+from infocore_mini.experiments.property.sets import checksums_behind, prepared
+from infocore_mini.experiments.records import Made, Record, kept
 from infocore_mini.featurize import Parts, murcko_scaffold
 
 # One drug encoder for every screen and for the baseline, so that only its start differs; width to fit two cores.
@@ -39,30 +40,41 @@ def untrained(features: Tensor, parts: Parts, seed: int) -> tuple[Tensor, nn.Mod
         return scaler(features), MLP(features.shape[1], BODY["hidden_drug"], BODY["embedding_dim"], **options)
 
 
-def toxcast_variants(seeds: tuple[int, ...], folder: Path) -> list[dict]:
-    """The baseline on ToxCast under other splits and another reading of missing entries; kept in ``folder``.
+# The baseline on ToxCast under other splits and another reading of missing entries: split, missing entries read as.
+_TOXCAST_VARIANTS = MappingProxyType(
+    {
+        "as in the board": ("scaffold", "missing"),
+        "missing read as inactive": ("scaffold", "inactive"),
+        "scaffolds, random order": ("random scaffolds", "missing"),
+        "molecules at random": ("random molecules", "missing"),
+    }
+)
+
+
+def run_toxcast_variants(seeds: tuple[int, ...], folder: Path | None) -> list[Record]:
+    """What the score of the baseline on ToxCast depends on; kept in ``folder``, None = nowhere.
 
     Returns:
-        {"variant", "seed", "test"} as fractions.
+        Records whose results are {"variant", "seed", "test"}, as fractions.
     """
     data = prepared("ToxCast")
     tuning = replace(LARGE["ToxCast"], learning_rates=(1e-3,))
-    zero = np.nan_to_num(data.target)
+    splits = {"random scaffolds": random_scaffolds, "random molecules": random_molecules}
 
-    def one(variant: str, seed: int) -> dict:
-        parts = {"scaffolds, random order": random_scaffolds, "molecules at random": random_molecules}
-        parts = parts[variant](data.smiles, seed) if variant in parts else data.parts
-        target = zero if variant == "missing read as inactive" else data.target
+    def one(split: str, missing: str, seed: int) -> Made:
+        parts = splits[split](data.smiles, seed) if split in splits else data.parts
+        target = np.nan_to_num(data.target) if missing == "inactive" else data.target
         x, body = untrained(data.mol2vec, parts, seed)
         best = chosen(fine_tune(body, x, target, parts, data.kind, config=tuning, seed=seed))
-        return {"variant": variant, "seed": seed, "test": best.test}
+        return {"test": best.test}, checksums_behind(["ToxCast"], [])
 
-    variants = ("as in the board", "missing read as inactive", "scaffolds, random order", "molecules at random")
-    return [
-        kept(folder / f"toxcast-variant-{key_of(variant, seed, tuning)}.json", lambda v=variant, s=seed: one(v, s))
-        for variant in variants
-        for seed in seeds
-    ]
+    records = []
+    for variant, (split, missing) in _TOXCAST_VARIANTS.items():
+        for seed in seeds:
+            settings = {"split": split, "missing": missing, "seed": seed, "tuning": asdict(tuning), "body": dict(BODY)}
+            record = kept(folder, "toxcast_variant", settings, partial(one, split, missing, seed))
+            records.append(replace(record, result={"variant": variant, "seed": seed} | record.result))
+    return records
 
 
 def random_molecules(smiles: np.ndarray, seed: int) -> Parts:

@@ -13,15 +13,15 @@ from infocore_mini.experiments.style import METHOD_COLOURS, NEUTRAL, figure, fin
 
 
 def gains(panels: Mapping[str, Mapping[str, pd.DataFrame]], controls: Mapping[str, pd.Series]) -> Figure:
-    """What pretraining adds to the encoder that was not pretrained, in points, a panel for each screen.
+    """What pretraining adds to the encoder that was not pretrained, in points, a panel for each study.
 
     Args:
-        panels: screen -> method -> rows data sets; difference, low, high, as ``property_report.paired``.
+        panels: study -> method -> rows data sets; difference, low, high, as ``report.paired``.
         controls: name -> difference of a control from the same encoder, by data set; shown in every panel.
     """
     n_rows = -(-len(panels) // 2)
     fig, axes = figure(n_rows, min(2, len(panels)), panel=(4.4, 2.7), squeeze=False)
-    for ax, (screen, methods) in zip(axes.flat, panels.items()):
+    for ax, (study, methods) in zip(axes.flat, panels.items()):
         names = list(next(iter(methods.values())).index)
         place = np.arange(len(names))
         for marker, (control, values) in zip("v^", controls.items()):
@@ -39,7 +39,7 @@ def gains(panels: Mapping[str, Mapping[str, pd.DataFrame]], controls: Mapping[st
             )
         ax.axhline(0, color=NEUTRAL, lw=0.8, ls=":")
         ax.set_xticks(place, names, rotation=40, ha="right", fontsize=8)
-        ax.set(title=screen, ylabel="points over no pretraining", ylim=(-20, 15))
+        ax.set(title=study, ylabel="points over no pretraining", ylim=(-20, 15))
     axes.flat[0].legend(fontsize=7, ncols=2)
     for ax in axes.flat[len(panels) :]:
         ax.remove()

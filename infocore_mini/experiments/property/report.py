@@ -1,67 +1,41 @@
-"""The stored grids of property prediction as tables: Tables 3 and 8, paired differences, a verdict for each set."""
+"""Property prediction as tables: Tables 3 and 8, paired differences, a verdict for each set."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
-from infocore_mini.experiments.names import METHOD_NAMES
-from infocore_mini.experiments.pretraining.run import METHODS
-from infocore_mini.experiments.property.run import BASELINE, CONTROLS, SCREENS
+from infocore_mini.evaluate import seeds
+from infocore_mini.experiments.names import METHOD_NAMES, STUDY_NAMES, Arm
+from infocore_mini.experiments.property.controls import CONTROLS
+from infocore_mini.experiments.property.run import ARMS, BASELINE, FULL
 from infocore_mini.experiments.results import paper_table
-from infocore_mini.sources import data_file
 
 CLASSIFICATION = ("BBBP", "BACE", "ClinTox", "Tox21", "ToxCast", "SIDER", "HIV")
 AVERAGE = "average"
-SCREEN_NAMES = {
-    "gene_expression": "simulated L1000",
-    "l1000_plates": "three L1000 plates",
-    "comas": "COMAS cell painting",
-    "toxcast": "ToxCast",
-    "simulated": "simulated screen",
-    "simclr": "simulated L1000, SimCLR",
-    "comas_simclr": "COMAS cell painting, SimCLR",
-}
 
 
 def scores(cells: Sequence[dict]) -> pd.DataFrame:
-    """Test scores in percent, long: dataset, column, seed, score; with the average over the seven sets per seed.
+    """Test scores in percent, long: dataset, arm, seed, score; with the average over the seven sets per seed.
 
-    A column has an average for a seed in which it has all seven sets.
+    An arm has an average for a seed in which it has all seven sets.
     """
-    table = pd.DataFrame(cells)[["dataset", "column", "seed", "test"]]
+    table = pd.DataFrame(cells)[["dataset", "arm", "seed", "test"]]
     table["score"] = 100 * table.pop("test")
-    seven = table[table["dataset"].isin(CLASSIFICATION)].groupby(["column", "seed"])["score"]
+    seven = table[table["dataset"].isin(CLASSIFICATION)].groupby(["arm", "seed"])["score"]
     complete = seven.mean()[seven.size() == len(CLASSIFICATION)].reset_index().assign(dataset=AVERAGE)
     return pd.concat([table, complete], ignore_index=True)
 
 
-def label(column: str) -> str:
-    """A column's name for a reader: "clip, comas" -> "CLIP, COMAS cell painting"."""
-    method, _, screen = column.partition(", ")
-    return f"{METHOD_NAMES[method]}, {SCREEN_NAMES[screen]}" if method in METHOD_NAMES else column
-
-
 def board(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean (s.d. over seeds) as text, a row a column of the grid, a column a data set; "" where nothing was scored."""
-    cells = table.groupby(["column", "dataset"], sort=False)["score"].agg(["mean", "std", "size"])
+    """Mean (s.d. over seeds) as text, a row an arm, a column a data set; "" where nothing was scored."""
+    cells = table.groupby(["arm", "dataset"], sort=False)["score"].agg(["mean", "std", "size"])
     cells["text"] = [
         f"{mean:.1f}" + (f" ({std:.1f})" if n > 1 else "") for mean, std, n in cells.itertuples(index=False)
     ]
     wide = cells["text"].unstack("dataset")
-    return _in_order(wide.loc[table["column"].unique()]).rename(index=label)
-
-
-def stored(name: str = "property") -> dict:
-    """Results of ``data/results/<name>.json``: "pretraining", "cells", and "toxcast_variants" of "property".
-
-    Raises FileNotFoundError.
-    """
-    return json.loads(data_file(f"results/{name}.json").read_text(encoding="utf-8"))["results"]
+    return _in_order(wide.loc[table["arm"].unique()]).rename(index=lambda key: ARMS[key].label)
 
 
 def _printed(framework: str) -> list[dict]:
@@ -98,46 +72,45 @@ def paper_board(framework: str = "MoCo") -> pd.DataFrame:
 
 def baseline_beside_paper(table: pd.DataFrame) -> pd.DataFrame:
     """Our untrained encoder beside the paper's, percent: rows data sets; ours, sd, paper, difference."""
-    ours = table[table["column"] == BASELINE].groupby("dataset")["score"].agg(["mean", "std"])
+    ours = table[table["arm"] == BASELINE].groupby("dataset")["score"].agg(["mean", "std"])
     paper = pd.Series(paper_means()["mol2vec", None])
     ours = ours.loc[[name for name in paper.index if name in ours.index]]
     ours.columns = ["ours", "s.d."]
     return ours.assign(paper=paper, difference=ours["ours"] - paper)
 
 
-def paired(table: pd.DataFrame, column: str, reference: str) -> pd.DataFrame:
-    """One column minus another in points, paired by seed: rows data sets; difference, low, high (95 % t-interval).
+def paired(table: pd.DataFrame, arm: str, reference: str) -> pd.DataFrame:
+    """One arm minus another in points, paired by seed: rows data sets; difference, low, high (95 % t-interval).
 
-    A column of one run, such as boosting, is compared with every seed of the other. Data sets that either column lacks
-    are left out.
+    An arm of one run, such as boosting, is compared with every seed of the other. Data sets that either arm lacks are
+    left out.
+
+    Args:
+        arm, reference: keys of arms.
     """
     rows = {}
     for dataset, part in table.groupby("dataset", sort=False):
-        wide = part.pivot(index="seed", columns="column", values="score")
-        if not {column, reference} <= set(wide):
+        wide = part.pivot(index="seed", columns="arm", values="score")
+        if not {arm, reference} <= set(wide):
             continue
-        ours, other = (wide[name].dropna() for name in (column, reference))
-        ours, other = (runs.iloc[0] if len(runs) == 1 else runs for runs in (ours, other))
-        difference = pd.Series(ours - other).dropna()
-        n, mean = len(difference), difference.mean()
-        half = stats.t.ppf(0.975, n - 1) * difference.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
-        rows[dataset] = {"difference": mean, "low": mean - half, "high": mean + half}
+        ours, other = (wide[name].dropna() for name in (arm, reference))
+        ours, other = (runs.iloc[0] if len(runs) == 1 < len(wide) else runs for runs in (ours, other))
+        rows[dataset] = seeds.paired(ours, other)
     return pd.DataFrame.from_dict(rows, orient="index", columns=["difference", "low", "high"])
 
 
 def all_paired(table: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """``paired`` of several (column, reference), as text "+1.2 [0.3, 2.1]": rows pairs, columns data sets.
+    """``paired`` of several (arm, reference), as text "+1.2 [0.3, 2.1]": rows pairs, columns data sets.
 
-    A column is an encoder pretrained on a screen, its reference another encoder, or the baseline.
+    An arm is an encoder pretrained in a study, its reference another encoder, or the baseline.
     """
     rows = {}
-    for column, reference in pairs:
-        method, _, screen = column.partition(", ")
-        other, _, same_screen = reference.partition(", ")
-        other = METHOD_NAMES[other] if same_screen == screen else label(reference)
-        rows[f"{SCREEN_NAMES[screen]}: {METHOD_NAMES[method]} - {other}"] = {
+    for arm, reference in pairs:
+        ours, other = ARMS[arm], ARMS[reference]
+        against = METHOD_NAMES[other.method] if other.study == ours.study else other.label
+        rows[f"{STUDY_NAMES[ours.study]}: {METHOD_NAMES[ours.method]} - {against}"] = {
             dataset: f"{row.difference:+.1f} [{row.low:.1f}, {row.high:.1f}]"
-            for dataset, row in paired(table, column, reference).iterrows()
+            for dataset, row in paired(table, arm, reference).iterrows()
         }
     return _in_order(pd.DataFrame.from_dict(rows, orient="index"))
 
@@ -152,20 +125,21 @@ def verdicts(table: pd.DataFrame) -> pd.Series:
     """A line for each data set: who is best, whether pretraining helped, whether InfoCORE beat CLIP, whether a control won.
 
     "Better" and "worse" mean a 95 % interval of the paired difference without zero; otherwise "not told apart".
-    Pretraining is judged by InfoCORE on each screen.
+    Pretraining is judged by InfoCORE in each study.
     """
     lines = {}
     for dataset, part in table.groupby("dataset", sort=False):
-        mean = part.groupby("column", sort=False)["score"].mean()
-        screens = [column.partition(", ")[2] for column in mean.index if column.startswith("infocore, ")]
-        said = [f"best: {label(mean.idxmax())} ({mean.max():.1f})"]
-        for told, reference in (("no pretraining", BASELINE), ("CLIP", "clip, {screen}")):
+        mean = part.groupby("arm", sort=False)["score"].mean()
+        ours = [ARMS[key] for key in mean.index if ARMS[key].method == "infocore"]
+        said = [f"best: {ARMS[mean.idxmax()].label} ({mean.max():.1f})"]
+        for told in ("no pretraining", "CLIP"):
             outcomes: dict[str, list[str]] = {}
-            for screen in screens:
-                outcome = _compared(table, f"infocore, {screen}", reference.format(screen=screen), dataset)
-                outcomes.setdefault(outcome, []).append(SCREEN_NAMES[screen])
-            places = (f"{outcome} on {_listed(names, len(screens))}" for outcome, names in outcomes.items())
-            said += [f"InfoCORE against {told}: {', '.join(places)}"] if screens else []
+            for arm in ours:
+                reference = Arm("clip", study=arm.study).key if told == "CLIP" else BASELINE
+                outcome = _compared(table, arm.key, reference, dataset)
+                outcomes.setdefault(outcome, []).append(STUDY_NAMES[arm.study])
+            places = (f"{outcome} on {_listed(names, len(ours))}" for outcome, names in outcomes.items())
+            said += [f"InfoCORE against {told}: {', '.join(places)}"] if ours else []
         control = mean[[c for c in CONTROLS if c in mean]]
         if len(control):
             above = "above" if control.max() > mean.drop(control.index).max() else "below"
@@ -174,8 +148,8 @@ def verdicts(table: pd.DataFrame) -> pd.Series:
     return pd.Series(lines, name="verdict")
 
 
-def _compared(table: pd.DataFrame, column: str, reference: str, dataset: str) -> str:
-    row = paired(table, column, reference).loc[dataset]
+def _compared(table: pd.DataFrame, arm: str, reference: str, dataset: str) -> str:
+    row = paired(table, arm, reference).loc[dataset]
     if row["low"] > 0:
         return "better"
     return "worse" if row["high"] < 0 else "not told apart"
@@ -186,14 +160,14 @@ def _listed(names: list[str], n_all: int) -> str:
 
 
 def leakage(pretraining: Sequence[dict]) -> pd.DataFrame:
-    """Per screen and data set, mean over runs: test molecules, percent found in the screen (and removed from it), percent
+    """Per study and data set, mean over runs: test molecules, percent found in the screen (and removed from it), percent
     with a scaffold that is left in it."""
     rows = [
-        {"screen": SCREEN_NAMES[record["screen"]], "dataset": dataset, **counts}
+        {"study": STUDY_NAMES[record["study"]], "dataset": dataset, **counts}
         for record in pretraining
         for dataset, counts in record["leakage"].items()
     ]
-    table = pd.DataFrame(rows).groupby(["screen", "dataset"], sort=False).mean()
+    table = pd.DataFrame(rows).groupby(["study", "dataset"], sort=False).mean()
     percent = table[["in_screen", "same_scaffold"]].div(table["test"], axis=0).mul(100)
     percent.columns = ["molecule in screen, removed (%)", "scaffold left in screen (%)"]
     return pd.concat([table["test"].astype(int).rename("test molecules"), percent], axis=1)
@@ -203,14 +177,13 @@ def gains(table: pd.DataFrame) -> tuple[dict[str, dict[str, pd.DataFrame]], dict
     """What each pretrained encoder, and each control, adds to the one with random weights; PRISM left out.
 
     Returns:
-        panels: screen -> method -> rows of ``paired``; controls: name -> difference by data set. See ``figures.gains``.
+        panels: study -> method -> rows of ``paired``; controls: name -> difference by data set. See ``figures.gains``.
     """
-    panels = {
-        SCREEN_NAMES[screen]: {
-            method: paired(table, f"{method}, {screen}", BASELINE).drop("PRISM") for method in METHODS
-        }
-        for screen in SCREENS
-    }
+    panels: dict[str, dict[str, pd.DataFrame]] = {}
+    for arm in FULL.arms.values():
+        if arm.study:
+            rows = paired(table, arm.key, BASELINE).drop("PRISM")
+            panels.setdefault(STUDY_NAMES[arm.study], {})[arm.method] = rows
     return panels, {name: paired(table, name, BASELINE)["difference"] for name in CONTROLS}
 
 

@@ -1,4 +1,4 @@
-"""Property sets and screens as the grid of property prediction uses them, and what stands in where they are missing."""
+"""Property sets and screens as property prediction uses them, and what stands in where they are missing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from infocore_mini.experiments.pretraining import studies
 from infocore_mini.experiments.pretraining.run import Study
 from infocore_mini.experiments.pretraining.studies import (
     STUDIES,
@@ -19,14 +18,15 @@ from infocore_mini.experiments.pretraining.studies import (
     simulated_gene_expression,
     simulated_stand_in,
 )
+from infocore_mini.experiments.results import checksums
 from infocore_mini.featurize import Parts, mol2vec, scaffold_split
 from infocore_mini.parameters import TargetKind
 from infocore_mini.readers.property import PROPERTY_SETS, PropertySet, property_files, read_property
 from infocore_mini.simulate.molecules import sample_molecules, substructure_counts
-from infocore_mini.sources import DataUnavailable, fetch, sha256_of
+from infocore_mini.sources import DataUnavailable, fetch
 
 SIMULATED = ("simulated A", "simulated B", "simulated C")
-STAND_IN = "simulated"  # the screen in place of one that is missing
+STAND_IN = "simulated"  # the study in place of those whose screens are missing
 SIMULATED_SCREENS = (simulated_gene_expression, simulated_stand_in)
 
 
@@ -91,29 +91,30 @@ def simulated_property(seed: int, n: int = 800, n_tasks: int = 2) -> PropertySet
     )
 
 
-def screens_at_hand(screens: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
-    """The screens whose files can be had, a simulated one in place of the others; and what a page must say of them."""
-    simulated = [name for name in screens if STUDIES[name].screen in SIMULATED_SCREENS]
-    missing = [name for name in screens if name not in simulated and not available(STUDIES[name])]
-    there = tuple(dict.fromkeys(STAND_IN if name in missing else name for name in screens))
+def studies_at_hand(studies: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """The studies whose files can be had, a simulated one in place of the others; and what a page must say of them."""
+    simulated = [name for name in studies if STUDIES[name].make_screen in SIMULATED_SCREENS]
+    missing = [name for name in studies if name not in simulated and not available(STUDIES[name])]
+    there = tuple(dict.fromkeys(STAND_IN if name in missing else name for name in studies))
     if missing:
         return (
             there,
             f"SIMULATED SCREEN in place of {', '.join(missing)}, whose files are not at hand; set INFOCORE_DATA.",
         )
-    kinds = ("**simulated**" if name in simulated else "**real**" for name in screens)
-    return there, "Pretraining on " + ", ".join(f"{name} ({kind})" for name, kind in zip(screens, kinds)) + "."
+    kinds = ("**simulated**" if name in simulated else "**real**" for name in studies)
+    return there, "Pretraining on " + ", ".join(f"{name} ({kind})" for name, kind in zip(studies, kinds)) + "."
 
 
-def screen_study(screen: str) -> Study:
-    """The study of a screen, or of the simulated one that stands in for those that are missing."""
-    if screen != STAND_IN:
-        return STUDIES[screen]
-    return replace(STUDIES["comas"], name=STAND_IN, screen=simulated_stand_in)
+def pretraining_study(name: str) -> Study:
+    """A pretraining study, or the simulated one that stands in for those whose screens are missing."""
+    if name != STAND_IN:
+        return STUDIES[name]
+    return replace(STUDIES["comas"], name=STAND_IN, make_screen=simulated_stand_in, files=())
 
 
-def checksums(datasets: Sequence[str], screens: Sequence[str]) -> dict[str, str]:
-    """File name -> sha256 of the files behind property sets and screens, as far as they can be had."""
-    found = {name: digest for screen in screens for name, digest in studies.checksums(screen_study(screen)).items()}
-    files = {file for name in datasets if name in PROPERTY_SETS for file in property_files(name)}
-    return found | {file: sha256_of(fetch(file)) for file in sorted(files)}
+def checksums_behind(datasets: Sequence[str], studies: Sequence[str]) -> dict[str, str]:
+    """File name -> sha256 of the files behind property sets and studies, as far as they can be had."""
+    found = {name: digest for study in studies for name, digest in pretraining_study(study).checksums().items()}
+    return found | checksums(
+        sorted({file for name in datasets if name in PROPERTY_SETS for file in property_files(name)})
+    )

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from rdkit import Chem
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from infocore_mini.experiments.names import arm_name
+from infocore_mini.experiments.names import METHOD_ARMS, Arm
 from infocore_mini.experiments.style import METHOD_COLOURS, NEUTRAL, figure, finish
 from infocore_mini.screens import PairedScreen
 
@@ -22,29 +22,32 @@ LIBRARY_TITLES = {"whole": "library: all held-out molecules", "batch": "library:
 _MOLECULE_PIXELS = (230, 160)
 
 
-def accuracies(tables: Mapping[str, pd.DataFrame], paper: pd.Series | None = None) -> Figure:
+def accuracies(
+    tables: Mapping[str, pd.DataFrame], paper: pd.Series | None = None, *, arms: Mapping[str, Arm] = METHOD_ARMS
+) -> Figure:
     """Top-k accuracy of each method with its 95 % interval, whole and batch library side by side.
 
     Args:
-        tables: method, or a variant such as "infocore, alpha = 0" -> rows of one cell line (or of "mean") with library, top, accuracy, low, high, chance as
-            fractions, from ``screen_retrieval`` (interval over molecules) or ``over_seeds`` (over seeds).
+        tables: arm -> rows of one cell line (or of "mean") with library, top, accuracy, low, high, chance as fractions, from ``screen_retrieval`` (interval over molecules) or ``over_seeds`` (over seeds).
         paper: fractions by (method, library, top), as ``paper_accuracies`` returns; dashed. Chance is dotted.
+        arms: the study's, by the names that ``tables`` has; one with a note is hollow.
     """
     fig, axes = figure(1, 2, panel=(3.8, 3.0))
     for ax, library in zip(axes, LIBRARY_TITLES):
-        parts = {method: table[table["library"] == library] for method, table in tables.items()}
+        parts = {name: table[table["library"] == library] for name, table in tables.items()}
         top = next(iter(parts.values()))["top"].tolist()
-        for place, (method, rows) in enumerate(parts.items()):
+        for place, (name, rows) in enumerate(parts.items()):
+            arm = arms[name]
             x = np.arange(len(rows)) + 0.8 * ((place + 0.5) / len(parts) - 0.5)
             percent = 100 * rows[["accuracy", "low", "high", "chance"]].to_numpy()
             reach = np.abs(percent[:, 1:3] - percent[:, :1]).T
-            face = {"mfc": "white"} if "," in method else {}  # a variant of a method: its colour, hollow
-            look = {"fmt": "o", "ms": 5, "capsize": 3, "color": _colour(method)} | face
-            ax.errorbar(x, percent[:, 0], reach, label=arm_name(method), **look)
+            face = {"mfc": "white"} if arm.note else {}
+            look = {"fmt": "o", "ms": 5, "capsize": 3, "color": METHOD_COLOURS.get(arm.method, NEUTRAL)} | face
+            ax.errorbar(x, percent[:, 0], reach, label=arm.label, **look)
             ax.hlines(percent[:, 3], x - 0.12, x + 0.12, colors=NEUTRAL, linestyles=":", lw=1.2)
             for at, k in zip(x, rows["top"], strict=True):
-                if paper is not None and (method, library, k) in paper.index:
-                    ax.hlines(100 * paper[method, library, k], at - 0.12, at + 0.12, colors=NEUTRAL, linestyles="--")
+                if paper is not None and (name, library, k) in paper.index:
+                    ax.hlines(100 * paper[name, library, k], at - 0.12, at + 0.12, colors=NEUTRAL, linestyles="--")
         ax.set_xticks(range(len(top)), [f"top {k}" for k in top])
         ax.set(title=LIBRARY_TITLES[library], ylim=(0, None))
     axes[0].set_ylabel("true molecule found (%)")
@@ -86,23 +89,25 @@ def hits_and_misses(
     return finish(fig)
 
 
-def same_batch_histogram(shares: Mapping[str, pd.DataFrame], *, top: int = 10) -> Figure:
-    """Share of the first ``top`` retrieved molecules from the query's own batch: queries by share, each method a panel.
+def same_batch_histogram(
+    shares: Mapping[str, pd.DataFrame], *, top: int = 10, arms: Mapping[str, Arm] = METHOD_ARMS
+) -> Figure:
+    """Share of the first ``top`` retrieved molecules from the query's own batch: queries by share, each arm a panel.
 
-    shares: method -> table of ``same_batch_share``. Solid: mean share; dotted: mean expected under a random order.
+    shares: arm -> table of ``same_batch_share``; arms: the study's. Solid: mean share; dotted: mean expected under a random order.
     Raises ValueError if a table has no rows of ``top``.
     """
     fig, axes = figure(1, len(shares), sharex=True, sharey=True, squeeze=False, panel=(2.6, 2.4))
     bins = (np.arange(top + 2) - 0.5) / top * 100
-    for ax, (method, table) in zip(axes[0], shares.items(), strict=True):
+    for ax, (name, table) in zip(axes[0], shares.items(), strict=True):
         rows = table[table["top"] == top]
         if rows.empty:
             raise ValueError(f"top: got {top}, expected one of {sorted(table['top'].unique())} as in shares")
-        percent, colour = 100 * rows["share"], _colour(method)
+        percent, colour = 100 * rows["share"], METHOD_COLOURS.get(arms[name].method, NEUTRAL)
         ax.hist(percent, bins=bins, weights=np.full(len(rows), 100 / len(rows)), color=colour, alpha=0.6)
         ax.axvline(percent.mean(), color=colour, lw=1.6)
         ax.axvline(100 * rows["expected"].mean(), color=NEUTRAL, lw=1.4, ls=":")
-        ax.set(title=arm_name(method), xlabel=f"from the query's batch\n(% of the first {top})")
+        ax.set(title=arms[name].label, xlabel=f"from the query's batch\n(% of the first {top})")
     axes[0, 0].set_ylabel("queries (%)")
     names = {"mean": "-", "expected under a random order": ":"}
     handles = [Line2D([], [], color=NEUTRAL, ls=style) for style in names.values()]
@@ -132,11 +137,6 @@ def measured_by_campaign(screen: PairedScreen, title: str) -> Figure:
     ax.set_yticks(middle, [f"{screen.batch_names[code]} ({count[code]:,})" for code in codes[:6]], fontsize=8)
     ax.set(title=title, xlabel=f"{measured.shape[1]:,} readouts", xticks=[])
     return finish(fig)
-
-
-def _colour(arm: str):
-    """A method's colour, its variants' too."""
-    return METHOD_COLOURS.get(arm.partition(",")[0], NEUTRAL)
 
 
 def _molecule(ax: Axes, smiles: str, *, framed: bool) -> None:

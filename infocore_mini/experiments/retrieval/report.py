@@ -9,15 +9,14 @@ import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
-from scipy import stats
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
-from infocore_mini.evaluate.seeds import compare, over_seeds
-from infocore_mini.experiments.names import arm_name
+from infocore_mini.evaluate.seeds import compare, over_seeds, paired
+from infocore_mini.experiments.names import METHOD_ARMS, Arm
 from infocore_mini.experiments.pretraining.report import Tables
 from infocore_mini.experiments.pretraining.run import Study, batch_probe, score
 from infocore_mini.experiments.results import paper_table
@@ -33,7 +32,7 @@ TITLES = {"toxcast": "ToxCast", "simulated": "simulated stand-in"}
 
 
 class Trained(NamedTuple):
-    """One live run: ``record`` as `pretraining.run` returns."""
+    """One live run: ``record`` as the result of `pretraining.run`."""
 
     arm: str
     seed: int
@@ -158,10 +157,14 @@ def live_table(runs: Mapping[str, Trained]) -> pd.DataFrame:
 # ------------------------------------------------------------------ the stored study, and the paper
 
 
-def answers(records: Sequence[Mapping], reference: str = "clip") -> str:
+def answers(records: Sequence[Mapping], arms: Mapping[str, Arm] = METHOD_ARMS, reference: str = "clip") -> str:
     """Markdown: for each arm, does it pair less by campaign than the reference, and is it better in the batch library?
 
     Differences are paired by seed, with 95 % t-intervals.
+
+    Args:
+        records: results of a study's runs.
+        arms: the study's, by the names that the records have.
     """
     runs = pd.DataFrame(
         {
@@ -175,15 +178,15 @@ def answers(records: Sequence[Mapping], reference: str = "clip") -> str:
     ).set_index(["arm", "seed"])
     base = runs.loc[reference]
     lines = [
-        f"- {arm_name(reference)}: {base['share'].mean():.0f} % of the first ten come from the query's campaign "
+        f"- {arms[reference].label}: {base['share'].mean():.0f} % of the first ten come from the query's campaign "
         f"({base['expected'].mean():.0f} % in random order); batch library, top 1: {base['accuracy'].mean():.1f} %."
     ]
     for arm in runs.index.unique("arm").drop(reference):
-        own = runs.loc[arm]
+        ours = runs.loc[arm]
         lines.append(
-            f"- {arm_name(arm)}: from the query's campaign {own['share'].mean():.0f} %, "
-            f"{_paired(own['share'], base['share'])}; "
-            f"batch library, top 1: {own['accuracy'].mean():.1f} %, {_paired(own['accuracy'], base['accuracy'])}."
+            f"- {arms[arm].label}: from the query's campaign {ours['share'].mean():.0f} %, "
+            f"{_said(ours['share'], base['share'])}; "
+            f"batch library, top 1: {ours['accuracy'].mean():.1f} %, {_said(ours['accuracy'], base['accuracy'])}."
         )
     return "\n".join(lines)
 
@@ -197,10 +200,10 @@ def intervals(by_arm: Tables, *, library: str = "batch", top: int = 1) -> pd.Dat
     return pd.DataFrame(rows).T
 
 
-def beside_paper(by_arm: Tables, name: str) -> pd.DataFrame:
+def beside_paper(by_arm: Tables, name: str, arms: Mapping[str, Arm] = METHOD_ARMS) -> pd.DataFrame:
     """Top-1 accuracy against CLIP's in percent, ours with the 95 % interval over seeds, the paper's from its Table 2.
 
-    name: of our screen. Levels do not compare between screens, so only the change against CLIP is shown.
+    name: of our screen; arms: the study's. Levels do not compare between screens, so only the change against CLIP is shown.
     """
     rows = {}
     for arm in by_arm:
@@ -208,7 +211,7 @@ def beside_paper(by_arm: Tables, name: str) -> pd.DataFrame:
             continue
         table = compare(by_arm[arm], by_arm["clip"])
         table = table[(table["cell_line"] == "mean") & (table["top"] == 1)].set_index("library")
-        rows[f"ours, {name}", arm_name(arm)] = {
+        rows[f"ours, {name}", arms[arm].label] = {
             library: "{:+.0f} ({:+.0f} to {:+.0f})".format(
                 *(100 * table.loc[library, ["relative", "relative_low", "relative_high"]])
             )
@@ -289,12 +292,11 @@ def _batch_top_1(record: Mapping) -> float:
     return next(rows)["accuracy"]
 
 
-def _paired(own: pd.Series, base: pd.Series) -> str:
+def _said(ours: pd.Series, base: pd.Series) -> str:
     """The mean difference in points, its interval, and what it says."""
-    own, base = own.align(base, join="inner")
-    low, high = stats.ttest_rel(own, base).confidence_interval()
-    says = "**lower**" if high < 0 else "**higher**" if low > 0 else f"not told apart by {len(own)} seeds"
-    return f"{says} ({(own - base).mean():+.1f} points, {low:+.1f} to {high:+.1f})"
+    mean, low, high = paired(ours, base)
+    says = "**lower**" if high < 0 else "**higher**" if low > 0 else f"not told apart by {len(ours)} seeds"
+    return f"{says} ({mean:+.1f} points, {low:+.1f} to {high:+.1f})"
 
 
 def _half_width(table: pd.DataFrame, library: str, top: int) -> float:

@@ -1,29 +1,29 @@
-"""The simulation study (section 3.1): draws, methods, scores, comparisons.
+"""The simulation study (section 3.1): draws, methods, scores, and the variants behind the chapter.
 
-``python -m infocore_mini.experiments.simulation.run --output data`` runs the whole grid behind the chapter
-(about half an hour on two cores). It saves after every variant, and a second call continues where the first stopped.
+All variants together take about half an hour on two cores. With a folder every run is kept there, so that a study that
+is stopped goes on where it was.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
-import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
-from scipy import stats
 from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
 from infocore_mini.config import Config
 from infocore_mini.encoders import MLP
 from infocore_mini.evaluate.mixing import batch_mixing_entropy, knn_purity, linear_probe
-from infocore_mini.experiments.results import paper_table, save_results
+from infocore_mini.experiments.records import Record, kept
+from infocore_mini.experiments.results import save_results
+from infocore_mini.parameters import Count, Fraction, NonNegative, Positive
 from infocore_mini.simulate.study import SimulationStudy, simulation_study
 from infocore_mini.train import Pretrained, pretrain
 
@@ -48,6 +48,8 @@ SETTINGS = MappingProxyType(
         classifier_steps=2,
     )
 )
+# The generator as the paper describes it; what it leaves open is ours.
+GENERATOR = MappingProxyType(dict(noise=0.5, activation="relu", generator_width=30))
 
 
 def supervised_ceiling(study: SimulationStudy, view: str, *, epochs: int = 100, seed: int = 0) -> float:
@@ -126,99 +128,69 @@ def run(
     generator: Mapping = MappingProxyType({}),
     settings: Mapping = MappingProxyType({}),
     n_jobs: int = 2,
-    description: str = "simulation",
 ) -> pd.DataFrame:
     """Train every method on every draw of the data; draw s is generated and trained with seed s.
 
     Args:
         draws: seeds.
         methods: of "clip", "ccl", "infocore".
-        generator: what to change in ``simulation_study``.
+        generator: what to change in ``GENERATOR``.
         settings: what to change in ``SETTINGS``.
         n_jobs: processes, one thread each.
 
     Returns:
         A row for each draw, method and view, with the columns of ``score``.
     """
-    tasks = [(draw, method) for draw in draws for method in methods]
-    jobs = (delayed(_run_one)(draw, method, dict(generator), dict(settings)) for draw, method in tasks)
-    results = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    rows = [row for part in tqdm(results, total=len(tasks), desc=description, disable=None) for row in part]
-    return pd.DataFrame(rows)
+    tasks = [(draw, method, generator, settings) for draw in draws for method in methods]
+    return pd.DataFrame([row for record in run_all(tasks, n_jobs=n_jobs) for row in record.result])
 
 
-def _run_one(draw: int, method: str, generator: dict, settings: dict) -> list[dict]:
-    torch.set_num_threads(1)
-    study = simulation_study(draw, **generator)
-    model = train_on(study, Config(**{**SETTINGS, **settings, "method": method, "seed": draw}))
-    return [{"draw": draw, "method": method, **row} for row in score(study, model)]
+def run_all(
+    tasks: Sequence[tuple[int, str, Mapping, Mapping]], folder: Path | None = None, *, n_jobs: int = 2
+) -> list[Record]:
+    """Records of ``run_one`` in the order of the tasks, each its first four arguments; ``n_jobs`` at a time."""
+    jobs = (delayed(run_one)(*task, folder) for task in tasks)
+    records = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+    return list(tqdm(records, total=len(tasks), desc="simulation", disable=None))
 
 
-def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """Mean accuracies in percent with the half-width of the 95 % t-interval over draws, by view and method."""
-    grouped = frame.groupby(["view", "method"])[["effect", "batch"]]
-    mean, half = 100 * grouped.mean(), 100 * grouped.agg(half_width)
-    return mean.join(half.add_suffix("_ci95")).assign(draws=grouped.size())
+def run_one(draw: int, method: str, generator: Mapping, settings: Mapping, folder: Path | None = None) -> Record:
+    """One method on one draw: a record whose result are two rows with draw, method and the columns of ``score``.
 
-
-def paired_difference(frame: pd.DataFrame, method: str, baseline: str, *, view: str = "screen") -> pd.Series:
-    """``method`` minus ``baseline`` on the same draws, in percentage points.
-
-    Returns:
-        effect, effect_low, effect_high: mean and 95 % t-interval of the difference in effect accuracy;
-        batch, batch_low, batch_high: the same for batch accuracy;
-        batch_lower: share of draws in which ``method`` has the lower batch accuracy; draws: their number.
+    Args:
+        folder: where the record is kept and found again; None = nowhere.
     """
-    wide = frame[frame.view == view].pivot(index="draw", columns="method", values=["effect", "batch"])
-    result = {}
-    for target in ("effect", "batch"):
-        difference = 100 * (wide[target][method] - wide[target][baseline])
-        half = half_width(difference)
-        result |= {
-            target: difference.mean(),
-            f"{target}_low": difference.mean() - half,
-            f"{target}_high": difference.mean() + half,
-        }
-    result["batch_lower"] = float((wide["batch"][method] < wide["batch"][baseline]).mean())
-    return pd.Series(result | {"draws": len(wide)}, name=f"{method} - {baseline}")
+    torch.set_num_threads(1)
+    generator = {**GENERATOR, **generator}
+    config = Config(**{**SETTINGS, **settings, "method": method, "seed": draw})
+
+    def make() -> tuple[list[dict], dict[str, str]]:
+        study = simulation_study(draw, **generator)
+        rows = score(study, train_on(study, config))
+        return [{"draw": draw, "method": method, **row} for row in rows], {}
+
+    return kept(folder, "simulation", {"generator": generator, "config": asdict(config)}, make)
 
 
-def claims(frame: pd.DataFrame) -> dict[str, bool]:
-    """The paper's conclusion about the screen embedding, as statements that a rerun can contradict."""
-    screen = summary(frame).loc["screen"].loc["infocore"]
-    difference = paired_difference(frame, "infocore", "clip")
-    return {
-        "InfoCORE reads the effect in at least 70 %": bool(screen["effect"] >= 70),
-        "InfoCORE reads the batch in at most 7 %": bool(screen["batch"] <= 7),
-        "InfoCORE leads CLIP by at least 15 points of effect accuracy": bool(difference["effect"] >= 15),
-        "the 95 % interval of that lead excludes 0": bool(difference["effect_low"] > 0),
-        "InfoCORE holds less batch than CLIP in at least 95 % of the draws": bool(difference["batch_lower"] >= 0.95),
-    }
-
-
-def paper_accuracies() -> dict[str, dict[str, dict[str, float]]]:
-    """Table 6 as printed: method -> "screen" | "drug" -> "effect" | "batch" accuracy in percent, one draw."""
-    views = {"screen": "drug_screens", "drug": "drug_structure"}
-    return {
-        row["method"].lower(): {
-            view: {target: row[key][target][0] for target in ("effect", "batch")} for view, key in views.items()
-        }
-        for row in paper_table("table6_simulation_linear_probe_accuracy")
-    }
-
-
-def half_width(values: pd.Series) -> float:
-    """Half of the 95 % t-interval of the mean; NaN for a single value."""
-    return (
-        stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    )
-
-
-# ------------------------------------------------------------------ the grid behind the chapter
+# ------------------------------------------------------------------ the variants behind the chapter
 
 REPORTED_DRAWS = range(40)
 SWEEP_DRAWS = range(8)
-GENERATOR = MappingProxyType(dict(noise=0.5, activation="relu", generator_width=30))
+# The notebook's parameters, and what each may be: of the generator, and of the training.
+GENERATOR_PARAMETERS = MappingProxyType(
+    dict(NOISE=NonNegative, ACTIVATION=Literal["relu", "tanh", "silu", "leaky_relu"], GENERATOR_WIDTH=Count)
+)
+TRAINING_PARAMETERS = MappingProxyType(
+    dict(
+        ALPHA=Fraction,
+        GRADIENT_SCALE=NonNegative,
+        TEMPERATURE=Positive,
+        LEARNING_RATE=Positive,
+        MINIBATCH_SIZE=Count,
+        EPOCHS=Count,
+        CLASSIFIER_STEPS=Count,
+    )
+)
 SWEEPS: Mapping[str, tuple] = MappingProxyType(
     dict(
         temperature=(0.05, 0.1, 0.3, 1.0, 3.0),
@@ -236,46 +208,34 @@ SWEEPS: Mapping[str, tuple] = MappingProxyType(
 _INFOCORE_ONLY = ("classifier_steps", "alpha", "gradient_scale")
 
 
-def _grid() -> Iterable[tuple[str, dict]]:
-    """(variant name, arguments of ``run``): the default, then one choice changed at a time."""
-    yield "default", dict(draws=REPORTED_DRAWS)
-    yield "sampling=one_batch", dict(draws=REPORTED_DRAWS, methods=("ccl",), settings=dict(sampling="one_batch"))
+def swept_methods(name: str) -> tuple[str, ...]:
+    """The methods on which a choice of ``SWEEPS`` has an effect."""
+    return ("infocore",) if name in _INFOCORE_ONLY else METHODS
+
+
+def variants() -> dict[str, list[tuple[int, str, Mapping, Mapping]]]:
+    """Name -> tasks of ``run_all``: the default, then one choice changed at a time."""
+    one_batch = {"sampling": "one_batch"}
+    found = {
+        "default": [(draw, method, {}, {}) for draw in REPORTED_DRAWS for method in METHODS],
+        "sampling=one_batch": [(draw, "ccl", {}, one_batch) for draw in REPORTED_DRAWS],
+    }
     for name, values in SWEEPS.items():
-        where, default = ("generator", GENERATOR) if name in GENERATOR else ("settings", SETTINGS)
-        methods = ("infocore",) if name in _INFOCORE_ONLY else METHODS
         for value in values:
-            if value != default[name]:
-                yield f"{name}={value}", {"draws": SWEEP_DRAWS, "methods": methods, where: {name: value}}
+            if value != {**GENERATOR, **SETTINGS}[name]:
+                changes = ({name: value}, {}) if name in GENERATOR else ({}, {name: value})
+                methods = swept_methods(name)
+                found[f"{name}={value}"] = [(draw, method, *changes) for draw in SWEEP_DRAWS for method in methods]
+    return found
 
 
-def load_grid(path: Path) -> pd.DataFrame:
-    """The stored grid: columns of ``run`` and variant, "default" or "name=value"."""
-    variants = json.loads(Path(path).read_text())["results"]
-    return pd.concat([pd.DataFrame(rows).assign(variant=name) for name, rows in variants.items()], ignore_index=True)
-
-
-def sweep(grid: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Rows of one choice over its values, in column ``name``; the default's rows on the same draws included."""
-    default = {**GENERATOR, **SETTINGS}[name]
-    of_variant = {f"{name}={value}": value for value in SWEEPS[name]} | {"default": default}
-    methods = ("infocore",) if name in _INFOCORE_ONLY else METHODS
-    rows = grid[grid.variant.isin(of_variant) & grid.draw.isin(SWEEP_DRAWS) & grid.method.isin(methods)]
-    return rows.assign(**{name: rows.variant.map(of_variant)})
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", default="data", help="folder; results/simulation.json is written below it")
-    parser.add_argument("--jobs", type=int, default=2, help="processes")
-    options = parser.parse_args()
-    path = Path(options.output) / "results" / "simulation.json"
-    done = json.loads(path.read_text())["results"] if path.exists() else {}
-    for name, variant in _grid():
-        if name not in done:
-            frame = run(**variant, n_jobs=options.jobs, description=name)
-            done[name] = frame.round(4).to_dict("list")
-            save_results("simulation", {**GENERATOR, **SETTINGS}, done, output_dir=options.output)
-
-
-if __name__ == "__main__":
-    main()
+def store(output: Path, runs: Path, n_jobs: int = 2) -> Path:
+    """Run what is missing in the folder ``runs`` and write ``results/simulation.json``: variant -> columns of ``run``."""
+    tasks = variants()
+    records = run_all([task for of_variant in tasks.values() for task in of_variant], runs, n_jobs=n_jobs)
+    made, results = [record.provenance for record in records], {}
+    for name, of_variant in tasks.items():
+        of_variant, records = records[: len(of_variant)], records[len(of_variant) :]
+        rows = [row for record in of_variant for row in record.result]
+        results[name] = pd.DataFrame(rows).round(4).to_dict("list")
+    return save_results("simulation", {**GENERATOR, **SETTINGS}, results, output_dir=output, runs=made)

@@ -1,0 +1,47 @@
+"""Run studies of the book and store their results: ``python -m infocore_mini.experiments STUDY [STUDY ...]``.
+
+Every run is kept with its provenance in the folder of runs; a study that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from infocore_mini.experiments.calibration import run as calibration
+from infocore_mini.experiments.fairness import run as fairness
+from infocore_mini.experiments.molecules import run as molecules
+from infocore_mini.experiments.performance import full_shape
+from infocore_mini.experiments.pretraining import run as pretraining
+from infocore_mini.experiments.pretraining.studies import STUDIES as PRETRAINING
+from infocore_mini.experiments.property import run as property_prediction
+from infocore_mini.experiments.simulation import run as simulation
+
+Store = Callable[[Path, Path, int], Path]  # folder of results, folder of runs, processes -> the file written
+STUDIES: Mapping[str, Store] = {
+    **{name: partial(pretraining.store, study) for name, study in PRETRAINING.items()},
+    **{name: partial(property_prediction.store, name) for name in property_prediction.STUDIES},
+    "simulation": simulation.store,
+    "fairness": fairness.store,
+    "calibration": calibration.store,
+    "full_shape": full_shape.store,
+    "mol2vec": molecules.store,
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run and store the studies that the command line names, one after the other."""
+    parser = argparse.ArgumentParser(prog="python -m infocore_mini.experiments", description=__doc__.splitlines()[0])
+    parser.add_argument("study", nargs="+", choices=sorted(STUDIES), metavar="STUDY", help=", ".join(sorted(STUDIES)))
+    parser.add_argument("--output", type=Path, default=Path("data"), help="folder that gets results/STUDY.json")
+    parser.add_argument("--runs", type=Path, default=Path("_build/runs"), help="folder of single runs")
+    parser.add_argument("--jobs", type=int, default=2, help="processes, one thread each")
+    options = parser.parse_args(arguments)
+    for name in options.study:
+        print(STUDIES[name](options.output, options.runs, options.jobs))
+
+
+if __name__ == "__main__":
+    main()
