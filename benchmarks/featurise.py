@@ -59,6 +59,7 @@ def packages_own(smiles: list[str], model: _OldModel, *, rewritten: bool) -> np.
 
 
 def main() -> None:
+    """Measure and store, as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", default="data", help="folder that holds results/")
     parser.add_argument("--dataset", default="HIV", help="property set (default: %(default)s)")

@@ -159,6 +159,7 @@ def memory(n: int, m: int) -> dict:
 
 
 def main() -> None:
+    """Measure and store, as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", default="data", help="folder that holds results/")
     parser.add_argument("--molecules", type=int, default=1_000_000, help="in the library (default: %(default)s)")

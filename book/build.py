@@ -43,6 +43,7 @@ def build(stage: Path, output: Path) -> subprocess.CompletedProcess:
 
 
 def main() -> int:
+    """Gather the pages and build them; 0 if all went well."""
     if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
         print(f"usage: {sys.argv[0]} FOLDER_OF_EXECUTED_NOTEBOOKS (got {sys.argv[1:]})", file=sys.stderr)
         return 2

@@ -126,6 +126,7 @@ def _forget_removed(folder: Path, names: set[str]) -> None:
 
 
 def main() -> int:
+    """Execute what changed; 0 if all went well."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters")
     parameters = dict(parser.parse_args().parameters)

@@ -50,6 +50,7 @@ def store_picture(notebook: Path, target: Path) -> None:
 
 
 def main() -> int:
+    """Store the outputs of every notebook and the picture of the first page."""
     for notebook in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         store_outputs(notebook, ROOT / "_build" / "executed" / notebook.name)
     store_picture(ROOT / "notebooks" / "00_start_here.ipynb", ROOT / "book" / "assets" / "start_here.png")

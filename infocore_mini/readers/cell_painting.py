@@ -195,7 +195,7 @@ def _comas_wells(table: pd.DataFrame, features: list[str], path: Path) -> Wells:
             "name": table["Compound_Id"].astype(str),
             "smiles": table["Smiles"],
             "batch": batch,
-            "plate": table["Plate"] if "Plate" in table else batch,
+            "plate": table.get("Plate", batch),
             "well": table["Well_Id"],
             "dose": table["Well_Id"].str.extract(r"_([\d.]+)$", expand=False).astype(float),
             "is_control": False,

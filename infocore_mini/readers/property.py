@@ -1,6 +1,6 @@
-"""Benchmarks of molecular properties: seven sets of MoleculeNet (Wu et al. 2018), and viability of five cell lines from
-PRISM (Corsello et al. 2020).
+"""Benchmarks of molecular properties.
 
+Seven sets of MoleculeNet (Wu et al. 2018), and viability of five cell lines from PRISM (Corsello et al. 2020).
 Each comes as SMILES and a table of targets; molecules that RDKit cannot read are listed, never filled in.
 """
 

@@ -68,7 +68,7 @@ def test_a_missing_parameter_is_named(name):
 
 
 def test_the_error_is_a_value_error_and_names_every_fault():
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match="SEED") as error:
         check_parameters({"SEED": -1, "PROFILE": "fast", "OUTPUT_DIR": "", "ALPHA": 1.5}, **ALLOWED)
     message = str(error.value)
     assert "SEED = -1" in message and "greater than or equal to 0" in message

@@ -12,8 +12,10 @@ NAMES = ("benchmark_loss", "benchmark_step", "benchmark_retrieval", "benchmark_f
 
 
 def loss_against_dense() -> pd.DataFrame:
-    """Times faster (median, quartiles) and times less memory than the dense formulation, by size; NaN where the dense
-    one does not fit."""
+    """Times faster (median, quartiles) and times less memory than the dense formulation, by size.
+
+    NaN where the dense one does not fit.
+    """
     rows = stored("benchmark_loss").results["against_dense"]
     return pd.DataFrame(
         [

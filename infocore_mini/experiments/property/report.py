@@ -160,8 +160,10 @@ def _listed(names: list[str], n_all: int) -> str:
 
 
 def leakage(pretraining: Sequence[dict]) -> pd.DataFrame:
-    """Per study and data set, mean over runs: test molecules, percent found in the screen (and removed from it), percent
-    with a scaffold that is left in it."""
+    """Test molecules that a screen holds, per study and data set, mean over runs.
+
+    Their number, percent found in the screen (and removed from it), percent with a scaffold that is left in it.
+    """
     rows = [
         {"study": STUDY_NAMES[record["study"]], "dataset": dataset, **counts}
         for record in pretraining

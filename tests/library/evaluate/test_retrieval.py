@@ -107,7 +107,7 @@ def test_random_embeddings_score_chance_and_perfect_ones_score_one():
     for k in TOP:
         p = k / m
         assert abs(found[k] - p) < 4 * np.sqrt(p * (1 - p) / n)
-    assert retrieval_accuracy(z_library[target], z_library, target, top=TOP) == {k: 1.0 for k in TOP}
+    assert retrieval_accuracy(z_library[target], z_library, target, top=TOP) == dict.fromkeys(TOP, 1.0)
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -473,7 +473,7 @@ def test_the_real_toxcast():
     table = pd.read_csv(path)
     measured = table.drop(columns="smiles").notna().to_numpy()
     campaign, panel = readers.campaigns(measured)
-    for _, rows in campaign.groupby(campaign).groups.items():
+    for rows in campaign.groupby(campaign).groups.values():
         assert (measured[rows][:, panel >= 0] == measured[rows[0], panel >= 0]).all()
     assert campaign.nunique() == len(np.unique(measured[:, panel >= 0], axis=0)) == 76
     active = table.drop(columns="smiles").mean().to_numpy()
