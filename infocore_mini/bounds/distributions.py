@@ -29,7 +29,7 @@ class DiscreteScreen:
 
     joint: Tensor
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         joint = self.joint
         if joint.ndim != 3 or not bool((joint > 0).all()) or abs(float(joint.sum()) - 1) > 1e-9:
             raise ValueError(
@@ -59,8 +59,8 @@ class DiscreteScreen:
 
     def critic(self, z_screen: Tensor, z_drug: Tensor) -> Tensor:
         """(n, m) f*(z_g, z_d) = log p(z_g, z_d) / p(z_g) p(z_d), the optimum of proposition 2."""
-        pair = self.joint.sum(2)
-        ratio = (pair / pair.sum(1, keepdim=True) / pair.sum(0)).log()
+        joint = self.joint.sum(2)
+        ratio = (joint / joint.sum(1, keepdim=True) / joint.sum(0)).log()
         return ratio[z_drug][:, z_screen].T
 
     def log_posterior_drug(self, z_drug: Tensor) -> Tensor:
@@ -78,7 +78,8 @@ class DiscreteScreen:
     def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """n draws of (z_drug, z_screen, batch_id), three (n,) int64 tensors."""
         flat = torch.multinomial(self.joint.flatten(), n, replacement=True, generator=generator)
-        return torch.unravel_index(flat, self.joint.shape)
+        z_drug, z_screen, batch_id = torch.unravel_index(flat, self.joint.shape)
+        return z_drug, z_screen, batch_id
 
     def encode(self, *, drug: Tensor | None = None, screen: Tensor | None = None) -> DiscreteScreen:
         """The distribution after encoders that map states to codes; `drug` (n_d,) and `screen` (n_g,) int64."""
@@ -112,7 +113,7 @@ class GaussianScreen:
     correlation: float
     dimension: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not (-1 < self.correlation < 1 and self.dimension >= 1):
             raise ValueError(
                 f"correlation, dimension: got {self.correlation}, {self.dimension}; "
@@ -177,8 +178,8 @@ class GaussianScreen:
         nodes, weights = (torch.from_numpy(v) for v in np.polynomial.hermite_e.hermegauss(100))
         z = (shift[:, None] + nodes).reshape(-1, 1)
         log_posterior = self._log_marginal(z, shift).log_softmax(1).reshape(len(shift), len(nodes), len(shift))
-        own = log_posterior.diagonal(dim1=0, dim2=2).T  # (n_B, nodes) log p(b | z drawn in b)
-        inner = (own - self.log_prior[:, None]) @ weights / math.sqrt(2 * math.pi)
+        true = log_posterior.diagonal(dim1=0, dim2=2).T  # (n_B, nodes) log p(b | z drawn in b)
+        inner = (true - self.log_prior[:, None]) @ weights / math.sqrt(2 * math.pi)
         return float(self.log_prior.exp() @ inner)
 
 
@@ -196,9 +197,17 @@ def random_discrete(
 
     A to D are standard normal; `effect` ties drug to screen, `confounding` ties both to the experimental batch,
     `interaction` makes the tie itself differ between batches.
+
+    Args:
+        n_drug, n_screen, n_batches: numbers of states and of experimental batches.
+        effect, confounding, interaction: standard deviations of the terms of log p.
+        generator: decides the draw.
+
+    Returns:
+        A distribution on (n_drug, n_screen, n_batches).
     """
 
-    def normal(*shape):
+    def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
     logits = effect * normal(n_drug, n_screen, 1) + interaction * normal(n_drug, n_screen, n_batches)
@@ -209,7 +218,7 @@ def random_discrete(
 def separable_discrete(
     effect_joint: Tensor, nuisance_drug: Tensor, nuisance_screen: Tensor, prior: Tensor
 ) -> DiscreteScreen:
-    """States (effect, nuisance): the effect pair knows nothing of the batch, the nuisances know nothing else.
+    """States (effect, nuisance): the effects know nothing of the experimental batch, the nuisances of nothing else.
 
     Here p(z_d, z_g | b) = p(z_d | b) p(z_g | b) r(z_d, z_g), so the prior-corrected product of experts is exact.
 
@@ -217,6 +226,9 @@ def separable_discrete(
         effect_joint: (e_d, e_g) joint probabilities of the two effects.
         nuisance_drug, nuisance_screen: (n_B, u_d), (n_B, u_g) rows p(u | b).
         prior: (n_B,) p(x_b).
+
+    Returns:
+        A distribution on (e_d u_d, e_g u_g, n_B); the nuisance runs faster than the effect.
     """
     joint = torch.einsum("ij,bu,bv,b->iujvb", effect_joint, nuisance_drug, nuisance_screen, prior)
     return DiscreteScreen(joint.reshape(joint.shape[0] * joint.shape[1], -1, len(prior)))

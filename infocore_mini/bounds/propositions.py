@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from infocore_mini.bounds.distributions import DiscreteScreen, log_normalise
+from infocore_mini.bounds.distributions import DiscreteScreen, GaussianScreen, log_normalise
 from infocore_mini.losses import Mixture, info_nce, reweighted_info_nce
 
 # ------------------------------------------------------------------ proposition 1, exact
@@ -28,7 +28,12 @@ def single_sample_optimum(screen: DiscreteScreen) -> Tensor:
 
 
 def single_sample_bound(screen: DiscreteScreen, critic: Tensor) -> float:
-    """E[h] - e^-1 E_p(z_d) E_p(z_g, x_b)[e^h] - I(Z_d; X_b) of proposition 1; critic h (n_d, n_g, n_B)."""
+    """E[h] - e^-1 E_p(z_d) E_p(z_g, x_b)[e^h] - I(Z_d; X_b): the right side of proposition 1.
+
+    Args:
+        screen: the distribution.
+        critic: (n_d, n_g, n_B) h; `single_sample_optimum` makes the bound tight.
+    """
     joint = screen.joint
     product = joint.sum((1, 2))[:, None, None] * joint.sum(0)
     partition = (product * (critic - 1).exp()).sum()
@@ -42,9 +47,10 @@ def single_sample_bound(screen: DiscreteScreen, critic: Tensor) -> float:
 class Posteriors:
     """The variational posteriors of proposition 2, as log-probabilities; any of them may be wrong.
 
-    anchor_screen: (n_d, n_g, n_B) log p_g(x_b | z_g, z_d), used where the screen is the anchor.
-    anchor_drug: (n_d, n_g, n_B) log p_d(x_b | z_g, z_d), used where the drug is the anchor.
-    drug, screen: (n_d, n_B), (n_g, n_B) log p_hat(x_b | z_d), log p_hat(x_b | z_g).
+    Attributes:
+        anchor_screen: (n_d, n_g, n_B) log p_g(x_b | z_g, z_d), used where the screen is the anchor.
+        anchor_drug: (n_d, n_g, n_B) log p_d(x_b | z_g, z_d), used where the drug is the anchor.
+        drug, screen: (n_d, n_B), (n_g, n_B) log p_hat(x_b | z_d), log p_hat(x_b | z_g).
     """
 
     anchor_screen: Tensor
@@ -67,7 +73,7 @@ class Posteriors:
         mixture: Mixture = "arithmetic",
         log_prior: Tensor | None = None,
     ) -> Posteriors:
-        """Both pair posteriors mixed from the two classifiers, as in proposition 3."""
+        """Both pair posteriors mixed from the two classifiers, as in proposition 3; arguments as for `mix`."""
         d, g = drug[:, None], screen[None]
         return cls(mix(g, d, alpha, mixture, log_prior), mix(d, g, alpha, mixture, log_prior), drug, screen)
 
@@ -88,6 +94,15 @@ def mix(
     """Log pair posterior from two classifiers, over the last axis; the same formulas as `reweighted_info_nce`.
 
     Dense and plain on purpose: for tables of a few states, and as an oracle for the loss.
+
+    Args:
+        log_anchor, log_candidate: (..., n_B) log-probabilities that broadcast against each other.
+        alpha: weight of the anchor's classifier, 0 to 1.
+        mixture: "arithmetic" mean of probabilities, or "geometric".
+        log_prior: (n_B,) log p(x_b), for the geometric mixture corrected by it; None = uncorrected.
+
+    Returns:
+        (..., n_B) log-probabilities.
     """
     if mixture == "arithmetic":
         return (alpha * log_anchor.exp() + (1 - alpha) * log_candidate.exp()).log()
@@ -105,6 +120,9 @@ def clip_term(joint: Tensor, critic: Tensor, posteriors: Posteriors, candidates:
         critic: (n_d, n_g) f.
         posteriors: only the two pair posteriors are read.
         candidates: K, the positive and K - 1 draws from the marginal.
+
+    Raises:
+        ValueError: if K < 1.
     """
     screen_anchor = _directional_term(joint, critic, posteriors.anchor_screen, candidates)
     flipped = posteriors.anchor_drug.transpose(0, 1)
@@ -130,7 +148,14 @@ def batch_entropy(joint: Tensor) -> float:
 
 @dataclass(frozen=True)
 class MultiSampleBound:
-    """The terms of proposition 2. `full` is its right side; `reduced` leaves out C, as the training loss does."""
+    """The terms of proposition 2, in nats.
+
+    Attributes:
+        clip: L_CLIP.
+        classifier: L_CLF.
+        correction: C.
+        entropy: H(X_b).
+    """
 
     clip: float
     classifier: float
@@ -139,10 +164,12 @@ class MultiSampleBound:
 
     @property
     def full(self) -> float:
+        """The right side of proposition 2."""
         return self.reduced + self.correction
 
     @property
     def reduced(self) -> float:
+        """The right side without C, as the training loss has it."""
         return -self.clip - self.classifier - self.entropy
 
 
@@ -157,29 +184,55 @@ def multi_sample_bound(joint: Tensor, critic: Tensor, posteriors: Posteriors, ca
 # ------------------------------------------------------------------ estimates from minibatches
 
 
-def single_sample_estimates(source, n: int, repeats: int, generator: torch.Generator) -> Tensor:
-    """(repeats,) estimates of proposition 1 at h*, each from n draws: n joint pairs, n (n - 1) crossed pairs.
+def single_sample_estimates(
+    source: DiscreteScreen | GaussianScreen, n: int, repeats: int, generator: torch.Generator
+) -> Tensor:
+    """Estimates of proposition 1 at h*, each from n draws: n joint pairs, n (n - 1) crossed pairs.
 
-    I(Z_d; X_b) is taken as known. `source` is a `GaussianScreen` or a `DiscreteScreen`.
+    I(Z_d; X_b) is taken as known.
+
+    Args:
+        source: the distribution to draw from.
+        n: draws in each estimate, at least 2.
+        repeats: number of estimates.
+        generator: decides the draws.
+
+    Returns:
+        (repeats,) estimates.
     """
     values = []
     for _ in range(repeats):
         z_drug, z_screen, batch_id = source.sample(n, generator)
-        log_pair = _own_batch(source.log_posterior_pair(z_screen, z_drug), batch_id)
-        log_own = source.log_posterior_screen(z_screen).gather(1, batch_id[:, None])
-        log_ratio = source.critic(z_screen, z_drug) + log_pair - log_own  # (n, n) h* - 1
+        log_pair = _anchors_batch(source.log_posterior_pair(z_screen, z_drug), batch_id)
+        log_screen = source.log_posterior_screen(z_screen).gather(1, batch_id[:, None])
+        log_ratio = source.critic(z_screen, z_drug) + log_pair - log_screen  # (n, n) h* - 1
         crossed = log_ratio.exp().sum() - log_ratio.diagonal().exp().sum()
         values.append(1 + log_ratio.diagonal().mean() - crossed / (n * (n - 1)))
     return torch.stack(values) - source.batch_information[0]
 
 
 def multi_sample_estimates(
-    source, n: int, repeats: int, generator: torch.Generator, *, alpha: float | None = None, **mixture
+    source: DiscreteScreen | GaussianScreen,
+    n: int,
+    repeats: int,
+    generator: torch.Generator,
+    *,
+    alpha: float | None = None,
+    mixture: Mixture = "arithmetic",
+    log_prior: Tensor | None = None,
 ) -> Tensor:
-    """(repeats,) estimates of proposition 2 at f*, each from a minibatch of n draws (so K = n).
+    """Estimates of proposition 2 at f*, each from a minibatch of n draws (so K = n).
 
-    The classifiers are exact, so L_CLF = 0. With `alpha`, L_CLIP is the training loss, `reweighted_info_nce`,
-    minus log K, with the mixture named by ``mixture`` and ``log_prior``; with None, p_g* = p_d* = p(x_b | z_g, z_d).
+    The classifiers are exact, so L_CLF = 0.
+
+    Args:
+        source, n, repeats, generator: as for `single_sample_estimates`.
+        alpha: with it L_CLIP is the training loss, `reweighted_info_nce`, minus log K; None takes the optimum
+            p_g* = p_d* = p(x_b | z_g, z_d).
+        mixture, log_prior: of the training loss.
+
+    Returns:
+        (repeats,) estimates.
     """
     entropy = -float(source.log_prior.exp() @ source.log_prior)
     values = []
@@ -187,19 +240,24 @@ def multi_sample_estimates(
         z_drug, z_screen, batch_id = source.sample(n, generator)
         f = source.critic(z_screen, z_drug)  # (n, n) rows: screens
         log_drug, log_screen = source.log_posterior_drug(z_drug), source.log_posterior_screen(z_screen)
+        losses, weights = [], []
         if alpha is None:
             pair = source.log_posterior_pair(z_screen, z_drug)
-            sides = ((f, pair), (f.T, pair.transpose(0, 1)))
-            losses, weights = zip(*(_weighted(s, _own_batch(p, batch_id)) for s, p in sides), strict=True)
+            for similarity, posterior in ((f, pair), (f.T, pair.transpose(0, 1))):
+                loss, weight = _weighted(similarity, _anchors_batch(posterior, batch_id))
+                losses.append(loss)
+                weights.append(weight)
         else:
-            sides = ((f, log_screen, log_drug), (f.T, log_drug, log_screen))
-            losses = [
-                reweighted_info_nce(s, torch.arange(n), batch_id, a, c, alpha=alpha, **mixture) for s, a, c in sides
-            ]
-            weights = [mix(a, c, alpha, **mixture).gather(1, batch_id[:, None]) for _, a, c in sides]
-        clip = torch.stack(list(losses)).mean() - math.log(n)
-        own = (log_drug + log_screen).gather(1, batch_id[:, None])
-        correction = torch.stack(list(weights)).mean() - own.mean() / 2
+            positive = torch.arange(n)
+            for similarity, anchor, candidate in ((f, log_screen, log_drug), (f.T, log_drug, log_screen)):
+                loss = reweighted_info_nce(
+                    similarity, positive, batch_id, anchor, candidate, alpha=alpha, mixture=mixture, log_prior=log_prior
+                )
+                losses.append(loss)
+                weights.append(mix(anchor, candidate, alpha, mixture, log_prior).gather(1, batch_id[:, None]))
+        clip = torch.stack(losses).mean() - math.log(n)
+        single = (log_drug + log_screen).gather(1, batch_id[:, None])
+        correction = torch.stack(weights).mean() - single.mean() / 2
         values.append(correction - clip - entropy)
     return torch.stack(values)
 
@@ -236,10 +294,10 @@ def _multinomial(p: Tensor, draws: int) -> tuple[Tensor, Tensor]:
 
 def _weighted(similarity: Tensor, log_weight: Tensor) -> tuple[Tensor, Tensor]:
     """(n,) log sum_j w_ij e^f_ij - f_ii for given weights, and (n,) log w_ii."""
-    own = log_weight.diagonal()
-    return info_nce(similarity + log_weight, torch.arange(len(similarity))) + own, own
+    positive = log_weight.diagonal()
+    return info_nce(similarity + log_weight, torch.arange(len(similarity))) + positive, positive
 
 
-def _own_batch(log_posterior: Tensor, batch_id: Tensor) -> Tensor:
-    """(n, m) column b_i of row i of an (n, m, n_B) table."""
+def _anchors_batch(log_posterior: Tensor, batch_id: Tensor) -> Tensor:
+    """(n, m) log-probability of the experimental batch of each anchor, of an (n, m, n_B) table."""
     return log_posterior[torch.arange(len(batch_id)), :, batch_id]

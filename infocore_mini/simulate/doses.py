@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 
 def require(holds: bool, name: str, got: object, expected: str) -> None:
+    """Raises ValueError, naming the argument, unless `holds`."""
     if not holds:
         raise ValueError(f"{name}: got {got}, expected {expected}")
 
@@ -16,13 +17,13 @@ class Doses:
 
     Attributes:
         n_mechanisms: M, mechanisms shared by all molecules.
-        structure: share of a mechanism's drive that substructures explain; the rest is the molecule's own.
+        structure: share of a mechanism's drive that substructures explain; the rest is particular to the molecule.
         effect: rms over features of the drug effect of the median molecule.
         potency_spread: standard deviation of ln potency; potency does not depend on structure.
         stress: mean share of a signature that lies along one axis common to all mechanisms, in either direction.
         one_sided: share of that axis on which all mechanisms agree in direction.
         context: share of each signature that is specific to the cell line.
-        scaffold: how strongly a drug plate prefers molecules similar to its own series; 0 = at random.
+        scaffold: how strongly a drug plate prefers molecules similar to its series; 0 = at random.
         batch_effect: rms over features of the shift that subtracting the control mean leaves behind.
         interaction: standard deviation of ln of how strongly a feature responds to drugs in a batch.
         plate_level: rms over features of the batch differences that subtracting the control mean removes.

@@ -76,6 +76,9 @@ def sample_molecules(n: int, seed: int) -> Molecules:
         n: number of molecules.
         seed: decides which and in what order.
 
+    Returns:
+        The molecules, and in words where they come from.
+
     Raises:
         ValueError: if n is below 1 or exceeds what the source holds.
     """
@@ -120,11 +123,11 @@ def substructure_counts(smiles: Sequence[str], n_bits: int = 1024) -> np.ndarray
     """(n, n_bits) float32 counts of Morgan substructures of radius up to 2, folded.
 
     Raises:
-        ValueError: naming the rows that RDKit cannot parse.
+        ValueError: naming the SMILES that RDKit cannot parse.
     """
     generator = GetMorganGenerator(radius=2, fpSize=n_bits)
     counts = np.zeros((len(smiles), n_bits), dtype=np.float32)
-    broken = []
+    broken: list[str] = []
     for row, text in enumerate(smiles):
         molecule = Chem.MolFromSmiles(text)
         if molecule is None:
@@ -138,16 +141,16 @@ def substructure_counts(smiles: Sequence[str], n_bits: int = 1024) -> np.ndarray
 
 def _real_smiles(name: str) -> list[str]:
     with gzip.open(fetch(name), "rt", encoding="utf-8") as lines:
-        rows = [line.rstrip("\n") for line in lines]
-    return [row.split("\t")[1] for row in rows[1:]] if name.endswith(".tsv.gz") else rows
+        texts = [line.rstrip("\n") for line in lines]
+    return [text.split("\t")[1] for text in texts[1:]] if name.endswith(".tsv.gz") else texts
 
 
 def _enumerated() -> list[str]:
     return [scaffold.format(a=a, b=b) for scaffold in SCAFFOLDS for a in SUBSTITUENTS for b in SUBSTITUENTS]
 
 
-def _shuffled(rows: Sequence[str], rng: np.random.Generator) -> Iterator[str]:
-    return (rows[i] for i in rng.permutation(len(rows)))
+def _shuffled(texts: Sequence[str], rng: np.random.Generator) -> Iterator[str]:
+    return (texts[i] for i in rng.permutation(len(texts)))
 
 
 def _collect(found: dict[str, None], n: int, candidates: Iterable[str]) -> None:

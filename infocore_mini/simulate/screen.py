@@ -1,4 +1,4 @@
-"""Simulated drug screens over real molecules, with doses calibrated on real plates (``experiments/calibration.py``).
+"""Simulated drug screens over real molecules, with doses calibrated on real plates (``data/results/calibration.json``).
 
 How a profile comes about, for a molecule d in a cell line c on an experimental batch b::
 
@@ -61,7 +61,7 @@ class SimulatedScreen:
         """(n, n_g) noise-free effect of some conditions' molecules in their cell lines, batch effects left out.
 
         Args:
-            conditions: (n,) int64 rows of ``screen.drug_id``.
+            conditions: (n,) int64 numbers of conditions of ``screen``.
         """
         drug, line = self.screen.drug_id[conditions], self.screen.cell_line[conditions]
         effect = torch.empty(len(conditions), self.signature.shape[2])
@@ -83,19 +83,22 @@ def simulate_screen(
     drug: Featuriser = mol2vec,
     doses: Doses = GE_DOSES,
 ) -> SimulatedScreen:
-    """Draw a screen: every drug plate is run in every cell line, each such run an experimental batch of its own.
+    """Draw a screen: every drug plate is run in every cell line, each such run one experimental batch.
 
     Args:
-        seed: decides everything drawn; each part has its own stream, so changing one dose leaves the other draws alone.
+        seed: decides everything drawn; each part has a random stream to itself, so changing one dose leaves the others as drawn.
         n_drugs: molecules.
         cell_lines: names.
         n_batches: n_B; drug plates x cell lines x replicate_batches, the last plate in fewer batches if that is uneven.
         n_features: n_g.
         n_replicates: profiles of each condition.
-        replicate_batches: batches that the replicates of a condition are spread over (soft batch labels if above 1).
-        n_conditions: molecule-cell line pairs, drawn at random with each molecule at least once; None = all.
+        replicate_batches: batches that the profiles of a condition are spread over (soft batch labels if above 1).
+        n_conditions: molecules in cell lines, drawn at random with each molecule at least once; None = all.
         drug: featuriser, SMILES -> (n, n_d).
         doses: how much of everything; see `Doses`. ``dataclasses.replace(GE_DOSES, scaffold=0)`` turns one off.
+
+    Returns:
+        The screen as an experimenter has it, and the truth behind it.
 
     Raises:
         ValueError: naming the argument that is out of range.
@@ -111,19 +114,15 @@ def simulate_screen(
     require(n_batches >= runs, "n_batches", n_batches, f"at least {runs}, one drug plate in each cell line")
     n_plates = -(-n_batches // runs)
     require(n_drugs >= n_plates, "n_drugs", n_drugs, f"at least {n_plates}, one on each drug plate")
-    n_pairs = n_drugs * len(cell_lines)
-    require(
-        n_conditions is None or n_drugs <= n_conditions <= n_pairs,
-        "n_conditions",
-        n_conditions,
-        f"{n_drugs} to {n_pairs}",
-    )
+    most = n_drugs * len(cell_lines)
+    fits = n_conditions is None or n_drugs <= n_conditions <= most
+    require(fits, "n_conditions", n_conditions, f"{n_drugs} to {most}")
     require(replicate_batches <= n_replicates, "replicate_batches", replicate_batches, f"at most {n_replicates}")
 
     streams = (
         torch.Generator().manual_seed(int(s)) for s in np.random.SeedSequence(seed).generate_state(7, np.uint64) >> 1
     )
-    by_mechanism, by_signature, by_plate, by_pair, by_batch, by_control, by_well = streams
+    by_mechanism, by_signature, by_plate, by_condition, by_batch, by_control, by_well = streams
     molecules = sample_molecules(n_drugs, seed)
     substructures = _standardised_substructures(molecules.smiles)
     loading = _loadings(substructures, doses, by_mechanism)
@@ -131,7 +130,7 @@ def simulate_screen(
     loading *= doses.effect / _rms_effect(loading, signature).median()
     plate, group = _drug_plates(substructures, n_plates, doses.scaffold, by_plate)
     del substructures
-    drug_id, line = _pairs(n_drugs, len(cell_lines), n_conditions, by_pair)
+    drug_id, line = _conditions(n_drugs, len(cell_lines), n_conditions, by_condition)
     batches = SimulatedBatches.draw(n_batches, n_features, runs, replicate_batches, doses, by_batch)
     control = batches.wells(torch.arange(n_batches).repeat_interleave(doses.n_controls), by_control)
     control = control.view(n_batches, doses.n_controls, n_features)
@@ -143,11 +142,11 @@ def simulate_screen(
     profile = torch.empty(len(condition), n_features)
     left_over = batches.shift - control.mean(1) + batches.level
     for rows in torch.arange(len(condition)).split(_CHUNK):
-        batch_id, pair = profile_batch[rows], condition[rows]
+        batch_id, some = profile_batch[rows], condition[rows]
         profile[rows] = batches.noise(batch_id, by_well).add_(left_over[batch_id])
-        for code in line[pair].unique():
-            chosen = line[pair] == code
-            effect = loading[drug_id[pair[chosen]]] @ signature[code]
+        for code in line[some].unique():
+            chosen = line[some] == code
+            effect = loading[drug_id[some[chosen]]] @ signature[code]
             profile[rows[chosen]] += effect.mul_(batches.response[batch_id[chosen]])
     screen = PairedScreen(
         drug=as_matrix("drug", drug(list(molecules.smiles))),
@@ -187,8 +186,8 @@ def _loadings(substructures: Tensor, doses: Doses, stream: torch.Generator) -> T
     weight.scatter_(0, chosen, torch.randn(chosen.shape, generator=stream))
     drive = substructures @ weight
     drive = (drive - drive.mean(0)) / drive.std(0)
-    own = torch.randn(n, doses.n_mechanisms, generator=stream)
-    drive = doses.structure**0.5 * drive + (1 - doses.structure) ** 0.5 * own
+    unexplained = torch.randn(n, doses.n_mechanisms, generator=stream)
+    drive = doses.structure**0.5 * drive + (1 - doses.structure) ** 0.5 * unexplained
     on = torch.tanh(torch.nn.functional.softplus(3 * (drive - 1.5)) / 3)
     potency = (doses.potency_spread * torch.randn(n, 1, generator=stream)).exp()
     return on * potency
@@ -211,10 +210,10 @@ def _signatures(n_lines: int, n_features: int, doses: Doses, stream: torch.Gener
         )
         return unit_rms((mix @ module + 1e-3 * torch.randn(*shape, n_features, generator=stream)) * reach)
 
-    common, own, local = part(1), part(doses.n_mechanisms), part(n_lines, doses.n_mechanisms)
+    common, particular, local = part(1), part(doses.n_mechanisms), part(n_lines, doses.n_mechanisms)
     sign = torch.randn(doses.n_mechanisms, 1, generator=stream)
     sign = doses.one_sided**0.5 + (1 - doses.one_sided) ** 0.5 * sign
-    shared = doses.stress**0.5 * sign * common + (1 - doses.stress) ** 0.5 * own
+    shared = doses.stress**0.5 * sign * common + (1 - doses.stress) ** 0.5 * particular
     return unit_rms((1 - doses.context) ** 0.5 * shared + doses.context**0.5 * local)
 
 
@@ -245,14 +244,14 @@ def _drug_plates(
     room = np.full(n_plates, n // n_plates)
     room[: n % n_plates] += 1
     plate = np.empty(n, dtype=np.int64)
-    for row in torch.randperm(n, generator=stream).tolist():
-        plate[row] = np.where(room > 0, preference[row], -np.inf).argmax()
-        room[plate[row]] -= 1
+    for molecule in torch.randperm(n, generator=stream).tolist():
+        plate[molecule] = np.where(room > 0, preference[molecule], -np.inf).argmax()
+        room[plate[molecule]] -= 1
     return torch.from_numpy(plate), similarity.argmax(1)
 
 
-def _pairs(n_drugs: int, n_lines: int, n_conditions: int | None, stream: torch.Generator) -> tuple[Tensor, Tensor]:
-    """(drug, cell line) of each condition, ordered; a random choice that leaves out no molecule."""
+def _conditions(n_drugs: int, n_lines: int, n_conditions: int | None, stream: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Drug and cell line of each condition, ordered; a random choice that leaves out no molecule."""
     key = torch.rand(n_drugs, n_lines, generator=stream)
     key += torch.nn.functional.one_hot(key.argmax(1), n_lines)
     chosen = key.flatten().topk(n_conditions or key.numel()).indices.sort().values
@@ -262,7 +261,7 @@ def _pairs(n_drugs: int, n_lines: int, n_conditions: int | None, stream: torch.G
 def _replicate_batches(
     plate: Tensor, line: Tensor, n_batches: int, n_lines: int, n_replicates: int, copies: int
 ) -> Tensor:
-    """(n_conditions * n_replicates,) batch of each replicate: batch = (plate * L + line) * copies + copy."""
+    """(n_conditions * n_replicates,) batch of each profile: batch = (plate * L + line) * copies + copy."""
     first = (plate * n_lines + line) * copies
     made = (n_batches - first).clamp(max=copies)
     stranded = made < 1  # an uneven last plate that this cell line never ran: share the previous plate's batch

@@ -1,4 +1,4 @@
-"""Simulated screens: the paper's simulation study (section 3.1, appendix H)."""
+"""The paper's simulation study (section 3.1, appendix H)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ _ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU, "leaky_relu":
 
 @dataclass(frozen=True)
 class SimulationStudy:
-    """One simulated draw. Row i of every field is the same sample; the order of rows is random.
+    """One simulated draw of n samples, in random order.
 
     Attributes:
-        drug: (n, 10) X_d. screen: (n, 10) X_g. Both without unit, standardised by column.
-        batch_id: (n,) int64, equal numbers of each. effect: (n,) int64, drawn at random.
-        train, held_out: (n / 2,) int64 row numbers.
+        drug, screen: (n, dim) float32 X_d and X_g, without unit, standardised by column.
+        batch_id: (n,) int64, equal numbers of each.
+        effect: (n,) int64, drawn at random.
+        train, held_out: (n / 2,) int64 numbers of samples.
     """
 
     drug: Tensor
@@ -52,9 +53,15 @@ def simulation_study(
 
     Args:
         seed: decides everything drawn.
+        n_samples: n, a multiple of n_batches.
+        n_effects, n_batches: numbers of effects and of experimental batches.
+        dim: length of each vector, and number of columns of X_d and X_g.
         noise: standard deviation of the per-sample noise vector; 1 is the literal reading of the paper.
         generator_width: hidden units of the two random MLPs.
         activation: of the two random MLPs, between the layers.
+
+    Returns:
+        The samples, half of them held out.
 
     Raises:
         ValueError: if n_samples is no multiple of n_batches, or a setting is out of range.
