@@ -169,6 +169,23 @@ def test_importing_the_estimator_is_light():
     assert heavy & loaded == set()
 
 
+def test_the_estimator_needs_no_extra():
+    """It is fitted and scored where what the extras bring cannot be imported."""
+    script = """
+import sys
+extras = "anndata fairlearn gensim h5py matplotlib mol2vec pooch pyarrow rdkit seaborn".split()
+sys.modules |= dict.fromkeys(extras)
+import numpy as np
+from infocore_mini import InfoCORE
+drug, screen = np.random.default_rng(0).normal(size=(2, 40, 5))
+model = InfoCORE(epochs=1, hidden_drug=(8,), hidden_screen=(8,), hidden_classifier=(8,), embedding_dim=4)
+model.fit(drug, screen, batch_id=np.arange(40) % 2)
+assert model.embed_drug(drug).shape == (40, 4) and 0 <= model.score(drug, screen) <= 1
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def tool(command: str) -> str:
     """``ruff check .`` of ``@.venv/bin/ruff check .``"""
     return command.strip().removeprefix("@").removeprefix(".venv/bin/")
