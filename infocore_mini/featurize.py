@@ -3,7 +3,7 @@
 Every function reads molecules in one way, that of ``mol2vec featurize`` (Jaeger, Fulle and Turk, 2018): RDKit parses and
 sanitises the SMILES and *nothing is removed*, so that each fragment of a salt counts.  Stereochemistry, isotopes
 and tautomers: Morgan identifiers see no chirality; they do see isotopes and which tautomer was drawn.
-That one way, a chunk of molecules at a time, is why they stand in one long module.
+Longer than most modules, since all of them read through that one way, a chunk of molecules at a time.
 """
 
 from __future__ import annotations
