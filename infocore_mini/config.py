@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import field
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
@@ -106,7 +107,7 @@ class Config:
     seed: Seed = 0
     device: Device = "cpu"
     precision: Precision = "32-true"
-    compile: bool = Field(default=False, repr=False)  # changes no result, so it is no part of a kept run's name
+    compile: bool = field(default=False, repr=False)  # changes no result, so it is no part of a kept run's name
 
     @model_validator(mode="after")
     def _trains(self) -> Config:

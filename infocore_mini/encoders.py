@@ -49,16 +49,26 @@ class CellLineEncoder(nn.Module):
     Until ``part_heads`` is called every cell line uses the first head; then each starts as a copy of it.
 
     Args:
-        n_in, hidden, dim, options: of the ``MLP``, whose output has the embedding's width ``dim`` as well.
+        n_in, hidden, dim, layer_norm, dropout: of the ``MLP``, whose output has the embedding's width ``dim`` as well.
         n_cell_lines: number of heads.
     """
 
-    def __init__(self, n_in: int, hidden: Sequence[int], dim: int, n_cell_lines: int, **options) -> None:
+    def __init__(
+        self,
+        n_in: int,
+        hidden: Sequence[int],
+        dim: int,
+        n_cell_lines: int,
+        *,
+        layer_norm: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.universal = MLP(n_in, hidden, dim, **options)
+        self.universal = MLP(n_in, hidden, dim, layer_norm=layer_norm, dropout=dropout)
         first = nn.Linear(dim, dim)
         self.weight = nn.Parameter(first.weight.detach().T.repeat(n_cell_lines, 1, 1))  # (cell lines, d in, d out)
         self.bias = nn.Parameter(first.bias.detach().repeat(n_cell_lines, 1))
+        self.parted: Tensor
         self.register_buffer("parted", torch.tensor(False))
 
     @torch.no_grad()
@@ -79,7 +89,7 @@ def _grouped_by_head(x: Tensor, head: Tensor, weight: Tensor) -> Tensor:
     """x_i @ weight[head_i], (n, d): the rows of each head together, one matrix product a head."""
     order = head.argsort(stable=True)
     groups = x[order].split(head.bincount(minlength=len(weight)).tolist())
-    return torch.cat([group @ own for group, own in zip(groups, weight)])[order.argsort()]
+    return torch.cat([group @ matrix for group, matrix in zip(groups, weight)])[order.argsort()]
 
 
 def _every_head(x: Tensor, head: Tensor, weight: Tensor) -> Tensor:
@@ -91,6 +101,7 @@ class BatchClassifier(MLP):
     """log p_hat(x_b | z): (n, d) embeddings -> (n, n_B) log-probabilities of the experimental batches."""
 
     def forward(self, z: Tensor) -> Tensor:
+        """(n, d) -> (n, n_B)."""
         return log_softmax(super().forward(z).to(z.dtype), dim=1)
 
 
@@ -103,26 +114,36 @@ class Scaler(nn.Module):
         clip_after: bound in standard deviations; None = none (Mol2vec: 2.5).
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, n_features: int, clip_before: float | None = None, clip_after: float | None = None) -> None:
         super().__init__()
         self.clip_before, self.clip_after = (torch.inf if clip is None else clip for clip in (clip_before, clip_after))
-        self.register_buffer("mean", torch.zeros(n_features))
-        self.register_buffer("scale", torch.ones(n_features))
+        self.register_buffer("mean", torch.zeros(n_features, dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(n_features, dtype=torch.float64))
 
     def fit(self, x: Tensor) -> Scaler:
-        """Mean and standard deviation of the columns of (n, n_features), over finite values, in one pass by chunks."""
-        count, total, square = (torch.zeros(x.shape[1], dtype=torch.float64) for _ in range(3))
+        """Mean and standard deviation of the columns of (n, n_features), over finite values, in one pass by chunks.
+
+        Chunks are merged as by Chan, Golub and LeVeque (1983), which no large mean can spoil.
+        """
+        count, mean, spread = (torch.zeros(x.shape[1], dtype=torch.float64, device=x.device) for _ in range(3))
         for part in x.split(1024):
             measured = ~part.isnan()
-            part = part.nan_to_num(0.0).clamp(-self.clip_before, self.clip_before).double()
-            count, total, square = count + measured.sum(0), total + part.sum(0), square + part.square().sum(0)
-        mean = total / count.clamp_min(1)
-        variance = (square / count.clamp_min(1) - mean.square()).clamp_min(0)
+            part = part.nan_to_num(0.0).clamp(-self.clip_before, self.clip_before).double() * measured
+            n = measured.sum(0)
+            centre = part.sum(0) / n.clamp_min(1)
+            share, shift = n / (count + n).clamp_min(1), centre - mean
+            spread = spread + ((part - centre) * measured).square().sum(0) + shift.square() * count * share
+            count, mean = count + n, mean + shift * share
+        variance = spread / count.clamp_min(1)
         self.mean.copy_(mean)
-        self.scale.copy_(torch.where(variance > 1e-12, variance.sqrt(), 1.0))  # a constant feature becomes 0
+        self.scale.copy_(torch.where(variance > 1e-20 * mean.square(), variance.sqrt(), 1.0))  # constant: 0
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, n_features) -> the same shape, without unit."""
-        z = (x.clamp(-self.clip_before, self.clip_before) - self.mean) / self.scale
-        return z.clamp(-self.clip_after, self.clip_after).nan_to_num(0.0)
+        """(n, n_features) float32 or float64, worked out as it comes -> the same shape, float32, without unit."""
+        mean, scale = self.mean.to(x.dtype), self.scale.to(x.dtype)
+        z = (x.clamp(-self.clip_before, self.clip_before) - mean) / scale
+        return z.clamp(-self.clip_after, self.clip_after).nan_to_num(0.0).float()

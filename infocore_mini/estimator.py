@@ -1,132 +1,452 @@
-"""scikit-learn estimators: CLIP, CCL and InfoCORE on a paired screen, one base and three names."""
+"""scikit-learn estimators: CLIP, CCL and InfoCORE on paired rows, one base and three names."""
 
 from __future__ import annotations
 
-from dataclasses import fields
-from inspect import Parameter, Signature
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from sklearn.base import BaseEstimator
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from infocore_mini.config import Config
-from infocore_mini.parameters import ParameterError, explain
+from infocore_mini.config import Config, Framework, Sampling
+from infocore_mini.losses import Mixture
+from infocore_mini.parameters import Method, ParameterError, explain
+from infocore_mini.pretrained import Pretrained, TrainedOn
 from infocore_mini.train import pretrain
 from infocore_mini.validation import as_matrix
 
-_INFOCORE_ONLY = (
-    "alpha",
-    "gradient_scale",
-    "mixture",
-    "hidden_classifier",
-    "classifier_learning_rate",
-    "classifier_steps",
-    "classifier_momentum",
-)
-_METHOD_ONLY = ("method", "sampling", *_INFOCORE_ONLY)
-_SCREEN_ONLY = ("cell_line_heads", "head_warmup_epochs", "mixup_concentration", "clip_drug", "clip_screen")
+if TYPE_CHECKING:
+    import pandas as pd
 
+Array = NDArray[np.float32]
+Fitted = TypeVar("Fitted", bound="PairedEstimator")
 
-class _PairedScreenEstimator(BaseEstimator):
-    """Fits two encoders that bring a drug and its screen readout together.
-
-    Inputs are standardised by column on the rows given to ``fit``. Settings are those of
-    ``infocore_mini.config.Config``; view a is the drug, view b the screen.
+_SHARED = """embedding_dim: d, length of an embedding.
+        temperature: tau > 0; similarity = cosine / tau. Smaller: only the nearest candidates count.
+        framework: where candidates come from: "simclr", the minibatch, or "moco", a queue behind it.
+        hidden_drug, hidden_screen: widths of the hidden layers of the two encoders.
+        layer_norm: normalise before each activation of the encoders.
+        dropout: of the encoders' hidden units, 0 to 1 (excluded).
+        noise_drug, noise_screen: Gaussian noise on the standardised inputs, in standard deviations.
+        feature_dropout_screen: probability of dropping a feature of the readout, 0 to 1 (excluded).
+        epochs: passes over the rows.
+        steps_per_epoch: at most so many minibatches an epoch; None = all.
+        warmup_epochs: epochs that only fill the queue (and train the classifiers); fewer than ``epochs``.
+        minibatch_size: rows in a step, at least 2.
+        learning_rate: of Adam on the encoders.
+        halve_at: epochs at whose start the learning rates are halved.
+        adam_betas, adam_eps: of Adam.
+        queue_size: candidates in MoCo's queue (CCL: in that of each experimental batch).
+        momentum: of MoCo's slow encoders, 0 to 1.
+        seed: of weights, order, noise and dropout; equal seeds give equal models.
+        device: "cpu", "cuda" or "cuda:N".
+        precision: "32-true", or "bf16-mixed": networks in bfloat16, losses in float32.
+        compile: compile the networks with ``torch.compile``.
 
     Attributes after ``fit``:
-        pretrained_: the trained ``Pretrained`` model, with its loss ``history``.
-        batches_: sorted labels of the experimental batches; a code is a position in it.
-        drug_scaler_, screen_scaler_: the fitted scalers.
+        pretrained_: the trained ``Pretrained`` model, scalers included, with its loss ``history``.
+        batches_: sorted labels of the experimental batches.
+        n_features_in_, feature_names_in_: of the drugs; names where a table was given."""
+
+
+class PairedEstimator(BaseEstimator):
+    """Two encoders that bring a drug and its screen readout together; base of the three methods.
+
+    Inputs are standardised by column on the rows given to ``fit``.
     """
 
-    _method: str
-    _defaults: dict
+    method: ClassVar[Method]
+    pretrained_: Pretrained
+    batches_: NDArray[Any]
+    n_features_in_: int
 
-    def __init_subclass__(cls, *, method: str, own: tuple[str, ...] = ()) -> None:
-        """The constructor takes ``Config``'s fields, less those that only another method reads."""
+    def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls._method = method
-        cls._defaults = {
-            f.name: f.default for f in fields(Config) if f.name in own or f.name not in _METHOD_ONLY + _SCREEN_ONLY
-        }
-        parameters = [Parameter(name, Parameter.KEYWORD_ONLY, default=value) for name, value in cls._defaults.items()]
-        cls.__signature__ = Signature(parameters)
+        cls.__doc__ = (cls.__doc__ or "").replace("{shared}", _SHARED)
 
-    def __init__(self, **settings) -> None:
-        unknown = sorted(set(settings) - set(self._defaults))
-        if unknown:
-            raise TypeError(
-                f"unknown parameter {unknown[0]}; {type(self).__name__} takes {', '.join(sorted(self._defaults))}"
-            )
-        for name, value in (self._defaults | settings).items():
-            setattr(self, name, value)
+    def _keep(self, parameters: Mapping[str, Any]) -> None:
+        """Keep the constructor's arguments as they came, as scikit-learn asks; ``fit`` checks them."""
+        for name, value in parameters.items():
+            if name not in ("self", "__class__"):
+                setattr(self, name, value)
 
-    @classmethod
-    def _get_param_names(cls) -> list[str]:
-        return sorted(cls._defaults)
-
-    def fit(self, X_drug, y_screen, *, batch_id):
+    def fit(self: Fitted, X_drug: Any, y_screen: Any, *, batch_id: Any = None, molecule: Any = None) -> Fitted:
         """Train on paired rows.
 
         Args:
-            X_drug: (n, n_d) drug features.
-            y_screen: (n, n_g) screen readouts, row i belongs to drug row i.
-            batch_id: (n,) label of each row's experimental batch: any sortable labels.
+            X_drug: (n, n_d) drug features (array or table), or n SMILES (list, Series), which become Mol2vec features.
+            y_screen: (n, n_g) screen readouts, row i belongs to drug row i; array, table or AnnData.
+            batch_id: (n,) label of each row's experimental batch: any sortable labels. CLIP needs none.
+            molecule: (n,) label of each row's molecule. Rows of one molecule are never each other's negatives;
+                None = rows with equal drug features are one molecule.
 
         Returns:
-            self.
+            self; after an error it counts as not fitted.
 
         Raises:
-            ValueError: on NaN, row counts that differ, or too few experimental batches for the method.
+            ValueError: on NaN, row counts that differ, missing labels, or too few experimental batches.
             ParameterError: on a setting out of range; it names the setting.
         """
+        for name in ("pretrained_", "batches_", "n_features_in_", "feature_names_in_"):
+            self.__dict__.pop(name, None)
         try:
-            config = Config(method=self._method, **self.get_params())
+            config = Config(method=self.method, **self.get_params())
         except ValidationError as error:
             raise ParameterError(explain(error)) from None
-        drug, screen = _table("X_drug", X_drug), _table("y_screen", y_screen)
-        batch_id = np.asarray(batch_id)
-        if batch_id.shape != (len(drug),):
-            raise ValueError(f"batch_id: got shape {batch_id.shape}, expected ({len(drug)},) like the rows of X_drug")
-        self.batches_, codes = np.unique(batch_id, return_inverse=True)
-        self.drug_scaler_, self.screen_scaler_ = StandardScaler().fit(drug), StandardScaler().fit(screen)
-        self.pretrained_ = pretrain(
-            self.drug_scaler_.transform(drug), self.screen_scaler_.transform(screen), codes, config
+        drug, drug_names, featuriser = _drug_features(X_drug)
+        screen, screen_names = _table("y_screen", y_screen)
+        n = len(drug)
+        if n < 2:
+            raise ValueError(f"X_drug: got {n} row, expected at least 2 to contrast")
+        if len(screen) != n:
+            raise ValueError(f"y_screen: got {len(screen)} rows, expected {n} like X_drug")
+        if batch_id is None and self.method == "clip":
+            batch_id = np.zeros(n, dtype=int)
+        batches, codes = _label_codes("batch_id", batch_id, n)
+        groups = _equal_rows(drug) if molecule is None else _label_codes("molecule", molecule, n)[1]
+        repeated = len(np.unique(groups)) < n
+        trained_on = TrainedOn(
+            batch_names=tuple(batches.tolist()),
+            drug_features=drug_names,
+            screen_features=screen_names,
+            featuriser=featuriser,
         )
+        pretrained = pretrain(drug, screen, codes, config, molecule=groups if repeated else None, standardise=True)
+        pretrained.trained_on = trained_on
+        return self._take(pretrained)
+
+    def _take(self: Fitted, pretrained: Pretrained) -> Fitted:
+        """Become fitted with a trained model."""
+        self.pretrained_, self.n_features_in_ = pretrained, pretrained.shapes.n_drug
+        self.batches_ = np.array(pretrained.trained_on.batch_names)
+        if pretrained.trained_on.drug_features:
+            self.feature_names_in_ = np.array(pretrained.trained_on.drug_features, dtype=object)
         return self
 
-    def embed_drug(self, X_drug) -> np.ndarray:
-        """(n, n_d) drug features -> (n, embedding_dim) unit-norm z_drug."""
+    def embed_drug(self, X_drug: Any) -> Array:
+        """(n, n_d) drug features, or n SMILES if it was fitted on SMILES -> (n, embedding_dim) unit-norm z_drug.
+
+        The columns of a table are put in the order of ``fit``. Raises ValueError where names or numbers do not fit.
+        """
+        return self._embed_drug(X_drug, "X_drug")
+
+    def embed_screen(self, y_screen: Any) -> Array:
+        """(n, n_g) screen readouts -> (n, embedding_dim) unit-norm z_screen.
+
+        The columns of a table are put in the order of ``fit``. Raises ValueError where names or numbers do not fit.
+        """
         check_is_fitted(self)
-        return self.pretrained_.embed_drug(self.drug_scaler_.transform(_table("X_drug", X_drug))).numpy()
+        names, n_screen = self.pretrained_.trained_on.screen_features, self.pretrained_.shapes.n_screen
+        table, _ = _table("y_screen", y_screen, names, n_screen)
+        return np.asarray(self.pretrained_.embed_screen(table))
 
-    def embed_screen(self, y_screen) -> np.ndarray:
-        """(n, n_g) screen readouts -> (n, embedding_dim) unit-norm z_screen."""
+    def _embed_drug(self, X_drug: Any, name: str) -> Array:
         check_is_fitted(self)
-        return self.pretrained_.embed_screen(self.screen_scaler_.transform(_table("y_screen", y_screen))).numpy()
+        trained_on = self.pretrained_.trained_on
+        if _is_smiles(X_drug) and trained_on.featuriser is None:
+            raise ValueError(f"{name}: got text, expected the {self.n_features_in_} features that fit was given")
+        table, _, _ = _drug_features(X_drug, name, trained_on.drug_features, self.n_features_in_)
+        return np.asarray(self.pretrained_.embed_drug(table))
+
+    def retrieve(self, y_screen: Any, library: Any, *, top: int = 10) -> pd.DataFrame:
+        """The molecules of a library that fit each readout best.
+
+        Args:
+            y_screen: (n, n_g) readouts.
+            library: (m, n_d) drug features, or m SMILES if it was fitted on SMILES.
+            top: molecules for each readout.
+
+        Returns:
+            A row for each query and rank: query and molecule (labels of a table's rows, SMILES, else row numbers),
+            rank from 1, cosine.
+
+        Raises:
+            ValueError: where inputs do not fit, or top is outside 1..m.
+        """
+        import pandas as pd
+
+        from infocore_mini.evaluate.ranking import nearest
+
+        z_screen, z_library = self.embed_screen(y_screen), self._embed_drug(library, "library")
+        m = len(z_library)
+        if isinstance(top, bool) or not 1 <= top <= m:
+            raise ValueError(f"top: got {top!r}, expected 1 to {m}, the molecules of the library")
+        found, cosine = nearest(z_screen, z_library, n=int(top))
+        return pd.DataFrame(
+            {
+                "query": np.repeat(_row_names(y_screen, len(z_screen)), top),
+                "rank": np.tile(np.arange(1, top + 1), len(z_screen)),
+                "molecule": _row_names(library, m)[found.ravel()],
+                "cosine": cosine.ravel(),
+            }
+        )
+
+    def score(self, X_drug: Any, y_screen: Any, batch_id: Any = None) -> float:
+        """Top-1 retrieval accuracy, a fraction: how often the molecule nearest to a readout is its own.
+
+        Args:
+            X_drug, y_screen: n paired rows that were not trained on. Rows with equal drug features are one molecule.
+            batch_id: (n,) labels; then only molecules of the query's experimental batch are candidates.
+
+        Raises:
+            ValueError: where inputs do not fit.
+        """
+        from infocore_mini.evaluate.retrieval import retrieval_accuracy
+
+        z_drug, z_screen = self.embed_drug(X_drug), self.embed_screen(y_screen)
+        n = len(z_drug)
+        if len(z_screen) != n:
+            raise ValueError(f"y_screen: got {len(z_screen)} rows, expected {n} like X_drug")
+        _, first, target = np.unique(_equal_rows(_drug_features(X_drug)[0]), return_index=True, return_inverse=True)
+        if batch_id is None:
+            return retrieval_accuracy(z_screen, z_drug[first], target, top=(1,))[1]
+        batches, codes = _label_codes("batch_id", batch_id, n)
+        member = np.zeros((len(first), len(batches)), dtype=bool)
+        member[target, codes] = True
+        within = retrieval_accuracy(z_screen, z_drug[first], target, top=(1,), query_batch=codes, library_batch=member)
+        return within[1]
+
+    def save(self, path: str | Path) -> None:
+        """Write all that embedding needs as one safetensors file (no pickle). Raises FileNotFoundError, NotFittedError."""
+        check_is_fitted(self)
+        self.pretrained_.save(path)
+
+    @classmethod
+    def load(cls: type[Fitted], path: str | Path, device: str | None = None) -> Fitted:
+        """The fitted estimator that ``save`` wrote; it embeds bit for bit as that one.
+
+        Args:
+            path: of the file.
+            device: where to run; None = where it was trained if that is here, else the CPU.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if it is damaged, no model of ours, or that of another method.
+        """
+        pretrained = Pretrained.load(path, device)
+        if pretrained.config.method != cls.method or pretrained.config.cell_line_heads:
+            raise ValueError(
+                f"path: {path} holds a model of {pretrained.config.method!r}, expected one that {cls.__name__} saved"
+            )
+        names = cls().get_params()
+        return cls(**{name: getattr(pretrained.config, name) for name in names})._take(pretrained)
 
 
-class CLIP(_PairedScreenEstimator, method="clip"):
-    """Multimodal contrast that ignores the experimental batch (Radford et al. 2021)."""
+class CLIP(PairedEstimator):
+    """Multimodal contrast that ignores the experimental batch (Radford et al. 2021).
+
+    Args:
+        {shared}
+    """
+
+    method = "clip"
+
+    def __init__(
+        self,
+        *,
+        embedding_dim: int = 256,
+        temperature: float = 0.1,
+        framework: Framework = "simclr",
+        hidden_drug: tuple[int, ...] = (128, 128),
+        hidden_screen: tuple[int, ...] = (128, 128),
+        layer_norm: bool = False,
+        dropout: float = 0.0,
+        noise_drug: float = 0.0,
+        noise_screen: float = 0.0,
+        feature_dropout_screen: float = 0.0,
+        epochs: int = 60,
+        steps_per_epoch: int | None = None,
+        warmup_epochs: int = 0,
+        minibatch_size: int = 64,
+        learning_rate: float = 1e-3,
+        halve_at: tuple[int, ...] = (),
+        adam_betas: tuple[float, float] = (0.9, 0.999),
+        adam_eps: float = 1e-8,
+        queue_size: int = 4096,
+        momentum: float = 0.999,
+        seed: int = 0,
+        device: str = "cpu",
+        precision: str = "32-true",
+        compile: bool = False,
+    ) -> None:
+        self._keep(locals())
 
 
-class CCL(_PairedScreenEstimator, method="ccl", own=("sampling",)):
+class CCL(PairedEstimator):
     """Contrast within the anchor's experimental batch only (Ma et al. 2021).
 
-    With many experimental batches set ``sampling="one_batch"``: a random minibatch would hold too few
-    rows of the anchor's own.
+    Args:
+        sampling: minibatches at "random", or of "one_batch" each: with many experimental batches a random minibatch
+            would hold too few rows of the anchor's batch.
+        {shared}
     """
 
+    method = "ccl"
 
-class InfoCORE(_PairedScreenEstimator, method="infocore", own=_INFOCORE_ONLY):
-    """Contrast reweighted by batch posteriors (proposition 2): the experimental batch stops paying off.
+    def __init__(
+        self,
+        *,
+        sampling: Sampling = "random",
+        embedding_dim: int = 256,
+        temperature: float = 0.1,
+        framework: Framework = "simclr",
+        hidden_drug: tuple[int, ...] = (128, 128),
+        hidden_screen: tuple[int, ...] = (128, 128),
+        layer_norm: bool = False,
+        dropout: float = 0.0,
+        noise_drug: float = 0.0,
+        noise_screen: float = 0.0,
+        feature_dropout_screen: float = 0.0,
+        epochs: int = 60,
+        steps_per_epoch: int | None = None,
+        warmup_epochs: int = 0,
+        minibatch_size: int = 64,
+        learning_rate: float = 1e-3,
+        halve_at: tuple[int, ...] = (),
+        adam_betas: tuple[float, float] = (0.9, 0.999),
+        adam_eps: float = 1e-8,
+        queue_size: int = 4096,
+        momentum: float = 0.999,
+        seed: int = 0,
+        device: str = "cpu",
+        precision: str = "32-true",
+        compile: bool = False,
+    ) -> None:
+        self._keep(locals())
 
-    ``alpha`` weighs the anchor's own posterior, 1 = CLIP; ``gradient_scale`` is lambda of appendix D.
+
+class InfoCORE(PairedEstimator):
+    """Contrast reweighted by batch posteriors (proposition 2): the experimental batch pays off less.
+
+    Args:
+        alpha: weight of the anchor's own posterior in a pair's weight, 0 to 1; 1 = CLIP, smaller = stronger correction.
+        gradient_scale: lambda >= 0 of appendix D, of the gradient through the batch posteriors; 0 = none.
+        mixture: of the two posteriors, "arithmetic" or "geometric" (proposition 3).
+        hidden_classifier: widths of the hidden layers of the two batch classifiers.
+        classifier_learning_rate: of Adam on the classifiers.
+        classifier_steps: updates of the classifiers for each update of the encoders.
+        classifier_momentum: of MoCo's slow classifiers, 0 to 1.
+        {shared}
     """
 
+    method = "infocore"
 
-def _table(name: str, value) -> np.ndarray:
-    return as_matrix(name, value, dtype=torch.float64).numpy()
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.33,
+        gradient_scale: float = 0.0,
+        mixture: Mixture = "arithmetic",
+        hidden_classifier: tuple[int, ...] = (128,),
+        classifier_learning_rate: float = 1e-2,
+        classifier_steps: int = 2,
+        classifier_momentum: float = 0.999,
+        embedding_dim: int = 256,
+        temperature: float = 0.1,
+        framework: Framework = "simclr",
+        hidden_drug: tuple[int, ...] = (128, 128),
+        hidden_screen: tuple[int, ...] = (128, 128),
+        layer_norm: bool = False,
+        dropout: float = 0.0,
+        noise_drug: float = 0.0,
+        noise_screen: float = 0.0,
+        feature_dropout_screen: float = 0.0,
+        epochs: int = 60,
+        steps_per_epoch: int | None = None,
+        warmup_epochs: int = 0,
+        minibatch_size: int = 64,
+        learning_rate: float = 1e-3,
+        halve_at: tuple[int, ...] = (),
+        adam_betas: tuple[float, float] = (0.9, 0.999),
+        adam_eps: float = 1e-8,
+        queue_size: int = 4096,
+        momentum: float = 0.999,
+        seed: int = 0,
+        device: str = "cpu",
+        precision: str = "32-true",
+        compile: bool = False,
+    ) -> None:
+        self._keep(locals())
+
+
+# ------------------------------------------------------------------ inputs
+
+
+def _drug_features(
+    value: Any, name: str = "X_drug", names: tuple[str, ...] = (), n_features: int | None = None
+) -> tuple[NDArray[np.float64], tuple[str, ...], str | None]:
+    """(n, n_d) features, their names, and what made them of SMILES; None if they came as features."""
+    if not _is_smiles(value):
+        return *_table(name, value, names, n_features), None
+    from infocore_mini.featurize import mol2vec
+
+    return mol2vec(list(value)).astype(np.float64), (), "mol2vec"
+
+
+def _is_smiles(value: Any) -> bool:
+    """Whether it is a list, array or Series of text."""
+    flat = getattr(value, "ndim", 1) == 1 and not isinstance(value, str)
+    return flat and len(value) > 0 and isinstance(next(iter(value)), str)
+
+
+def _table(
+    name: str, value: Any, names: tuple[str, ...] = (), n_features: int | None = None
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """(n, n_features) float64 of an array, table or AnnData, and its names, () where it has none.
+
+    The columns of a table come in the order of ``names``, if these are given.
+    """
+    if hasattr(value, "var_names") and hasattr(value, "X"):
+        found = tuple(map(str, value.var_names))
+        value = value.X.toarray() if hasattr(value.X, "toarray") else value.X
+    else:
+        columns = getattr(value, "columns", ())
+        found = tuple(columns) if all(isinstance(column, str) for column in columns) else ()
+    if names and found and found != names:
+        missing, more = (sorted(set(a) - set(b)) for a, b in ((names, found), (found, names)))
+        if missing or more or len(found) != len(names):
+            what = f"no column {missing[0]!r}" if missing else f"a column {more[0]!r}" if more else "columns twice"
+            raise ValueError(f"{name}: got {what}, expected the {len(names)} columns that fit was given, by name")
+        place = {column: i for i, column in enumerate(found)}
+        value = np.asarray(value, dtype=np.float64)[:, [place[column] for column in names]]
+    return as_matrix(name, value, n_features, torch.float64).numpy(), found
+
+
+def _label_codes(name: str, value: Any, n: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Sorted labels and (n,) codes. Raises ValueError for missing labels, naming the row."""
+    if value is None:
+        raise ValueError(f"{name}: got None, expected ({n},) labels")
+    labels = np.asarray(value)
+    if labels.shape != (n,):
+        raise ValueError(f"{name}: got shape {labels.shape}, expected ({n},) like the rows of X_drug")
+    missing = [i for i, label in enumerate(labels.tolist()) if _is_missing(label)]
+    if missing:
+        raise ValueError(f"{name}: got a missing label in row {missing[0]}, expected a label in every row")
+    if labels.dtype.kind not in "biufU":  # text in other clothes, dates, categories
+        labels = labels.astype(str)
+    batches, codes = np.unique(labels, return_inverse=True)
+    return batches, codes.astype(np.int64)
+
+
+def _is_missing(label: Any) -> bool:
+    """None, NaN, NaT, or pandas' NA, which is not even unequal to itself."""
+    return label is None or not isinstance(label == label, bool | np.bool_) or bool(label != label)
+
+
+def _equal_rows(x: NDArray[np.float64]) -> NDArray[np.int64]:
+    """(n,) codes; rows with equal values share one."""
+    code: dict[bytes, int] = {}
+    return np.array([code.setdefault(row.tobytes(), len(code)) for row in x + 0.0], dtype=np.int64)  # -0.0 is 0.0
+
+
+def _row_names(value: Any, n: int) -> NDArray[Any]:
+    """(n,) SMILES, the labels of a table's rows, or row numbers."""
+    if _is_smiles(value):
+        return np.asarray(list(value), dtype=object)
+    index = getattr(value, "obs_names", getattr(value, "index", None))
+    return np.arange(n) if index is None or callable(index) else np.asarray(index)

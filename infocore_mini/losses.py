@@ -119,8 +119,9 @@ def reweighted_info_nce(
             log_total = _log_total_of_shares(similarity, log_anchor, log_candidate, alpha)
     if batch_id.ndim == 2:
         log_total = (batch_id * log_total).sum(1)
-    if similarity.device.type == "cpu" and bool(log_total.isnan().any()):
-        _blame_nan(similarity=similarity, log_posterior_anchor=log_anchor, log_posterior_candidate=log_candidate)
+    if similarity.device.type == "cpu" and bool(log_total.isnan().any()) and not bool(similarity.isnan().any()):
+        name = "log_posterior_anchor" if bool(log_anchor.isnan().any()) else "log_posterior_candidate"
+        raise ValueError(f"{name}: got NaN, expected log-probabilities")
     return log_total - _take_positive(similarity, positive)
 
 
@@ -407,7 +408,7 @@ def _check_similarity(similarity: Tensor, positive: Tensor) -> None:
         )
 
 
-def _check_posteriors(shape: tuple[int, int], batch_id: Tensor, **log_posteriors: Tensor) -> None:
+def _check_posteriors(shape: torch.Size, batch_id: Tensor, **log_posteriors: Tensor) -> None:
     n = shape[0]
     n_batches = next(iter(log_posteriors.values())).shape[-1]
     for rows, (name, value) in zip(shape, log_posteriors.items()):
@@ -468,10 +469,3 @@ def _check_log_posterior(name: str, value: Tensor) -> None:
             f"{name}: got a row {worst} whose probabilities sum to {float(total[worst].exp()):.4g}, expected "
             "log-probabilities, such as log_softmax of a classifier's logits"
         )
-
-
-def _blame_nan(**values: Tensor) -> None:
-    """ValueError that names the first argument with NaN in it."""
-    for name, value in values.items():
-        if bool(value.isnan().any()):
-            raise ValueError(f"{name}: got NaN, expected numbers")

@@ -1,121 +1,209 @@
-"""The networks of a run, and the trained model that a run returns."""
+"""The trained model that a run returns, and the one file that holds it."""
 
 from __future__ import annotations
 
 import copy
 import json
-from dataclasses import asdict
+import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from pydantic import TypeAdapter
-from safetensors import safe_open
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
 from infocore_mini.config import Config
-from infocore_mini.encoders import BatchClassifier, CellLineEncoder, Encoder, Scaler
+from infocore_mini.encoders import CellLineEncoder
+from infocore_mini.networks import Shapes, TwoTower, build
 from infocore_mini.screens import PairedScreen
-from infocore_mini.training.contrast import TwoTower
 from infocore_mini.validation import as_matrix
+
+KEY = "infocore_mini"  # of the model's description in the metadata of its file
+BLOCK = 16_384  # rows embedded at a time
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """What a model saw, as far as it has a name.
+
+    Attributes:
+        batch_names: labels of the experimental batches; a code is a position in it.
+        cell_line_names: of the cell lines, likewise.
+        drug_features, screen_features: names of the columns, or ().
+        featuriser: what turned SMILES into drug features, such as "mol2vec"; None = features came as such.
+    """
+
+    batch_names: tuple[str | int | float, ...] = ()
+    cell_line_names: tuple[str, ...] = ()
+    drug_features: tuple[str, ...] = ()
+    screen_features: tuple[str, ...] = ()
+    featuriser: str | None = None
 
 
 class Pretrained:
     """Trained encoders and classifiers: what ``pretrain`` returns and ``load`` reads back.
 
-    Attributes:
-        config: the ``Config`` of the run.
+    Args:
+        model: the networks, scalers included.
+        config: of the run.
+        shapes: what the data decided about the networks.
         history: per epoch, mean "contrastive" and "classifier" loss in nats; "validation" where it was scored.
-        shapes: {"n_a", "n_b", "n_batches", "n_cell_lines", "shared", "scaled"}.
+        trained_on: names of what the model saw.
     """
 
-    def __init__(self, model: TwoTower, config: Config, shapes: dict, history: list[dict[str, float]]) -> None:
-        self.model, self.config, self.shapes, self.history = model.eval(), config, shapes, history
+    def __init__(
+        self,
+        model: TwoTower,
+        config: Config,
+        shapes: Shapes,
+        history: list[dict[str, float]] | None = None,
+        trained_on: TrainedOn | None = None,
+    ) -> None:
+        self.model, self.config, self.shapes = model.eval(), config, shapes
+        self.history = [] if history is None else history
+        self.trained_on = TrainedOn() if trained_on is None else trained_on
 
-    def embed_drug(self, a, cell_line=None) -> Tensor:
-        """(n, n_a) -> (n, d) unit-norm embeddings of view a, on the CPU.
+    def embed_drug(self, drug: Any, cell_line: Any = None) -> Tensor:
+        """Embeddings of drugs.
 
-        ``cell_line``: (n,) codes, needed by a model with cell-line heads and by no other.
+        Args:
+            drug: (n, n_d) features, in the units of the training data.
+            cell_line: (n,) codes, needed by a model with cell-line heads and taken by no other.
+
+        Returns:
+            (n, d) unit-norm, float32, on the CPU.
+
+        Raises:
+            ValueError: on another number of features, NaN, or codes that do not fit.
         """
         heads = self.config.cell_line_heads
         if heads != (cell_line is not None):
             expected = "codes of the cell lines" if heads else "None, the model has no cell-line heads"
             raise ValueError(f"cell_line: got {type(cell_line).__name__}, expected {expected}")
-        if heads:
-            cell_line = torch.as_tensor(cell_line, dtype=torch.int64)
-            n_lines = self.shapes["n_cell_lines"]
-            if cell_line.shape != (len(a),) or not bool(((cell_line >= 0) & (cell_line < n_lines)).all()):
-                raise ValueError(f"cell_line: got {tuple(cell_line.shape)}, expected ({len(a)},) codes below {n_lines}")
-        return self._embed(0, as_matrix("a", a, self.shapes["n_a"]), cell_line)
+        x = as_matrix("drug", drug, self.shapes.n_drug, self._precision(drug))
+        if not heads:
+            return self._embed(0, x)
+        code, n_lines = torch.as_tensor(cell_line, dtype=torch.int64), self.shapes.n_cell_lines
+        if code.shape != (len(x),) or not bool(((code >= 0) & (code < n_lines)).all()):
+            raise ValueError(f"cell_line: got {tuple(code.shape)}, expected ({len(x)},) codes below {n_lines}")
+        return self._embed(0, x, code)
 
-    def embed_screen(self, b) -> Tensor:
-        """(n, n_b) -> (n, d) unit-norm embeddings of view b, on the CPU."""
-        return self._embed(1, as_matrix("b", b, self.shapes["n_b"], missing=self.shapes["scaled"]))
+    def embed_screen(self, screen: Any) -> Tensor:
+        """Embeddings of readouts.
 
-    def drug_body(self) -> tuple[nn.Module, nn.Module]:
-        """(scaler, body) of view a, copies: features -> scaled features -> (n, d) universal drug encoding.
+        Args:
+            screen: (n, n_g) in the units of the training data; NaN = not measured, if the model standardises.
 
-        The body ends before the cell-line heads and before the unit norm: what is fine-tuned on other tasks.
+        Returns:
+            (n, d) unit-norm, float32, on the CPU.
+
+        Raises:
+            ValueError: on another number of features, or values that are not finite.
         """
-        encoder = copy.deepcopy(self.model.encoders[0])
-        body = encoder.universal if isinstance(encoder, CellLineEncoder) else nn.Sequential(*encoder)
-        return copy.deepcopy(self.model.scalers[0]), body
+        dtype, missing = self._precision(screen), self.shapes.scaled
+        return self._embed(1, as_matrix("screen", screen, self.shapes.n_screen, dtype, missing=missing))
 
     def embed(self, screen: PairedScreen) -> tuple[Tensor, Tensor]:
-        """(z_screen, z_drug) of each condition, both (n_conditions, d): mean profile, and drug under its cell line."""
+        """(z_screen, z_drug) of each condition, both (n_conditions, d): mean profile, and drug under its cell line.
+
+        Raises ValueError for other features of the readout than the model was trained on.
+        """
+        names, known = screen.feature_names, self.trained_on.screen_features
+        if names and known and names != known:
+            what = "in another order" if set(names) == set(known) else f"such as {sorted(set(names) ^ set(known))[0]!r}"
+            raise ValueError(
+                f"screen: got feature_names {what}, expected the {len(known)} that the model was trained on"
+            )
         cell_line = screen.cell_line if self.config.cell_line_heads else None
         z_drug = self.embed_drug(screen.drug[screen.drug_id], cell_line)
         return self.embed_screen(screen.mean_profile()), z_drug
 
+    def drug_body(self) -> tuple[nn.Module, nn.Module]:
+        """(scaler, body) of the drug encoder, copies: features -> scaled features -> (n, d) universal drug encoding.
+
+        The body ends before the cell-line heads and before the unit norm: what is fine-tuned on other tasks.
+        """
+        encoder = copy.deepcopy(self.model.encoders[0])
+        body = encoder.universal if isinstance(encoder, CellLineEncoder) else nn.Sequential(*encoder.children())
+        return copy.deepcopy(self.model.scalers[0]), body
+
+    def _precision(self, value: Any) -> torch.dtype:
+        """float64 until it is standardised, except for what is float32 already."""
+        single = getattr(value, "dtype", None) in (torch.float32, np.float32)
+        return torch.float64 if self.shapes.scaled and not single else torch.float32
+
     @torch.no_grad()
-    def _embed(self, view: int, x: Tensor, *context: Tensor | None) -> Tensor:
-        encoder, device, size = self.model.encoders[view], self.config.device, 16_384
-        context = [None if c is None else c.split(size) for c in context]
+    def _embed(self, view: int, x: Tensor, cell_line: Tensor | None = None) -> Tensor:
+        encoder, scaler = self.model.encoders[view], self.model.scalers[view]
+        device = next(encoder.parameters()).device
         parts = []
-        for i, part in enumerate(x.split(size)):
-            here = (None if c is None else c[i].to(device) for c in context)
-            parts.append(encoder(self.model.scalers[view](part.to(device)), *here).cpu())
+        for start in range(0, len(x), BLOCK):
+            rows = slice(start, start + BLOCK)
+            line = () if cell_line is None else (cell_line[rows].to(device),)
+            parts.append(encoder(scaler(x[rows].to(device)), *line).cpu())
         return torch.cat(parts)
 
+    # -------------------------------------------------------------- the file
+
     def save(self, path: str | Path) -> None:
-        """Write weights and configuration as one safetensors file (no pickle)."""
-        run = {"config": asdict(self.config), "shapes": self.shapes, "history": self.history}
-        save_model(self.model, str(path), metadata={"run": json.dumps(run)})
+        """Write everything as one safetensors file (no pickle): networks, scalers, names, settings, version.
+
+        Raises:
+            FileNotFoundError: if the folder does not exist.
+        """
+        from infocore_mini import __version__
+
+        path = Path(path)
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"path: got {path}, expected a file in an existing folder")
+        about = {
+            "version": __version__,
+            "config": asdict(self.config),
+            "shapes": asdict(self.shapes),
+            "trained_on": asdict(self.trained_on),
+            "history": self.history,
+        }
+        partial = path.with_name(path.name + ".partial")
+        save_model(self.model, str(partial), metadata={KEY: json.dumps(about)})
+        os.replace(partial, path)
 
     @classmethod
-    def load(cls, path: str | Path) -> Pretrained:
-        """Read what ``save`` wrote."""
-        with safe_open(str(path), framework="pt") as file:
-            run = json.loads(file.metadata()["run"])
-        config = TypeAdapter(Config).validate_python(run["config"])
-        model = build(config, run["shapes"])
-        load_model(model, str(path))
-        return cls(model.to(config.device), config, run["shapes"], run["history"])
+    def load(cls, path: str | Path, device: str | None = None) -> Pretrained:
+        """Read what ``save`` wrote; it embeds bit for bit as the saved model did on the same kind of device.
+
+        Args:
+            path: of the file.
+            device: "cpu", "cuda" or "cuda:N"; None = where it was trained if that is here, else the CPU.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if the file is damaged, no model of ours, or of another version; it names the file.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"path: no file {path}")
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                about = json.loads((file.metadata() or {})[KEY])
+            config = TypeAdapter(Config).validate_python(about["config"])
+            shapes = TypeAdapter(Shapes).validate_python(about["shapes"])
+            trained_on = TypeAdapter(TrainedOn).validate_python(about["trained_on"])
+            model = build(config, shapes)
+            load_model(model, str(path))
+        except SafetensorError as error:
+            raise ValueError(f"path: {path} is damaged or no safetensors file ({error})") from error
+        except (KeyError, ValidationError, RuntimeError) as error:
+            raise ValueError(
+                f"path: {path} holds no model of this version ({error!r}); it was not saved by save"
+            ) from None
+        return cls(model.to(device or _available(config.device)), config, shapes, about["history"], trained_on)
 
 
-def build(config: Config, shapes: dict) -> TwoTower:
-    """The untrained networks of a run, from torch's random state."""
-    options = dict(layer_norm=config.layer_norm, dropout=config.dropout)
-    body_a = (shapes["n_a"], config.hidden_drug, config.embedding_dim)
-    if config.cell_line_heads:
-        encoder_a = CellLineEncoder(*body_a, shapes["n_cell_lines"], **options)
-    else:
-        encoder_a = Encoder(*body_a, **options)
-    encoder_b = encoder_a
-    if not shapes["shared"]:
-        encoder_b = Encoder(shapes["n_b"], config.hidden_screen, config.embedding_dim, **options)
-    scalers = (nn.Identity(), nn.Identity())
-    if shapes["scaled"]:
-        scalers = (
-            Scaler(shapes["n_a"], clip_after=config.clip_drug),
-            Scaler(shapes["n_b"], clip_before=config.clip_screen),
-        )
-    bf16 = config.precision == "bf16-mixed"
-    if config.method != "infocore":
-        return TwoTower((encoder_a, encoder_b), None, scalers, bf16=bf16)
-    n_classifiers = 1 if shapes["shared"] else 2
-    classifiers = [
-        BatchClassifier(config.embedding_dim, config.hidden_classifier, shapes["n_batches"])
-        for _ in range(n_classifiers)
-    ]
-    return TwoTower((encoder_a, encoder_b), (classifiers[0], classifiers[-1]), scalers, bf16=bf16)
+def _available(device: str) -> str:
+    """The device, or "cpu" where it is not there."""
+    index = int(device.partition(":")[2] or 0)
+    return device if device == "cpu" or index < torch.cuda.device_count() else "cpu"

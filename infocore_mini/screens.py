@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -83,7 +83,7 @@ class PairedScreen:
         *,
         smiles: Sequence[str],
         drug: Featuriser,
-        profile,
+        profile: Any,
         batch: Sequence,
         cell_line: Sequence | None = None,
         condition: Sequence | None = None,
@@ -109,14 +109,13 @@ class PairedScreen:
         import pandas as pd  # here, since a process that trains on tensors can do without its 70 MB
 
         n = len(smiles)
+        _require_labels("smiles", smiles)
         table = pd.DataFrame({"smiles": np.asarray(smiles, dtype=str)})
         for name, column in {"batch": batch, "cell_line": cell_line, "condition": condition}.items():
-            if column is None:
-                column = np.zeros(n, dtype=int)
-            _require(len(column) == n, name, f"{len(column)} rows", f"{n} like smiles")
-            missing = pd.isna(np.asarray(column, dtype=object))
-            _require(not missing.any(), name, f"a missing label in row {missing.argmax()}", "a label in every row")
-            table[name] = np.asarray(column)
+            values = np.asarray(np.zeros(n, dtype=int) if column is None else column)
+            _require(len(values) == n, name, f"{len(values)} rows", f"{n} like smiles")
+            _require_labels(name, values)
+            table[name] = values
         profile = _profiles(profile, n, allow_missing)
         keys = ["smiles", "cell_line", "condition"]
         codes, names = {}, {}
@@ -203,7 +202,7 @@ class PairedScreen:
 
     # ------------------------------------------------------------------ other screens made of it
 
-    def subset(self, drugs) -> PairedScreen:
+    def subset(self, drugs: Any) -> PairedScreen:
         """The screen of some molecules only.
 
         Args:
@@ -272,7 +271,7 @@ class Split(NamedTuple):
     test: PairedScreen
 
 
-def _profiles(profile, n: int, allow_missing: bool) -> Tensor:
+def _profiles(profile: Any, n: int, allow_missing: bool) -> Tensor:
     """(n, n_g) float32; NaN only where allowed, and never a whole row of it."""
     if not allow_missing:
         x = as_matrix("profile", profile)
@@ -284,6 +283,14 @@ def _profiles(profile, n: int, allow_missing: bool) -> Tensor:
         _require(not bool(x.isinf().any()), "profile", "infinite values", "finite numbers or NaN")
     _require(len(x) == n, "profile", f"{len(x)} rows", f"{n} like smiles")
     return x
+
+
+def _require_labels(name: str, values: Sequence | np.ndarray) -> None:
+    """ValueError for a missing label (None, NaN, NA), naming its row."""
+    import pandas as pd
+
+    missing = pd.isna(np.asarray(values, dtype=object))
+    _require(not missing.any(), name, f"a missing label in row {missing.argmax()}", "a label in every row")
 
 
 def _require(holds: bool, name: str, got: str, expected: str) -> None:

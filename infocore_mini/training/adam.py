@@ -7,6 +7,7 @@ process, for a compiler that most runs never call.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import nn
@@ -28,16 +29,21 @@ class Adam:
     ) -> None:
         self.parameters = list(parameters)
         self.learning_rate, self.betas, self.eps = learning_rate, betas, eps
-        self.moments = tuple([torch.zeros_like(parameter) for parameter in self.parameters] for _ in range(2))
+        self.moments = (self._zeros(), self._zeros())
         self.steps = [torch.zeros((), device=parameter.device) for parameter in self.parameters]
+
+    def _zeros(self) -> list[torch.Tensor]:
+        return [torch.zeros_like(parameter) for parameter in self.parameters]
 
     @torch.no_grad()
     def step(self) -> None:
         """Move the parameters against their gradients, which are gone afterwards."""
+        first, second = self.moments
         adam(
-            self.parameters,
-            [parameter.grad for parameter in self.parameters],
-            *self.moments,
+            list(self.parameters),
+            cast("list[torch.Tensor]", [parameter.grad for parameter in self.parameters]),
+            first,
+            second,
             [],
             self.steps,
             fused=True,
@@ -59,6 +65,6 @@ class Adam:
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, list[torch.Tensor]]) -> None:
         """Take them back."""
-        for own, stored in zip(self.state_dict().values(), state.values(), strict=True):
-            for tensor, value in zip(own, stored, strict=True):
+        for name, tensors in self.state_dict().items():
+            for tensor, value in zip(tensors, state[name], strict=True):
                 tensor.copy_(value)

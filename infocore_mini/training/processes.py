@@ -10,15 +10,16 @@ The losses are those of one process up to rounding, except that each process dro
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from infocore_mini.training.contrast import TwoTower
+from infocore_mini.networks import TwoTower
 from infocore_mini.training.pairs import Minibatch
 
 
@@ -43,21 +44,19 @@ class Processes:
     def embed(self, model: TwoTower, minibatch: Minibatch) -> tuple[Tensor, Tensor]:
         """``model.embed`` of the whole minibatch, each process encoding its share."""
         if self.count == 1:
-            return model.embed(minibatch)
-        rows, n = self.share(len(minibatch.a)), len(minibatch.a)
+            return model.embed(minibatch.drug, minibatch.screen, minibatch.cell_line)
+        rows, n = self.share(len(minibatch.drug)), len(minibatch.drug)
         line = minibatch.cell_line
-        own = minibatch._replace(
-            a=minibatch.a[rows], b=minibatch.b[rows], cell_line=None if line is None else line[rows]
-        )
         dropout = any(isinstance(part, nn.Dropout) for part in model.modules())
-        with self._own_randomness() if dropout else nullcontext():
-            z = model.embed(own)
-        return tuple(_Gathered.apply(z_v, rows, n, self.fabric) for z_v in z)
+        with self._separate_randomness() if dropout else nullcontext():
+            z = model.embed(minibatch.drug[rows], minibatch.screen[rows], None if line is None else line[rows])
+        of_drug, of_screen = (_Gathered.apply(z_v, rows, n, self.fabric) for z_v in z)
+        return of_drug, of_screen
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Add up over the processes what each found on its share."""
         if self.count > 1:
-            gradients = [parameter.grad for parameter in parameters]
+            gradients = cast("list[Tensor]", [parameter.grad for parameter in parameters])
             vector_to_parameters(self.total(parameters_to_vector(gradients)), gradients)
 
     def total(self, value: Tensor) -> Tensor:
@@ -70,7 +69,7 @@ class Processes:
             self.fabric.barrier()
 
     @contextmanager
-    def _own_randomness(self):
+    def _separate_randomness(self) -> Iterator[None]:
         """Random numbers of its own in each process, seeded from the common ones, which stay common."""
         seed = int(torch.randint(2**62, ())) + self.rank
         with torch.random.fork_rng(devices=[self.device] if self.device.startswith("cuda") else []):
@@ -82,19 +81,19 @@ class _Gathered(torch.autograd.Function):
     """The rows of all processes. Each computes the loss of all of them, so its own rows' gradient is complete."""
 
     @staticmethod
-    def forward(context, own: Tensor, rows: slice, n: int, fabric) -> Tensor:
+    def forward(context: Any, share: Tensor, rows: slice, n: int, fabric: Any) -> Tensor:
         context.rows = rows
-        whole = own.new_zeros(n, *own.shape[1:])
-        whole[rows] = own
+        whole = share.new_zeros(n, *share.shape[1:])
+        whole[rows] = share
         return fabric.all_reduce(whole, reduce_op="sum")
 
     @staticmethod
-    def backward(context, gradient: Tensor):
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         return gradient[context.rows], None, None, None
 
 
 @cache
-def _launched(accelerator: str):
+def _launched(accelerator: str) -> Any:
     """The Fabric of this process, connected to the others; imported here, since one process needs none."""
     from lightning_fabric import Fabric
 

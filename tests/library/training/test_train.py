@@ -9,14 +9,16 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from infocore_mini import CCL, CLIP, InfoCORE
 from infocore_mini.config import Config
 from infocore_mini.encoders import BatchClassifier, Encoder
 from infocore_mini.losses import info_nce, same_batch_only
+from infocore_mini.networks import TwoTower
 from infocore_mini.pretrained import Pretrained
-from infocore_mini.train import _Trainer, pretrain
-from infocore_mini.training.contrast import Candidates, MoCo, Queue, TwoTower
+from infocore_mini.train import pretrain
+from infocore_mini.training.contrast import MoCo
 from infocore_mini.training.pairs import Minibatch, Pairs, sample
+from infocore_mini.training.queue import Candidates, Queue
+from infocore_mini.training.trainer import Trainer
 
 SMALL = dict(
     embedding_dim=4,
@@ -66,7 +68,7 @@ def test_encoders_and_classifiers_alternate():
     """The encoder step leaves the classifiers alone and the classifier step leaves the encoders alone."""
     a, b, batch_id = data()
     for warmup_epochs, encoders_move in ((1, False), (0, True)):
-        trainer = _Trainer(
+        trainer = Trainer(
             Pairs(a, b, batch_id, 4), Config(**SMALL | {"gradient_scale": 1.0, "warmup_epochs": warmup_epochs})
         )
         before = [p.clone() for p in trainer.model.encoders.parameters()]
@@ -74,9 +76,9 @@ def test_encoders_and_classifiers_alternate():
         after = list(trainer.model.encoders.parameters())
         assert all(torch.equal(x, y) for x, y in zip(before, after)) != encoders_move
 
-    trainer = _Trainer(Pairs(a, b, batch_id, 4), Config(**SMALL | {"gradient_scale": 1.0}))
+    trainer = Trainer(Pairs(a, b, batch_id, 4), Config(**SMALL | {"gradient_scale": 1.0}))
     minibatch = Minibatch(a, b, batch_id)
-    z = trainer.model.embed(minibatch)
+    z = trainer.model.embed(minibatch.drug, minibatch.screen)
     loss = trainer._contrastive_loss(minibatch, z, trainer.model.log_posteriors(z))
     loss.backward(inputs=list(trainer.model.encoders.parameters()))
     assert all(p.grad is None for p in trainer.model.classifiers.parameters())
@@ -90,11 +92,11 @@ def test_infocore_at_alpha_one_trains_as_clip():
     states = [{k: v.clone() for k, v in encoder.state_dict().items()} for encoder in encoders]
     gradients = []
     for method in ("clip", "infocore"):
-        trainer = _Trainer(Pairs(a, b, batch_id, 4), Config(**SMALL | {"method": method, "alpha": 1.0}))
+        trainer = Trainer(Pairs(a, b, batch_id, 4), Config(**SMALL | {"method": method, "alpha": 1.0}))
         for encoder, state in zip(trainer.model.encoders, states):
             encoder.load_state_dict(state)
         minibatch = Minibatch(a, b, batch_id)
-        z = trainer.model.embed(minibatch)
+        z = trainer.model.embed(minibatch.drug, minibatch.screen)
         trainer._contrastive_loss(minibatch, z, trainer.model.log_posteriors(z)).backward()
         gradients.append(torch.cat([p.grad.flatten() for p in trainer.model.encoders.parameters()]))
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-7)
@@ -104,26 +106,26 @@ def test_infocore_at_alpha_one_trains_as_clip():
 
 
 def new(codes: torch.Tensor) -> Candidates:
-    return Candidates(codes[:, None].float(), None, codes, codes, torch.ones(len(codes), dtype=torch.bool))
+    return Candidates(codes[:, None].float(), codes, codes, torch.ones(len(codes), dtype=torch.bool))
 
 
 def test_queue_keeps_the_newest_rows():
-    queue = Queue(size=4, n_lanes=1, dim=1, n_batches=0)
+    queue = Queue(size=4, n_rings=1, dim=1, n_batches=0)
     for start in (0, 3):
         queue.push(new(torch.arange(start, start + 3)), torch.zeros(3, dtype=torch.int64))
     assert sorted(queue.z.flatten().tolist()) == [2, 3, 4, 5] and queue.filled.all()
     assert torch.equal(queue.z.flatten().long(), queue.batch_id)
 
 
-def test_lanes_keep_each_experimental_batch_apart():
-    queue = Queue(size=3, n_lanes=2, dim=1, n_batches=0)
+def test_rings_keep_each_experimental_batch_apart():
+    queue = Queue(size=3, n_rings=2, dim=1, n_batches=0)
     pushed = {0: [], 1: []}
     generator = torch.Generator().manual_seed(0)
     for step in range(6):
-        lane = torch.randint(2, (3,), generator=generator)
+        ring = torch.randint(2, (3,), generator=generator)
         value = torch.arange(3.0) + 10 * step
-        queue.push(Candidates(value[:, None], None, lane, None, torch.ones(3, dtype=torch.bool)), lane)
-        for code, x in zip(lane.tolist(), value.tolist()):
+        queue.push(Candidates(value[:, None], ring, None, torch.ones(3, dtype=torch.bool)), ring)
+        for code, x in zip(ring.tolist(), value.tolist()):
             pushed[code].append(x)
     for code, values in pushed.items():
         rows = slice(3 * code, 3 * code + 3)
@@ -131,36 +133,36 @@ def test_lanes_keep_each_experimental_batch_apart():
         assert (queue.batch_id[rows][queue.filled[rows]] == code).all()
 
 
-def test_only_the_asked_columns_are_copied():
-    """A queue that keeps a lane's own batches gives the columns asked for as one that keeps all gives them."""
+def test_only_the_columns_of_the_anchors_batches_are_copied():
+    """A queue whose rings keep their own batches gives the same columns as one that keeps all."""
     generator = torch.Generator().manual_seed(0)
-    lane_batches = torch.tensor([[0, 2, 3], [1, 4, 4]])
-    whole, part = (Queue(size=5, n_lanes=2, dim=1, n_batches=5, lane_batches=kept) for kept in (None, lane_batches))
-    for lane in (0, 1, 1, 0, 1):
-        batch_id = lane_batches[lane][torch.randint(3, (4,), generator=generator)]
+    ring_batches = torch.tensor([[0, 2, 3], [1, 4, 4]])
+    whole, part = (Queue(size=5, n_rings=2, dim=1, n_batches=5, ring_batches=kept) for kept in (None, ring_batches))
+    for ring in (0, 1, 1, 0, 1):
+        batch_id = ring_batches[ring][torch.randint(3, (4,), generator=generator)]
         posterior = torch.rand(4, 5, generator=generator).log()
-        some = Candidates(torch.zeros(4, 1), posterior, batch_id, None, torch.ones(4, dtype=torch.bool))
-        asked = part.extend(some, lane, batch_id)
-        every = whole.extend(some, lane)
-        assert asked.log_posterior.shape == (9, 4) and torch.equal(asked.asked, batch_id) and every.asked is None
-        filled = asked.filled
-        torch.testing.assert_close(asked.log_posterior[filled], every.log_posterior[:, batch_id][filled])
+        some = Candidates(torch.zeros(4, 1), batch_id, None, torch.ones(4, dtype=torch.bool), posterior)
+        few = part.extend(some, ring, batch_id)
+        every = whole.extend(some, ring)
+        assert few.log_column.shape == (4, 9) and few.log_posterior is None and every.log_column is None
+        filled = few.filled
+        torch.testing.assert_close(few.log_column.T[filled], every.log_posterior[:, batch_id][filled])
         for queue in (whole, part):
-            queue.push(some, torch.full((4,), lane))
+            queue.push(some, torch.full((4,), ring))
     assert filled.all()
 
 
-def test_own_columns_give_the_loss_of_all_columns():
+def test_the_columns_that_are_read_give_the_loss_of_all_columns():
     """What training reads of the posteriors is enough: the loss over steps is that with every column copied."""
     a, b, batch_id = data(40)
     losses = []
-    for own_batch_only in (True, False):
+    for reads_columns in (True, False):
         torch.manual_seed(0)
         config = Config(**SMALL | {"framework": "moco", "minibatch_size": 8, "queue_size": 16, "epochs": 1})
-        trainer = _Trainer(Pairs(a, b, batch_id, 4), config)
-        assert trainer.framework.own_batch_only
-        trainer.framework.own_batch_only = own_batch_only
-        losses.append([trainer._step(chosen) for chosen in sample(trainer.pairs, config)])
+        trainer = Trainer(Pairs(a, b, batch_id, 4), config)
+        assert trainer.framework.reads_columns
+        trainer.framework.reads_columns = reads_columns
+        losses.append([trainer.step(chosen) for chosen in sample(trainer.pairs, config)])
     assert len(losses[0]) == 5
     torch.testing.assert_close(*losses)
 
@@ -174,12 +176,12 @@ def test_moco_candidates_are_partners_then_queue_without_gradient():
     config = Config(queue_size=8, embedding_dim=3, momentum=0.5, classifier_momentum=0.5)
     moco = MoCo(model, config, n_batches=4)
     minibatch = Minibatch(a, b, batch_id)
-    z = model.embed(minibatch)
+    z = model.embed(a, b)
     for filled in (8, 16):
         for_a, for_b = moco.candidates(minibatch, z, model.log_posteriors(z))
         torch.testing.assert_close(for_a.z[:8], z[1].detach())  # the slow copy has not moved yet
         torch.testing.assert_close(for_b.z[:8], z[0].detach())
-        assert int(for_a.filled.sum()) == filled and not for_a.z.requires_grad and not for_a.log_posterior.requires_grad
+        assert int(for_a.filled.sum()) == filled and not for_a.z.requires_grad and not for_a.log_column.requires_grad
     torch.testing.assert_close(for_a.z[8:], z[1].detach())
     slow = [p.clone() for p in moco.slow.parameters()]
     with torch.no_grad():
@@ -200,7 +202,7 @@ def test_ccl_candidates_come_from_the_anchors_batch():
 def test_one_batch_minibatches_hold_one_experimental_batch():
     a, b, batch_id = data(60, n_batches=7)
     config = Config(**SMALL | {"method": "ccl", "sampling": "one_batch", "minibatch_size": 5})
-    chunks = [chosen.rows for chosen in sample(Pairs(a, b, batch_id, 7), config)]
+    chunks = [chosen.conditions for chosen in sample(Pairs(a, b, batch_id, 7), config)]
     assert all(len(batch_id[rows].unique()) == 1 and 2 <= len(rows) <= 5 for rows in chunks)
     drawn = torch.cat(chunks)
     assert len(drawn.unique()) == len(drawn)
@@ -252,13 +254,14 @@ def test_a_kill_in_mid_training_loses_nothing(tmp_path):
         import os, signal, sys
         sys.path.insert(0, sys.argv[2])
         import infocore_mini.train as train
+        from infocore_mini.training import trainer
         from test_train import SMALL, data
-        real = train._Trainer.run_epoch
+        real = trainer.Trainer.run_epoch
         def run_epoch(self):
             if self.epoch == 3:
                 os.kill(os.getpid(), signal.SIGKILL)
             real(self)
-        train._Trainer.run_epoch = run_epoch
+        trainer.Trainer.run_epoch = run_epoch
         train.pretrain(*data(), train.Config(**SMALL | {"epochs": 5}), checkpoint=sys.argv[1])
         """
     )
@@ -274,7 +277,7 @@ def test_a_kill_in_mid_training_loses_nothing(tmp_path):
 def test_checkpoints_that_do_not_fit_are_refused(tmp_path):
     path = tmp_path / "run.pt"
     pretrain(*data(), Config(**SMALL), checkpoint=path)
-    with pytest.raises(ValueError, match="another configuration"):
+    with pytest.raises(ValueError, match="belongs to another run .alpha: 0.33 there, 0.9 here"):
         pretrain(*data(), Config(**SMALL | {"alpha": 0.9}), checkpoint=path)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match="cannot be read"):
@@ -287,10 +290,10 @@ def test_checkpoints_that_do_not_fit_are_refused(tmp_path):
 @pytest.mark.parametrize(
     "change, options, message",
     [
-        (lambda a, b, c: (a.index_fill(0, torch.tensor([7]), torch.nan), b, c), {}, r"a: got NaN .*first in row 7"),
-        (lambda a, b, c: (a, b[:-1], c), {}, r"b: got 63 rows, expected 64"),
-        (lambda a, b, c: (a[:0], b[:0], c[:0]), {}, r"a: got shape \(0, 5\)"),
-        (lambda a, b, c: (a[:1], b[:1], c[:1]), {}, r"a: got 1 row"),
+        (lambda a, b, c: (a.index_fill(0, torch.tensor([7]), torch.nan), b, c), {}, r"drug: got NaN .*first in row 7"),
+        (lambda a, b, c: (a, b[:-1], c), {}, r"screen: got 63 rows, expected 64 like drug"),
+        (lambda a, b, c: (a[:0], b[:0], c[:0]), {}, r"drug: got shape \(0, 5\)"),
+        (lambda a, b, c: (a[:1], b[:1], c[:1]), {}, r"drug: got 1 row"),
         (lambda a, b, c: (a, b, c[:-1]), {}, r"batch_id: got shape \(63,\)"),
         (lambda a, b, c: (a, b, c.double()), {}, r"batch_id: got shape .*float64"),
         (lambda a, b, c: (a, b, c - 1), {}, r"batch_id: got -1, expected codes >= 0"),
@@ -332,44 +335,88 @@ def test_divergence_is_reported():
         pretrain(*data(), Config(**SMALL | {"learning_rate": 1e30, "epochs": 5}))
 
 
-# ------------------------------------------------------------------ estimators
+# ------------------------------------------------------------------ checkpoints
 
 
-def test_estimators_follow_scikit_learn():
-    from sklearn.base import clone
-    from sklearn.exceptions import NotFittedError
+def test_a_checkpoint_of_other_data_is_refused(tmp_path):
+    path = tmp_path / "run.pt"
+    a, b, batch_id = data()
+    pretrain(a, b, batch_id, Config(**SMALL), checkpoint=path)
+    for changed in ((a + 1e-3, b, batch_id), (a, b.flip(0), batch_id), (a, b, batch_id.flip(0))):
+        with pytest.raises(ValueError, match="checkpoint: .*run.pt belongs to another run .data:"):
+            pretrain(*changed, Config(**SMALL), checkpoint=path)
+    with pytest.raises(ValueError, match="another run .data:"):
+        pretrain(a, b, batch_id, Config(**SMALL), molecule=torch.arange(64) // 2, checkpoint=path)
 
-    for estimator in (CLIP, CCL, InfoCORE):
-        model = estimator(epochs=2, embedding_dim=4, minibatch_size=16)
-        assert clone(model).get_params() == model.get_params()
-        with pytest.raises(NotFittedError):
-            model.embed_drug(np.ones((2, 5)))
-        a, b, batch_id = data()
-        labels = np.array(["w", "x", "y", "z"])[batch_id]
-        z = model.fit(100 * a.numpy() + 7, b.numpy(), batch_id=labels).embed_drug(100 * a.numpy() + 7)
-        assert z.shape == (64, 4) and model.embed_screen(b.numpy()).shape == (64, 4)
-        np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, rtol=1e-5)
+
+def test_a_checkpoint_with_more_epochs_than_wanted_is_refused(tmp_path):
+    pretrain(*data(), Config(**SMALL | {"epochs": 3}), checkpoint=tmp_path / "run.pt")
+    with pytest.raises(ValueError, match="run.pt holds 3 epochs, expected at most epochs = 2"):
+        pretrain(*data(), Config(**SMALL), checkpoint=tmp_path / "run.pt")
+
+
+def test_a_foreign_file_in_the_checkpoints_place_is_refused(tmp_path):
+    torch.save({"state_dict": {}}, tmp_path / "run.pt")
+    with pytest.raises(ValueError, match="run.pt is no checkpoint of this version"):
+        pretrain(*data(), Config(**SMALL), checkpoint=tmp_path / "run.pt")
+
+
+def test_a_checkpoint_without_a_folder_is_refused_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(Trainer, "run_epoch", lambda self: pytest.fail("trained"))
+    for path in (tmp_path / "no" / "folder" / "run.pt", tmp_path):
+        with pytest.raises(ValueError, match="checkpoint: got .*expected a file in an existing folder"):
+            pretrain(*data(), Config(**SMALL), checkpoint=path)
+
+
+def test_a_full_disk_is_told_by_the_files_name_and_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "run.pt"
+    pretrain(*data(), Config(**SMALL | {"epochs": 1}), checkpoint=path)
+    before = path.read_bytes()
+
+    def full(state, target):
+        target.write_bytes(b"half")
+        raise RuntimeError("PytorchStreamWriter failed writing file")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="checkpoint: .*run.pt could not be written"):
+        pretrain(*data(), Config(**SMALL), checkpoint=path)
+    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_two_processes_never_share_a_checkpoint(tmp_path):
+    from filelock import FileLock
+
+    with FileLock(tmp_path / "run.pt.lock"), pytest.raises(ValueError, match="another process is at work on .*run.pt"):
+        pretrain(*data(), Config(**SMALL), checkpoint=tmp_path / "run.pt")
+
+
+# ------------------------------------------------------------------ more that is refused by name
 
 
 @pytest.mark.parametrize(
-    "settings, message", [({"alpha": 1.5}, "alpha = 1.5"), ({"temperature": -1}, "temperature = -1")]
+    "batch_id, options, message",
+    [
+        (np.array(["p", "q"] * 32), {}, "batch_id: got values of type <U1, expected integer codes"),
+        (3, {}, r"batch_id: got shape \(\)"),
+        (torch.arange(64), {"sampling": "one_batch"}, "one row, expected rows to contrast for sampling='one_batch'"),
+    ],
 )
-def test_estimators_name_bad_settings(settings, message):
-    a, b, batch_id = data()
+def test_batch_ids_that_are_no_codes_are_named(batch_id, options, message):
+    a, b, _ = data()
     with pytest.raises(ValueError, match=message):
-        InfoCORE(**settings).fit(a, b, batch_id=batch_id)
+        pretrain(a, b, batch_id, Config(**SMALL | options))
 
 
-def test_estimators_name_unknown_settings_and_bad_rows():
-    with pytest.raises(TypeError, match="alpha"):
-        CLIP(alpha=0.3)
+def test_molecules_are_one_label_a_row():
     a, b, batch_id = data()
-    with pytest.raises(ValueError, match="batch_id"):
-        InfoCORE().fit(a, b, batch_id=batch_id[:3])
-    with pytest.raises(ValueError, match="X_drug: got NaN"):
-        InfoCORE().fit(np.full((4, 2), np.nan), np.ones((4, 2)), batch_id=[0, 1, 0, 1])
+    with pytest.raises(ValueError, match=r"molecule: got shape \(3,\), expected \(64,\)"):
+        pretrain(a, b, batch_id, Config(**SMALL), molecule=["a", "b", "c"])
 
 
-def test_values_that_are_no_numbers_are_named():
-    with pytest.raises(ValueError, match="X_drug: got values that are no numbers"):
-        InfoCORE().fit([["a", "b"]] * 4, np.ones((4, 2)), batch_id=[0, 1, 0, 1])
+def test_a_process_without_a_share_adds_nothing():
+    from infocore_mini.training.trainer import _cross_entropy
+
+    empty = torch.zeros(0, 4, requires_grad=True)
+    loss = _cross_entropy(empty.log_softmax(1), torch.zeros(0, dtype=torch.int64))
+    loss.backward()
+    assert float(loss.detach()) == 0 and empty.grad is not None

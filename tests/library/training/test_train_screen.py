@@ -1,5 +1,7 @@
 """Training on a PairedScreen: replicates, cell lines, queues, masks, scalers, selection, resume."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,10 @@ from infocore_mini.config import Config
 from infocore_mini.encoders import CellLineEncoder, Scaler, _every_head, _grouped_by_head
 from infocore_mini.pretrained import Pretrained
 from infocore_mini.screens import PairedScreen
-from infocore_mini.train import _Trainer, pretrain, pretrain_screen, retrieval_score
-from infocore_mini.training.contrast import Candidates
-from infocore_mini.training.pairs import Minibatch, Rows, ScreenPairs, _line_batches, sample
+from infocore_mini.train import pretrain, pretrain_screen, retrieval_score
+from infocore_mini.training.pairs import Chosen, ScreenPairs, line_batches, sample
+from infocore_mini.training.queue import Candidates
+from infocore_mini.training.trainer import Trainer
 
 SMALL = dict(
     embedding_dim=8,
@@ -69,12 +72,12 @@ def weights(model: Pretrained) -> torch.Tensor:
 def test_a_draw_mixes_the_conditions_own_replicates(soft):
     screen = toy(soft=soft)
     pairs, rows = ScreenPairs(screen, "cpu"), torch.arange(len(screen)).repeat(20)
-    drawn = pairs.draw(Rows(rows), Config(mixup_concentration=0.6))
+    drawn = pairs.draw(Chosen(rows), Config(mixup_concentration=0.6))
     mixtures = 0
     for i in range(0, len(rows), 7):
         own = screen.profile[screen.condition == rows[i]].double()
-        weight = torch.linalg.lstsq(own.T, drawn.b[i].double()[:, None]).solution.squeeze(1)
-        torch.testing.assert_close(own.T @ weight, drawn.b[i].double(), atol=1e-4, rtol=0)
+        weight = torch.linalg.lstsq(own.T, drawn.screen[i].double()[:, None]).solution.squeeze(1)
+        torch.testing.assert_close(own.T @ weight, drawn.screen[i].double(), atol=1e-4, rtol=0)
         assert (weight > -1e-4).all() and abs(weight.sum() - 1) < 1e-3
         mixtures += bool(weight.max() < 0.99)
         if soft:  # the label is the mixture of the replicates' batches
@@ -82,7 +85,7 @@ def test_a_draw_mixes_the_conditions_own_replicates(soft):
             torch.testing.assert_close(drawn.batch_id[i, batches], weight.float(), atol=1e-3, rtol=0)
         else:
             assert drawn.batch_id[i] == screen.batch_id[rows[i]]
-        assert torch.equal(drawn.a[i], screen.drug[screen.drug_id[rows[i]]])
+        assert torch.equal(drawn.drug[i], screen.drug[screen.drug_id[rows[i]]])
     assert 0.2 < mixtures / len(range(0, len(rows), 7)) < 0.45  # a third
 
 
@@ -90,7 +93,7 @@ def test_one_third_of_the_draws_is_noisy():
     screen = toy(n_replicates=1)
     pairs, rows = ScreenPairs(screen, "cpu"), torch.arange(len(screen)).repeat(30)
     for concentration, share in ((0.6, 1 / 3), (0.0, 1.0)):
-        b = pairs.draw(Rows(rows), Config(noise_screen=0.5, mixup_concentration=concentration)).b
+        b = pairs.draw(Chosen(rows), Config(noise_screen=0.5, mixup_concentration=concentration)).screen
         noise = b - screen.profile[rows]
         noisy = noise.abs().sum(1) > 1e-4
         assert abs(noisy.float().mean() - share) < 0.03
@@ -101,11 +104,11 @@ def test_minibatches_alternate_between_random_and_one_cell_line():
     torch.manual_seed(0)
     screen = toy()
     chosen = sample(ScreenPairs(screen, "cpu"), Config(**FULL))
-    kinds = [c.lane is None for c in chosen]
+    kinds = [c.only_line is None for c in chosen]
     assert abs(sum(kinds) - len(kinds) / 2) <= 1.5 and kinds[:4] == [True, False, True, False]
-    assert all((screen.cell_line[c.rows] == c.lane).all() for c in chosen if c.lane is not None)
-    assert {c.lane for c in chosen} == {None, 0, 1}
-    drawn = torch.cat([c.rows for c in chosen])
+    assert all((screen.cell_line[c.conditions] == c.only_line).all() for c in chosen if c.only_line is not None)
+    assert {c.only_line for c in chosen} == {None, 0, 1}
+    drawn = torch.cat([c.conditions for c in chosen])
     assert len(drawn.unique()) == len(drawn) > 0.8 * len(screen)
 
 
@@ -163,11 +166,10 @@ def test_scaler_equals_clip_and_standard_scaler():
 
 
 def test_the_same_molecule_is_never_a_negative():
-    minibatch = Minibatch(torch.zeros(3, 1), torch.zeros(3, 1), torch.zeros(3), drug_id=torch.tensor([4, 7, 4]))
     candidates = Candidates(
-        torch.zeros(6, 1), None, None, torch.tensor([4, 7, 4, 7, -1, 9]), torch.tensor([1, 1, 1, 1, 0, 1]).bool()
+        torch.zeros(6, 1), torch.zeros(6), torch.tensor([4, 7, 4, 7, -1, 9]), torch.tensor([1, 1, 1, 1, 0, 1]).bool()
     )
-    assert candidates.excluded(minibatch).int().tolist() == [
+    assert candidates.excluded(torch.tensor([4, 7, 4])).int().tolist() == [
         [0, 0, 1, 0, 1, 0],
         [0, 0, 0, 1, 1, 0],
         [1, 0, 0, 0, 1, 0],
@@ -176,19 +178,19 @@ def test_the_same_molecule_is_never_a_negative():
 
 def test_a_minibatch_of_one_cell_line_meets_that_lines_queue_only():
     screen = toy()
-    trainer = _Trainer(ScreenPairs(screen, "cpu"), Config(**FULL))
+    trainer = Trainer(ScreenPairs(screen, "cpu"), Config(**FULL))
     for _ in range(3):
         trainer.run_epoch()
     queues = trainer.framework.line_queues
     assert [q.size for q in queues] == [32, 32] and [q.size for q in trainer.framework.queues] == [64, 64]
     for queue in queues:
         for line in (0, 1):
-            lane = slice(32 * line, 32 * line + 32)
-            batches = queue.batch_id[lane][queue.filled[lane]]
+            ring = slice(32 * line, 32 * line + 32)
+            batches = queue.batch_id[ring][queue.filled[ring]]
             assert len(batches) and (batches // 3 == line).all()  # batches 0 to 2 are line 0, 3 to 5 line 1
     rows = (screen.cell_line == 1).nonzero().squeeze(1)[:16]
-    minibatch = trainer._augmented(Rows(rows, lane=1))
-    z = trainer.model.embed(minibatch)
+    minibatch = trainer._augmented(Chosen(rows, only_line=1))
+    z = trainer.model.embed(minibatch.drug, minibatch.screen, minibatch.cell_line)
     for candidates in trainer.framework.candidates(minibatch, z, trainer.model.log_posteriors(z)):
         assert len(candidates.z) == 16 + 32
         assert (candidates.batch_id[candidates.filled] >= 3).all()
@@ -201,7 +203,9 @@ def test_a_minibatch_of_one_cell_line_meets_that_lines_queue_only():
 def test_every_method_learns_to_retrieve(case):
     split = toy(n_drugs=300).split(0)
     model = pretrain_screen(split.train, Config(**CASES[case] | {"epochs": 25, "halve_at": (), "learning_rate": 3e-3}))
-    untrained = pretrain_screen(split.train, Config(**CASES[case] | {"epochs": 1, "warmup_epochs": 1}))
+    untrained = pretrain_screen(
+        split.train, Config(**CASES[case] | {"epochs": 1, "warmup_epochs": 0, "learning_rate": 1e-9})
+    )
     assert retrieval_score(model, split.test) > 2 * retrieval_score(untrained, split.test)
 
 
@@ -238,7 +242,7 @@ def test_a_saved_model_embeds_raw_readouts_as_before(tmp_path):
 
 
 def test_learning_rates_are_halved_on_time():
-    trainer = _Trainer(ScreenPairs(toy(), "cpu"), Config(**FULL | {"halve_at": (1, 2), "learning_rate": 1e-3}))
+    trainer = Trainer(ScreenPairs(toy(), "cpu"), Config(**FULL | {"halve_at": (1, 2), "learning_rate": 1e-3}))
     rates = []
     for _ in range(3):
         trainer.run_epoch()
@@ -303,16 +307,16 @@ def test_a_model_with_heads_asks_for_the_cell_line():
 def test_a_cell_lines_queue_keeps_what_its_anchors_ask_for(monkeypatch):
     """The losses equal those of queues that keep every posterior."""
     narrow = pretrain_screen(toy(), Config(**FULL)).history
-    trainer = _Trainer(ScreenPairs(toy(), "cpu"), Config(**FULL))
+    trainer = Trainer(ScreenPairs(toy(), "cpu"), Config(**FULL))
     assert trainer.framework.line_queues[0].log_posterior.shape == (3, 64)  # three batches in each of two lines
-    monkeypatch.setattr("infocore_mini.training.pairs._line_batches", lambda screen: torch.arange(6).expand(2, 6))
+    monkeypatch.setattr("infocore_mini.training.pairs.line_batches", lambda screen: torch.arange(6).expand(2, 6))
     assert pretrain_screen(toy(), Config(**FULL)).history == narrow
 
 
 def test_line_batches_are_those_of_each_line():
     screen = toy(n_replicates=1)
     screen = screen.subset(screen.drug_id[(screen.cell_line == 0) | (screen.batch_id != 5)].unique())
-    for line, batches in enumerate(_line_batches(screen)):
+    for line, batches in enumerate(line_batches(screen)):
         own = screen.profile_batch[screen.cell_line[screen.condition] == line]
         assert set(batches.tolist()) == set(own.tolist())
 
@@ -338,3 +342,33 @@ def test_compiled_networks_give_the_same_losses():
     exact, compiled = (pretrain_screen(toy(), Config(**SMALL | {"compile": c, "epochs": 2})) for c in (False, True))
     for a, b in zip(exact.history, compiled.history):
         assert list(b.values()) == pytest.approx(list(a.values()), rel=1e-4)
+
+
+def test_a_checkpoint_of_another_split_or_purpose_is_refused(tmp_path):
+    one, two = toy().split(0), toy().split(1)
+    path, config = tmp_path / "run.pt", Config(**SMALL)
+    pretrain_screen(one.train, config, validation=one.validation, checkpoint=path)
+    with pytest.raises(ValueError, match="belongs to another run .*data:"):
+        pretrain_screen(two.train, config, validation=two.validation, checkpoint=path)
+    with pytest.raises(ValueError, match="belongs to another run .*chosen_by:"):
+        pretrain_screen(one.train, config, checkpoint=path)
+
+
+def test_a_validation_that_cannot_choose_is_refused():
+    split = toy().split(0)
+    with pytest.raises(ValueError, match="validation: got one molecule a cell line"):
+        pretrain_screen(split.train, Config(**SMALL), validation=split.validation.subset([0]))
+    with pytest.raises(ValueError, match="validate_every: got 0"):
+        pretrain_screen(split.train, Config(**SMALL), validation=split.validation, validate_every=0)
+
+
+def test_a_model_refuses_readouts_with_other_features():
+    split = toy().split(0)
+    named = [replace(part, feature_names=tuple("abcdefghi")) for part in split]
+    model = pretrain_screen(named[0], Config(**SMALL))
+    assert model.trained_on.screen_features == tuple("abcdefghi")
+    model.embed(named[2])
+    with pytest.raises(ValueError, match="feature_names in another order"):
+        model.embed(replace(named[2], feature_names=tuple("ihgfedcba")))
+    with pytest.raises(ValueError, match="feature_names such as 'A'"):
+        model.embed(replace(named[2], feature_names=tuple("Abcdefghi")))

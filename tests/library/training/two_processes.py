@@ -8,8 +8,9 @@ from test_train import data
 from test_train_screen import FULL, toy
 
 from infocore_mini.config import Config
-from infocore_mini.train import _Trainer, pretrain, pretrain_screen
+from infocore_mini.train import pretrain, pretrain_screen
 from infocore_mini.training.processes import Processes
+from infocore_mini.training.trainer import Trainer
 
 STEPS = 50
 CASES = {
@@ -22,20 +23,20 @@ SMALL = dict(embedding_dim=8, hidden_drug=(32,), hidden_screen=(32,), hidden_cla
 
 def losses_of_steps(case: str) -> list[list[float]]:
     """(contrastive, classifier) of 50 steps, on minibatches of 15 rows that two processes cannot share equally."""
-    found, step = [], _Trainer._step
+    found, step = [], Trainer.step
 
     def recorded(self, chosen):
         found.append(step(self, chosen))
         return found[-1]
 
-    _Trainer._step = recorded
+    Trainer.step = recorded
     settings = dict(SMALL, minibatch_size=15, queue_size=64, noise_drug=0.1, gradient_scale=0.3, **CASES[case])
     pretrain(*data(150), Config(**settings, epochs=3, momentum=0.9))
     if case == "infocore moco":
         pretrain_screen(toy(), Config(**dict(FULL) | SMALL | dict(epochs=3)))
     else:
         pretrain_screen(toy(), Config(**SMALL | CASES[case] | dict(noise_screen=0.3, minibatch_size=15, epochs=3)))
-    _Trainer._step = step
+    Trainer.step = step
     assert len(found) >= STEPS, len(found)
     return torch.stack(found).double().tolist()
 

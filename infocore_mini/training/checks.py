@@ -1,0 +1,124 @@
+"""Checks of what is trained on: the message names the argument, what came and what was expected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from infocore_mini.config import Config
+from infocore_mini.screens import PairedScreen
+from infocore_mini.training.pairs import Pairs
+from infocore_mini.validation import as_matrix
+
+OF_SCREENS = {"cell_line_heads": False, "mixup_concentration": 0, "clip_drug": None, "clip_screen": None}
+
+
+def check_device(config: Config) -> None:
+    """ValueError if the device is not there."""
+    if config.device == "cpu":
+        return
+    n = torch.cuda.device_count()
+    index = int(config.device.partition(":")[2] or 0)
+    if index >= n:
+        raise ValueError(f"device: got {config.device!r}, expected 'cpu': this machine has {n} GPUs that torch can use")
+
+
+def check_pairs(drug: Any, screen: Any, batch_id: Any, molecule: Any, config: Config) -> Pairs:
+    """The arguments of ``train.pretrain`` on its device; ValueError names what does not fit."""
+    check_device(config)
+    drug = as_matrix("drug", drug)
+    screen = None if screen is None else as_matrix("screen", screen)
+    if screen is not None and len(screen) != len(drug):
+        raise ValueError(f"screen: got {len(screen)} rows, expected {len(drug)} like drug")
+    if len(drug) < 2:
+        raise ValueError(f"drug: got {len(drug)} row, expected at least 2 to contrast")
+    batch_id, n_batches = _labels(batch_id, len(drug))
+    for name, off in OF_SCREENS.items():
+        if getattr(config, name) != off:
+            raise ValueError(f"{name}: got {getattr(config, name)}, expected {off} (pretrain_screen reads it)")
+    if config.sampling == "alternate":
+        raise ValueError("sampling: got 'alternate', expected 'random' or 'one_batch' (pretrain_screen has cell lines)")
+    _check_labels(batch_id, config)
+    drug_id = None if molecule is None else _molecules(molecule, len(drug)).to(config.device)
+    device = config.device
+    return Pairs(
+        drug.to(device), None if screen is None else screen.to(device), batch_id.to(device), n_batches, drug_id
+    )
+
+
+def check_screen(screen: PairedScreen, config: Config, validation: PairedScreen | None, validate_every: int) -> None:
+    """The arguments of ``train.pretrain_screen``; ValueError names what does not fit."""
+    check_device(config)
+    if len(screen.drug) < 2:
+        raise ValueError(f"screen: got {len(screen.drug)} molecule, expected at least 2 to contrast")
+    if config.sampling == "alternate" and config.queue_size < 2 * config.minibatch_size:
+        raise ValueError(
+            f"queue_size: got {config.queue_size}, expected at least 2 minibatch_size = {2 * config.minibatch_size}: "
+            "each cell line's queue has half of it"
+        )
+    _check_labels(screen.batch_id, config)
+    if validate_every < 1:
+        raise ValueError(f"validate_every: got {validate_every}, expected at least 1 epoch")
+    if validation is None:
+        return
+    for name in ("batch_names", "cell_line_names", "feature_names"):
+        if getattr(screen, name) != getattr(validation, name):
+            raise ValueError(f"validation: got other {name} than screen, expected a subset of the same screen")
+    shared = np.intersect1d(screen.smiles, validation.smiles)
+    if len(shared):
+        raise ValueError(f"validation: got {len(shared)} molecules of screen (first {shared[0]}), expected others")
+    in_lines = torch.stack([validation.cell_line, validation.drug_id], 1).unique(dim=0)[:, 0].bincount()
+    if int(in_lines.max()) < 2:
+        raise ValueError("validation: got one molecule a cell line, expected at least 2: retrieval has to rank some")
+
+
+def _labels(batch_id: Any, n: int) -> tuple[Tensor, int]:
+    """(n,) int64 codes or (n, n_B) float32 soft labels, and n_B."""
+    given = batch_id if isinstance(batch_id, Tensor) else np.asarray(batch_id)
+    if not isinstance(given, Tensor) and given.dtype.kind not in "iuf":
+        raise ValueError(
+            f"batch_id: got values of type {given.dtype}, expected integer codes (the estimators take any labels)"
+        )
+    labels = torch.as_tensor(given)
+    soft = labels.ndim == 2 and labels.is_floating_point()
+    fits = labels.shape[:1] == (n,) and (soft or (labels.ndim == 1 and not labels.is_floating_point()))
+    if not fits:
+        raise ValueError(
+            f"batch_id: got shape {tuple(labels.shape)} of {labels.dtype}, "
+            f"expected ({n},) integer codes or ({n}, n_B) float rows that sum to 1"
+        )
+    if not soft and int(labels.min()) < 0:
+        raise ValueError(f"batch_id: got {int(labels.min())}, expected codes >= 0")
+    if soft and not bool(((labels.sum(1) - 1).abs() < 1e-4).all() and (labels >= 0).all()):
+        raise ValueError("batch_id: got soft labels whose rows are not distributions, expected rows >= 0 that sum to 1")
+    return (labels.float(), labels.shape[1]) if soft else (labels.long(), int(labels.max()) + 1)
+
+
+def _molecules(molecule: Any, n: int) -> Tensor:
+    """(n,) codes of the molecules."""
+    groups = np.asarray(molecule)
+    if groups.shape != (n,):
+        raise ValueError(f"molecule: got shape {groups.shape}, expected ({n},) like the rows of drug")
+    return torch.from_numpy(np.unique(groups, return_inverse=True)[1].astype(np.int64))
+
+
+def _check_labels(batch_id: Tensor, config: Config) -> None:
+    """What the method asks of the experimental batches; codes or soft labels."""
+    soft = batch_id.ndim == 2
+    if soft and (config.method == "ccl" or config.sampling == "one_batch"):
+        raise ValueError("batch_id: got soft labels, expected integer codes for method='ccl' or sampling='one_batch'")
+    if not soft and (config.method == "ccl" or config.sampling == "one_batch") and int(batch_id.bincount().max()) < 2:
+        asks = "method='ccl'" if config.method == "ccl" else "sampling='one_batch'"
+        raise ValueError(f"batch_id: every experimental batch has one row, expected rows to contrast for {asks}")
+    present = int((batch_id.sum(0) > 0).sum()) if soft else len(batch_id.unique())
+    if config.method != "clip" and present < 2:
+        raise ValueError(
+            f"batch_id: got one experimental batch, expected at least 2 for method={config.method!r} (CLIP needs none)"
+        )
+    if config.framework == "moco" and config.queue_size < config.minibatch_size:
+        raise ValueError(
+            f"queue_size: got {config.queue_size}, expected at least minibatch_size = {config.minibatch_size}"
+        )

@@ -1,0 +1,125 @@
+"""Candidates of a contrastive loss, and the queue that keeps older ones for MoCo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What the anchors of one view are compared with. The first rows are the minibatch's own partners.
+
+    Attributes:
+        z: (m, d) embeddings.
+        batch_id: (m,) codes of the experimental batches (-1 where nothing is stored), or (m, n_B) soft labels.
+        drug_id: (m,) codes of the molecules (-1 where nothing is stored), or None: every row is a molecule of its own.
+        filled: (m,) boolean, rows that exist.
+        log_posterior: (m, n_B) log p_hat(x_b | candidate), or None.
+        log_column: in its place (n, m): row i is its column of anchor i's experimental batch, and no other was copied.
+    """
+
+    z: Tensor
+    batch_id: Tensor
+    drug_id: Tensor | None
+    filled: Tensor
+    log_posterior: Tensor | None = None
+    log_column: Tensor | None = None
+
+    def excluded(self, drug_id: Tensor | None) -> Tensor:
+        """(n, m) or (1, m) boolean: rows that do not exist, or hold the anchor's molecule without being its partner.
+
+        The same molecule in another cell line, or in an older step of the queue, is no negative: retrieval
+        counts it as right.
+
+        Args:
+            drug_id: (n,) molecules of the anchors, or None.
+        """
+        if self.drug_id is None or drug_id is None:
+            return ~self.filled[None]
+        same = self.drug_id == drug_id[:, None]
+        same.fill_diagonal_(False)  # the partners come first, in the order of the anchors
+        return same | ~self.filled
+
+
+class Queue(nn.Module):
+    """Ring buffers of past candidates: one for all, one per experimental batch (CCL), or one per cell line.
+
+    Args:
+        size: rows of a ring.
+        n_rings: 1, or the number of groups of which ``size`` rows each are kept.
+        dim: embedding dimension.
+        n_batches: n_B, or 0 to store no posteriors.
+        label_shape: () for integer batch ids, (n_B,) for soft labels.
+        ring_batches: (n_rings, width) experimental batches, ascending, of which each ring stores the posterior,
+            because its anchors lie in no other; None = all of them.
+    """
+
+    z: Tensor
+    batch_id: Tensor
+    drug_id: Tensor
+    filled: Tensor
+    cursor: Tensor
+    log_posterior: Tensor | None
+    ring_batches: Tensor | None
+
+    def __init__(
+        self,
+        size: int,
+        n_rings: int,
+        dim: int,
+        n_batches: int,
+        label_shape: tuple[int, ...] = (),
+        ring_batches: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.size, self.n_rings = size, n_rings
+        rows, width = size * n_rings, n_batches if ring_batches is None else ring_batches.shape[1]
+        self.register_buffer("ring_batches", ring_batches, persistent=False)
+        self.register_buffer("z", torch.zeros(rows, dim))
+        # One row an experimental batch: a loss reads a few of them whole, whatever n_B is.
+        self.register_buffer("log_posterior", torch.zeros(width, rows) if n_batches else None)
+        self.register_buffer("batch_id", torch.zeros(rows, *label_shape) if label_shape else torch.full((rows,), -1))
+        self.register_buffer("drug_id", torch.full((rows,), -1))
+        self.register_buffer("filled", torch.zeros(rows, dtype=torch.bool))
+        self.register_buffer("cursor", torch.zeros(n_rings, dtype=torch.int64))
+
+    @torch.no_grad()
+    def push(self, new: Candidates, ring: Tensor) -> None:
+        """Store the rows of ``new`` over the oldest of their rings, (n,) numbers; at most ``size`` a ring."""
+        member = (ring[:, None] == torch.arange(self.n_rings, device=ring.device)).long()  # (n, rings)
+        rank = member.cumsum(0).gather(1, ring[:, None]).squeeze(1) - 1  # position among the ring's new rows
+        slot = ring * self.size + (self.cursor[ring] + rank) % self.size
+        for name in ("z", "batch_id", "drug_id", "filled"):
+            value = getattr(new, name)
+            if value is not None:
+                getattr(self, name)[slot] = value
+        if self.log_posterior is not None and new.log_posterior is not None:
+            batches = self.ring_batches
+            kept = new.log_posterior if batches is None else new.log_posterior.gather(1, batches[ring])
+            self.log_posterior.index_copy_(1, slot, kept.T)
+        self.cursor += member.sum(0)
+
+    def extend(self, new: Candidates, ring: int | None = None, columns: Tensor | None = None) -> Candidates:
+        """``new``, and behind it what the queue holds.
+
+        Args:
+            new: the minibatch's partners.
+            ring: number of the ring to read; None = all of them.
+            columns: (n,) experimental batches of the anchors: only these columns of the posteriors are copied.
+        """
+        rows = slice(None) if ring is None else slice(ring * self.size, (ring + 1) * self.size)
+        z, batch_id, filled = (
+            torch.cat([getattr(new, name), getattr(self, name)[rows]]) for name in ("z", "batch_id", "filled")
+        )
+        drug_id = None if new.drug_id is None else torch.cat([new.drug_id, self.drug_id[rows]])
+        both = Candidates(z, batch_id, drug_id, filled)
+        if self.log_posterior is None or new.log_posterior is None:
+            return both
+        front, stored = new.log_posterior.T, self.log_posterior[:, rows]
+        if columns is None:
+            return replace(both, log_posterior=torch.cat([front, stored], 1).T)
+        place = columns if self.ring_batches is None else torch.searchsorted(self.ring_batches[ring], columns)
+        return replace(both, log_column=torch.cat([front[columns], stored[place]], 1))

@@ -1,0 +1,293 @@
+"""The loop of a run, the same for every method, framework and kind of data.
+
+Each step alternates (section 2.2.3): first the encoders on the contrastive loss, classifiers frozen;
+then, for InfoCORE, the batch classifiers on the cross-entropy of the detached embeddings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import nll_loss
+from tqdm.auto import tqdm
+
+from infocore_mini.config import Config
+from infocore_mini.encoders import CellLineEncoder
+from infocore_mini.losses import info_nce, reweighted_info_nce, reweighted_info_nce_from_columns, same_batch_only
+from infocore_mini.networks import Shapes, TwoTower, build
+from infocore_mini.training.adam import Adam
+from infocore_mini.training.augment import feature_dropout
+from infocore_mini.training.checkpoint import Checkpoint, checksum
+from infocore_mini.training.contrast import MoCo, SimCLR, Views
+from infocore_mini.training.pairs import Chosen, Minibatch, Pairs, sample
+from infocore_mini.training.processes import Processes
+from infocore_mini.training.queue import Candidates
+
+NO_MATTER = ("epochs", "device", "precision", "compile")  # what may differ when a run is resumed
+
+
+class Trainer:
+    """State of a run: networks, optimisers, queues, epoch, history and the best weights so far.
+
+    Args:
+        pairs: what is trained on.
+        config: all settings.
+        scaled: the networks standardise their inputs.
+        score: of a model, the larger the better; called every ``validate_every`` epochs and after the last one. The
+            weights of the best epoch are kept. None: those of the last epoch.
+        validate_every: epochs between two scores.
+        validation: names the validation data in a checkpoint.
+
+    Attributes:
+        model: the networks.
+        history: per epoch, mean "contrastive" and "classifier" loss in nats; "validation" where it was scored.
+    """
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        config: Config,
+        *,
+        scaled: bool = False,
+        score: Callable[[TwoTower], float] | None = None,
+        validate_every: int = 1,
+        validation: str | None = None,
+    ) -> None:
+        self.processes = Processes(config.device)
+        self.pairs, self.config, self.epoch = pairs, config, 0
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, Any] = {}
+        self.score, self.validate_every, self.validation = score, validate_every, validation
+        self.shapes = Shapes(
+            n_drug=pairs.drug.shape[1],
+            n_screen=pairs.screen.shape[1],
+            n_batches=pairs.n_batches,
+            n_cell_lines=pairs.n_cell_lines,
+            shared=pairs.shared,
+            scaled=scaled,
+        )
+        self.model = build(config, self.shapes).to(config.device).train()
+        self.framework: SimCLR | MoCo = self._framework().to(config.device)
+        if config.compile:
+            for model in (self.model, *self.framework.models()):
+                for network in (*model.encoders, *model.classifiers):
+                    network.compile()
+        self.encoder_optimiser = self._adam(self.model.encoders, config.learning_rate)
+        self.classifier_optimiser = self._adam(self.model.classifiers, config.classifier_learning_rate)
+
+    def _framework(self) -> SimCLR | MoCo:
+        if self.config.framework == "simclr":
+            return SimCLR()
+        return MoCo(
+            self.model,
+            self.config,
+            n_batches=self.pairs.n_batches,
+            n_cell_lines=self.pairs.n_cell_lines,
+            line_batches=self.pairs.line_batches,
+            label_shape=tuple(self.pairs.batch_id.shape[1:]),
+            embed=self.processes.embed,
+        )
+
+    def _adam(self, part: torch.nn.Module, learning_rate: float) -> Adam:
+        betas, eps = self.config.adam_betas, self.config.adam_eps
+        return Adam(part.parameters(), learning_rate=learning_rate, betas=betas, eps=eps)
+
+    def run(self, checkpoint: str | Path | None = None, progress: bool = False) -> TwoTower:
+        """The remaining epochs, then the model of the best epoch, or of the last without a score.
+
+        Args:
+            checkpoint: file that is written after every epoch, and gone on from if it exists.
+            progress: show a bar over epochs.
+
+        Raises:
+            ValueError: if the checkpoint is of another run, damaged, in use, or cannot be written.
+            OSError: if there is no room for it.
+            FloatingPointError: if the loss stops being finite.
+        """
+        if checkpoint is None:
+            self._run(None, progress)
+            return self.model.eval()
+        file = Checkpoint(Path(checkpoint), self._identity())
+        if self.processes.rank > 0:  # the first process writes, all of them read
+            self._run(file, progress)
+            return self.model.eval()
+        with file.locked():
+            self._run(file, progress)
+        return self.model.eval()
+
+    def _run(self, file: Checkpoint | None, progress: bool) -> None:
+        if file is not None:
+            self._resume(file)
+        for _ in tqdm(range(self.epoch, self.config.epochs), desc=self.config.method, disable=not progress):
+            self.run_epoch()
+            if file is not None and self.processes.rank == 0:
+                file.save(self._state())
+            self.processes.wait()
+        if self.best:
+            self.model.load_state_dict(self.best["model"])
+
+    def run_epoch(self) -> None:
+        """One pass over the data; appends the mean losses to the history."""
+        self._start_epoch()
+        advice = "lower learning_rate or classifier_learning_rate, or raise temperature"
+        try:
+            losses = [self.step(chosen) for chosen in sample(self.pairs, self.config)]
+        except ValueError as error:  # the loss was given NaN
+            raise FloatingPointError(f"training diverged in epoch {self.epoch} ({error}): {advice}") from error
+        contrastive, classifier = torch.stack(losses).mean(0).tolist()
+        if not math.isfinite(contrastive + classifier):
+            found = f"loss is {contrastive} (encoders) and {classifier} (classifiers)"
+            raise FloatingPointError(f"{found} after epoch {self.epoch}: {advice}")
+        self.history.append({"contrastive": contrastive, "classifier": classifier})
+        self.epoch += 1
+        if self.score is not None and (self.epoch % self.validate_every == 0 or self.epoch == self.config.epochs):
+            self._validate(self.score)
+
+    def _start_epoch(self) -> None:
+        """Learning rates and, when their time has come, separate heads for the cell lines."""
+        config = self.config
+        factor = 0.5 ** sum(self.epoch >= epoch for epoch in config.halve_at)
+        self.encoder_optimiser.learning_rate = factor * config.learning_rate
+        self.classifier_optimiser.learning_rate = factor * config.classifier_learning_rate
+        if config.cell_line_heads and self.epoch == config.head_warmup_epochs:
+            for model in (self.model, *self.framework.models()):
+                of_drug = model.encoders[0]
+                assert isinstance(of_drug, CellLineEncoder)
+                of_drug.part_heads()
+
+    def _validate(self, score: Callable[[TwoTower], float]) -> None:
+        """Score the model; keep its weights if none were better."""
+        value = score(self.model.eval())
+        self.model.train()
+        self.history[-1]["validation"] = value
+        if not self.best or value > self.best["score"]:
+            weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+            self.best = {"score": value, "epoch": self.epoch, "model": weights}
+
+    def step(self, chosen: Chosen) -> Tensor:
+        """Encoders, then classifiers. Returns the two losses, (2,), detached."""
+        minibatch = self._augmented(chosen)
+        z = self.processes.embed(self.model, minibatch)
+        fixed_z = (z[0].detach(), z[1].detach())
+        log_posteriors = self.model.log_posteriors(z if self.config.gradient_scale else fixed_z)
+        contrastive = self._contrastive_loss(minibatch, z, log_posteriors)
+        if self.epoch >= self.config.warmup_epochs:
+            contrastive.backward(inputs=self.encoder_optimiser.parameters)
+            self.processes.sum_gradients(self.encoder_optimiser.parameters)
+            self.encoder_optimiser.step()
+        if self.config.gradient_scale:  # their graph went with the encoders' gradient
+            log_posteriors = self.model.log_posteriors(fixed_z)
+        classifier = self._train_classifiers(fixed_z, log_posteriors, minibatch.batch_id)
+        self.framework.update(self.model)
+        return torch.stack([contrastive.detach(), classifier])
+
+    def _augmented(self, chosen: Chosen) -> Minibatch:
+        """Augmented in units of the input, then scaled, then with features dropped (appendix F)."""
+        minibatch = self.pairs.draw(chosen, self.config)
+        scale_drug, scale_screen = self.model.scalers
+        screen = feature_dropout(scale_screen(minibatch.screen), self.config.feature_dropout_screen)
+        return minibatch._replace(drug=scale_drug(minibatch.drug), screen=screen)
+
+    def _contrastive_loss(self, minibatch: Minibatch, z: Views, log_posteriors: Views | None) -> Tensor:
+        """L_CLIP of the method, mean over both anchor directions."""
+        candidates = self.framework.candidates(minibatch, z, log_posteriors)
+        posteriors = (None, None) if log_posteriors is None else log_posteriors
+        directions = zip(z, posteriors, candidates)
+        return torch.stack([self._directional(minibatch, *direction) for direction in directions]).mean()
+
+    def _directional(
+        self, minibatch: Minibatch, z: Tensor, log_posterior: Tensor | None, candidates: Candidates
+    ) -> Tensor:
+        config, batch_id = self.config, minibatch.batch_id
+        similarity = (z @ candidates.z.T).div_(config.temperature)
+        similarity.masked_fill_(candidates.excluded(minibatch.drug_id), -torch.inf)
+        positive = torch.arange(len(z), device=z.device)
+        if log_posterior is not None and candidates.log_column is not None:
+            column = log_posterior.gather(1, batch_id[:, None]).squeeze(1)
+            weights = dict(alpha=config.alpha, gradient_scale=config.gradient_scale)
+            return reweighted_info_nce_from_columns(
+                similarity, positive, column, candidates.log_column, **weights
+            ).mean()
+        if log_posterior is not None and candidates.log_posterior is not None:
+            return reweighted_info_nce(
+                similarity,
+                positive,
+                batch_id,
+                log_posterior,
+                candidates.log_posterior,
+                alpha=config.alpha,
+                gradient_scale=config.gradient_scale,
+                mixture=config.mixture,
+            ).mean()
+        if config.method == "ccl":
+            similarity = same_batch_only(similarity, batch_id, candidates.batch_id)
+        return info_nce(similarity, positive).mean()
+
+    def _train_classifiers(self, z: Views, log_posteriors: Views | None, batch_id: Tensor) -> Tensor:
+        """L_CLF up to the entropy of the labels: mean cross-entropy of the classifiers, ``classifier_steps`` updates.
+
+        ``log_posteriors`` are theirs on the fixed embeddings ``z`` before the first update.
+        """
+        loss = z[0].new_zeros(())
+        if log_posteriors is None:
+            return loss
+        rows = self.processes.share(len(batch_id))
+        share = (rows.stop - rows.start) / len(batch_id)
+        mine, label = (z[0][rows], z[1][rows]), batch_id[rows]
+        found: Views | None = (log_posteriors[0][rows], log_posteriors[1][rows])
+        for update in range(self.config.classifier_steps):
+            if update > 0:
+                found = self.model.log_posteriors(mine)
+            assert found is not None
+            loss = share * sum(_cross_entropy(log_posterior, label) for log_posterior in found) / 2
+            loss.backward()
+            self.processes.sum_gradients(self.classifier_optimiser.parameters)
+            self.classifier_optimiser.step()
+        return self.processes.total(loss.detach())
+
+    # -------------------------------------------------------------- checkpoint and exact resume
+
+    def _parts(self) -> dict[str, Any]:
+        optimisers = {"encoder_optimiser": self.encoder_optimiser, "classifier_optimiser": self.classifier_optimiser}
+        return {"model": self.model, "framework": self.framework, **optimisers}
+
+    def _identity(self) -> dict[str, Any]:
+        settings = {name: value for name, value in asdict(self.config).items() if name not in NO_MATTER}
+        chosen_by = None if self.validation is None else {"validation": self.validation, "every": self.validate_every}
+        data = checksum(self.pairs.tensors())
+        return {"settings": settings, "shapes": asdict(self.shapes), "data": data, "chosen_by": chosen_by}
+
+    def _state(self) -> dict[str, Any]:
+        rng = {"cpu": torch.get_rng_state()} | ({"cuda": torch.cuda.get_rng_state()} if self._on_cuda() else {})
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        return state | {"epoch": self.epoch, "history": self.history, "best": self.best, "rng": rng}
+
+    def _resume(self, file: Checkpoint) -> None:
+        state = file.load(self.config.device)
+        if state is None:
+            return
+        if state["epoch"] > self.config.epochs:
+            raise ValueError(
+                f"checkpoint: {file.path} holds {state['epoch']} epochs, expected at most epochs = {self.config.epochs}"
+            )
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.epoch, self.history, self.best = state["epoch"], state["history"], state["best"]
+        torch.set_rng_state(state["rng"]["cpu"].cpu())
+        if self._on_cuda():
+            torch.cuda.set_rng_state(state["rng"]["cuda"].cpu())
+
+    def _on_cuda(self) -> bool:
+        return self.config.device.startswith("cuda")
+
+
+def _cross_entropy(log_posterior: Tensor, batch_id: Tensor) -> Tensor:
+    if not len(batch_id):  # a process without a share
+        return log_posterior.sum()
+    return nll_loss(log_posterior, batch_id) if batch_id.ndim == 1 else -(batch_id * log_posterior).sum(1).mean()
