@@ -59,7 +59,6 @@ from typing import Literal
 
 import pandas as pd
 
-from infocore_mini.config import Config
 from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.results import save_results
 from infocore_mini.experiments.simulation import figures, report
@@ -126,10 +125,7 @@ methods = list(experiment.METHODS) if METHOD == "all" else list(dict.fromkeys(["
 generator = {name.lower(): chosen[name] for name in experiment.GENERATOR_PARAMETERS}
 settings = {name.lower(): chosen[name] for name in experiment.TRAINING_PARAMETERS}
 study = simulation_study(SEED, **generator)
-models = {
-    method: experiment.train_on(study, Config(**{**experiment.SETTINGS, **settings, "method": method, "seed": SEED}))
-    for method in methods
-}
+models = {method: experiment.train_on(study, experiment.config_of(method, SEED, settings)) for method in methods}
 
 # %%
 held_out = study.held_out

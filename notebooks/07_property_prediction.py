@@ -47,17 +47,14 @@ import pandas as pd
 from IPython.display import Markdown
 
 from infocore_mini.experiments.notebook import check_parameters
-from infocore_mini.experiments.property import figures, report
-from infocore_mini.experiments.property import run as experiment
-from infocore_mini.experiments.property.baseline import run_toxcast_variants
-from infocore_mini.experiments.property.sets import at_hand, checksums_behind, prepared, studies_at_hand
+from infocore_mini.experiments.property import baseline, figures, report, run, sets
 from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.readers import property as benchmarks
 
 parameters = check_parameters(
     globals(),
     DATASETS=list[Literal[benchmarks.PROPERTY_SETS]],
-    STUDIES=list[Literal[experiment.PRETRAINED_IN]],
+    STUDIES=list[Literal[run.PRETRAINED_IN]],
     RUNS=str,
 )
 
@@ -82,11 +79,11 @@ parameters = check_parameters(
 
 # %%
 names = tuple(benchmarks.PROPERTY_SETS if PROFILE == "paper" else DATASETS)
-datasets, banner = at_hand(names)
+datasets, banner = sets.at_hand(names)
 Markdown(f"> **{banner}**" if banner else f"> {', '.join(datasets)}: **real** benchmark data.")
 
 # %% tags=["nbval-check-output"]
-sizes = {name: [*map(len, prepared(name).parts), prepared(name).target.shape[1]] for name in datasets}
+sizes = {name: [*map(len, sets.prepared(name).parts), sets.prepared(name).target.shape[1]] for name in datasets}
 pd.DataFrame.from_dict(sizes, orient="index", columns=["train", "validation", "test", "tasks"])
 
 # %% [markdown]
@@ -100,12 +97,12 @@ pd.DataFrame.from_dict(sizes, orient="index", columns=["train", "validation", "t
 # Live, one seed:
 
 # %%
-studies, notice = studies_at_hand(tuple(STUDIES))
-study = experiment.FULL if PROFILE == "paper" else experiment.PropertyStudy(datasets, studies, (SEED,))
+studies, notice = sets.studies_at_hand(tuple(STUDIES))
+study = run.FULL if PROFILE == "paper" else run.PropertyStudy(datasets, studies, (SEED,))
 Markdown(f"> {notice}")
 
 # %%
-results = experiment.run_study(study, Path(RUNS) if RUNS else None)
+results = run.run_study(study, Path(RUNS) if RUNS else None)
 live = report.scores(results["cells"])
 report.board(live)
 
@@ -129,7 +126,7 @@ report.leakage(results["pretraining"])
 
 # %%
 if PROFILE == "paper":
-    variants = run_toxcast_variants(study.seeds, Path(RUNS) if RUNS else None)
+    variants = baseline.run_toxcast_variants(study.seeds, Path(RUNS) if RUNS else None)
     full, made = results | {"toxcast_variants": [record.result for record in variants]}, "this run."
 else:
     full, made = stored("property").results, stored("property").made
@@ -191,9 +188,7 @@ figures.gains(*report.gains(table))
 # InfoCORE minus the encoder without pretraining, and minus CLIP, in points with 95 % intervals over three seeds.
 
 # %% tags=["nbval-check-output"]
-pairs = [
-    (f"infocore, {name}", other) for name in experiment.PRETRAINED_IN for other in (report.BASELINE, f"clip, {name}")
-]
+pairs = [(f"infocore, {name}", other) for name in run.PRETRAINED_IN for other in (report.BASELINE, f"clip, {name}")]
 report.all_paired(table, pairs)
 
 # %% tags=["nbval-check-output"]
@@ -233,10 +228,10 @@ report.paper_board("SimCLR")
 # InfoCORE minus CLIP by SimCLR, and SimCLR minus MoCo, in points, paired by seed:
 
 # %% tags=["nbval-check-output"]
-pairs = [(f"infocore, {name}", f"clip, {name}") for name in experiment.SIMCLR.studies]
+pairs = [(f"infocore, {name}", f"clip, {name}") for name in run.SIMCLR.studies]
 pairs += [
     (f"{method}, {alone}", f"{method}, {queued}")
-    for queued, alone in experiment.BY_SIMCLR.items()
+    for queued, alone in run.BY_SIMCLR.items()
     for method in ("clip", "infocore")
 ]
 report.all_paired(pd.concat([table, by_simclr]), pairs)
@@ -300,6 +295,10 @@ summary = {
     "full_grid": full if PROFILE == "paper" else "data/results/property.json",
 }
 path = save_results(
-    "07_property_prediction", parameters, summary, output_dir=OUTPUT_DIR, data=checksums_behind(datasets, study.studies)
+    "07_property_prediction",
+    parameters,
+    summary,
+    output_dir=OUTPUT_DIR,
+    data=sets.checksums_behind(datasets, study.studies),
 )
 print(path.name)

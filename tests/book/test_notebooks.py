@@ -15,6 +15,7 @@ from conftest import NOTEBOOKS, ROOT
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 LIMIT = 300_000  # bytes
+LINES, WIDTH = 15, 120  # of code in a cell, of characters in a line
 
 
 def read(path: Path):
@@ -61,6 +62,26 @@ def test_one_parameters_cell(path: Path):
     [cell] = tagged(path, "parameters")
     names = {line.split("=")[0].split(":")[0].strip() for line in cell.source.splitlines() if "=" in line}
     assert {"SEED", "PROFILE", "OUTPUT_DIR"} <= names
+
+
+def code_lines(cell) -> list[str]:
+    """The lines of a cell that are neither blank nor comment."""
+    return [line for line in cell.source.splitlines() if line.strip() and not line.strip().startswith("#")]
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, ROOT / "workflow" / "cell.ipynb"], ids=lambda path: path.stem)
+def test_cells_are_short_enough_to_read(path: Path):
+    """At most 15 lines of code to a cell, 120 characters to a line; more belongs in the chapter's folder."""
+    cells = code_cells(path)
+    long = [cell.source.splitlines()[0] for cell in cells if len(code_lines(cell)) > LINES]
+    wide = [line for cell in cells for line in cell.source.splitlines() if len(line) > WIDTH]
+    assert not long, f"cells of more than {LINES} lines of code, by their first line: {long}"
+    assert not wide, f"lines of more than {WIDTH} characters: {wide}"
+
+
+def test_a_long_cell_is_counted_without_blank_lines_and_comments():
+    cell = nbformat.v4.new_code_cell("# why\n\na = 1\n    # how\nb = 2  # what\n")
+    assert code_lines(cell) == ["a = 1", "b = 2  # what"]
 
 
 @every_notebook

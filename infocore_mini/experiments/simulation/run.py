@@ -94,8 +94,13 @@ def ceilings(draws: Iterable[int], noises: Sequence[float], *, n_jobs: int = 2, 
     return pd.DataFrame(Parallel(n_jobs=n_jobs)(delayed(one)(*task) for task in tasks))
 
 
+def config_of(method: str, draw: int, settings: Mapping = MappingProxyType({})) -> Config:
+    """How a method is trained on a draw: ``SETTINGS``, as far as ``settings`` does not change them."""
+    return Config(**{**SETTINGS, **settings, "method": method, "seed": draw})
+
+
 def train_on(study: SimulationStudy, config: Config) -> Pretrained:
-    """Pretrain on the training half of a draw; view a is the drug, view b the screen."""
+    """Pretrain on the training half of a draw."""
     rows = study.train
     return pretrain(study.drug[rows], study.screen[rows], study.batch_id[rows], config)
 
@@ -162,7 +167,7 @@ def run_one(draw: int, method: str, generator: Mapping, settings: Mapping, folde
     """
     torch.set_num_threads(1)
     generator = {**GENERATOR, **generator}
-    config = Config(**{**SETTINGS, **settings, "method": method, "seed": draw})
+    config = config_of(method, draw, settings)
 
     def make() -> tuple[list[dict], dict[str, str]]:
         study = simulation_study(draw, **generator)
