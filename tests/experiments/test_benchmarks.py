@@ -8,6 +8,7 @@ import torch
 
 from benchmarks import formulations, loss, step, timing
 from infocore_mini.experiments.performance import report as performance
+from infocore_mini.experiments.results import stored
 from infocore_mini.featurize import mol2vec
 
 
@@ -51,7 +52,7 @@ def test_a_quick_run_stores_its_results(program, tmp_path, monkeypatch):
 
 
 def results(name: str) -> dict:
-    return performance.stored(name)["results"]
+    return stored(f"benchmark_{name}").results
 
 
 def test_the_stored_loss_is_fast_small_and_flat():
@@ -90,7 +91,7 @@ def test_the_stored_features_are_equal_and_faster():
 
 @pytest.mark.parametrize("program", performance.NAMES)
 def test_stored_benchmarks_say_where_they_come_from(program):
-    made = performance.stored(program)["provenance"]
+    made = stored(program).provenance
     assert made["commit"] and made["hardware"]["cores"]
 
 

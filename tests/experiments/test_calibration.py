@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
+from infocore_mini.experiments import results
 from infocore_mini.experiments.calibration import figures
-from infocore_mini.experiments.calibration import run as calibration
 from infocore_mini.experiments.calibration.diagnostics import Plate, diagnose, structure_dependence
+from infocore_mini.experiments.calibration.plates import real_plates
+from infocore_mini.experiments.calibration.report import agreement
 from infocore_mini.featurize import morgan
 from infocore_mini.simulate.screen import CP_DOSES, GE_DOSES, simulate_screen
-from infocore_mini.sources import DataUnavailable, data_file
+from infocore_mini.sources import DataUnavailable
 
 
 @pytest.fixture(scope="module")
 def stored():
-    return json.loads(data_file("results/calibration.json").read_text(encoding="utf-8"))["results"]
+    return results.stored("calibration").results
 
 
 def test_scaffold_dose_ties_plates_to_structure():
@@ -53,7 +54,7 @@ def test_stored_doses_are_the_defaults(stored):
 
 
 def test_simulated_plates_agree_with_real_ones(stored):
-    table = calibration.agreement(stored["gene_expression"])
+    table = agreement(stored["gene_expression"])
     assert len(table) == 18 and table[["low", "high"]].notna().all(axis=None)
     assert table.agrees.all(), table[~table.agrees]
 
@@ -66,7 +67,7 @@ def test_learnability_lies_in_the_range_of_the_paper(stored):
 
 def test_diagnostics_of_the_real_plates_are_as_stored(stored):
     try:
-        real = calibration.real_plates()
+        real = real_plates()
     except DataUnavailable as reason:
         pytest.skip(f"data: {reason}")
     assert diagnose(real) == pytest.approx(stored["gene_expression"]["real"], rel=1e-3)

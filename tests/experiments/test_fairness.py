@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,8 +13,11 @@ from matplotlib.collections import PathCollection
 from infocore_mini.evaluate.fairness import GAPS
 from infocore_mini.experiments.fairness import figures
 from infocore_mini.experiments.fairness import run as experiment
-from infocore_mini.experiments.fairness.report import beside_paper, paired, paper_means, stored, stored_scores
+from infocore_mini.experiments.fairness.report import beside_paper, paired, paper_means, stored_scores
 from infocore_mini.experiments.fairness.training import Budget, Setting, config_for, fit_head, run_method
+from infocore_mini.experiments.names import Arm
+from infocore_mini.experiments.records import Record
+from infocore_mini.experiments.results import stored
 from infocore_mini.readers.fairness import GROUPS, simulated_law_school, split_and_encode
 from infocore_mini.sources import registry
 
@@ -20,7 +25,7 @@ TINY = Budget(steps=4, minibatch_size=16)
 
 
 def validation_rows(scores):
-    """(method, dim, alpha, accuracy, equalized odds) on every table -> what `validation_table` returns."""
+    """(method, dim, alpha, accuracy, equalized odds) on every table -> the table of `validate`."""
     rows = []
     for method, dim, alpha, accuracy, gap in scores:
         for dataset in experiment.DATASETS:
@@ -56,36 +61,45 @@ def test_selection_and_reported_seeds_do_not_meet():
     assert len(set(experiment.REPORTED_SEEDS)) >= 10
 
 
-def test_choosing_reads_validation_rows_only():
-    class Recorded:
-        def get(self, dataset, method, setting, seed):
-            assert seed in experiment.SELECTION_SEEDS
-            return {
-                "validation": {"mean": {"accuracy": 0.8, "equalized_odds": 0.1 * setting.embedding_dim}}
-            }  # no "test"
+def test_choosing_reads_validation_rows_only(monkeypatch):
+    def run(task, folder, simulate):
+        assert task.seed in experiment.SELECTION_SEEDS
+        gap = 0.1 * task.arm.change["setting"].embedding_dim
+        return Record(
+            "fairness", {}, {"validation": {"mean": {"accuracy": 0.8, "equalized_odds": gap}}}, {}
+        )  # no "test"
 
-    chosen, table = experiment.choose(Recorded())
+    monkeypatch.setattr(experiment, "run", run)
+    chosen, validation = experiment.choose()
     assert set(chosen) == {"shared", "clip", "ccl", "infocore"}
-    assert chosen["clip"].embedding_dim == min(setting.embedding_dim for setting in experiment.ENCODER_GRID)
-    assert len(table) == 3 * (3 * len(experiment.ENCODER_GRID) + len(experiment.WEIGHT_GRID))
+    assert chosen["clip"].embedding_dim == min(setting.embedding_dim for setting in experiment.ENCODER_CANDIDATES)
+    n_settings = 3 * len(experiment.ENCODER_CANDIDATES) + len(experiment.WEIGHT_CANDIDATES)
+    assert len(validation.table) == 3 * n_settings and len(validation.runs) == 2 * 3 * n_settings
 
 
 def test_finished_runs_are_read_back_and_not_run_again(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(experiment, "load_fairness", lambda *a, **k: "data")
+
+    def run(method, seed=0, **change):
+        change = {"setting": Setting()} | change
+        return experiment.run(experiment.Task("compas", Arm(method, change=change), seed), tmp_path).result
+
+    monkeypatch.setattr(experiment, "load_fairness", lambda *a, **k: SimpleNamespace(sha256={"compas.csv": "0"}))
     monkeypatch.setattr(
         experiment, "run_method", lambda data, method, *rest: calls.append(method) or {"test": len(calls)}
     )
-    path = tmp_path / "runs.jsonl"
-    first = experiment.Runs(path).get("compas", "clip", Setting(alpha=0.2), 0)
-    assert experiment.Runs(path).get("compas", "clip", Setting(alpha=0.9), 0) == first  # CLIP has no alpha
+    first = run("clip", setting=Setting(alpha=0.2))
+    assert run("clip", setting=Setting(alpha=0.9)) == first  # CLIP has no alpha
     assert calls == ["clip"]
-    runs = experiment.Runs(path)
-    runs.get("compas", "clip", Setting(noise=0.1), 0)
-    runs.get("compas", "clip", Setting(), 0, sensitive_inputs=False)
-    runs.get("compas", "infocore", Setting(), 0)
-    runs.get("compas", "infocore", Setting(alpha=0.2), 0)
-    assert len(calls) == 5 and len(path.read_text().splitlines()) == 5
+    run("clip", setting=Setting(noise=0.1))
+    run("clip", sensitive_inputs=False)
+    run("clip", seed=1)
+    run("infocore")
+    run("infocore", setting=Setting(alpha=0.2))
+    assert len(calls) == 6 and len(list(tmp_path.glob("*.json"))) == 6
+    monkeypatch.setattr(experiment, "BUDGET", TINY)
+    run("infocore")
+    assert len(calls) == 7
 
 
 @pytest.mark.parametrize("method", ["supervised", "clip", "ccl", "infocore"])
@@ -131,12 +145,12 @@ def test_the_papers_numbers_stand_beside_ours():
 
 
 def test_the_stored_run_is_complete_and_says_where_it_came_from():
-    record, scores = stored(), stored_scores()
-    assert set(record["provenance"]["data_sha256"]) == {"adult.data", "adult.test", "law_school.csv", "compas.csv"}
-    for name, checksum in record["provenance"]["data_sha256"].items():
+    record, scores = stored("fairness"), stored_scores()
+    assert set(record.provenance["data_sha256"]) == {"adult.data", "adult.test", "law_school.csv", "compas.csv"}
+    for name, checksum in record.provenance["data_sha256"].items():
         assert checksum == registry()[name].sha256
     assert set(scores["dataset"]) == set(experiment.DATASETS)
-    chosen = {name: Setting(**setting) for name, setting in record["results"]["chosen"].items()}
+    chosen = {name: Setting(**setting) for name, setting in record.results["chosen"].items()}
     assert set(scores["arm"]) == set(experiment.arms(chosen))
     assert (scores.groupby(["dataset", "arm", "aggregate"])["seed"].nunique() >= 10).all()
     assert not beside_paper(scores).isna().any(axis=None)
@@ -145,7 +159,7 @@ def test_the_stored_run_is_complete_and_says_where_it_came_from():
 @pytest.mark.parametrize("draw", ["gaps", "aggregations"])
 def test_figures_show_every_point(draw):
     scores = stored_scores()
-    arms = {"gaps": (["clip", "infocore", "supervised"],), "aggregations": ()}[draw]
+    arms = {"gaps": ([Arm(m) for m in ("clip", "infocore", "supervised")],), "aggregations": ()}[draw]
     for ax in getattr(figures, draw)(scores, *arms).axes:
         points = np.concatenate([dots.get_offsets() for dots in ax.collections if isinstance(dots, PathCollection)])
         assert len(points) >= 9
@@ -154,7 +168,7 @@ def test_figures_show_every_point(draw):
 
 
 def test_the_stored_choice_follows_from_the_stored_validation_scores():
-    results = stored()["results"]
+    results = stored("fairness").results
     table = pd.DataFrame(results["validation"])
     table["setting"] = [Setting(**setting) for setting in table["setting"]]
     chosen = {name: Setting(**setting) for name, setting in results["chosen"].items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +13,7 @@ from infocore_mini.experiments import grid
 from infocore_mini.experiments.fairness import run as fairness
 from infocore_mini.experiments.pretraining import studies
 from infocore_mini.experiments.pretraining.run import run
-from infocore_mini.experiments.results import save_results
+from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.experiments.simulation import run as simulation
 
 
@@ -24,12 +23,12 @@ def toy(monkeypatch):
 
 
 def test_a_pretraining_cell_is_one_run_of_the_library(toy, tmp_path):
-    rows, checksums = grid.run_cell("comas", "ccl", 1, runs=tmp_path)
+    rows, [record] = grid.run_cell("comas", "ccl", 1, runs=tmp_path)
     expected = [
-        row for row in run(TOY, "ccl", 1)["retrieval"] if row["cell_line"] == "mean" and row["top"] in (1, 5, 10)
+        row for row in run(TOY, "ccl", 1).result["retrieval"] if row["cell_line"] == "mean" and row["top"] in (1, 5, 10)
     ]
     assert [row["value"] for row in rows] == [row["accuracy"] for row in expected]
-    assert {row["data"] for row in rows} == {"toy_screen"} and checksums == {}
+    assert {row["data"] for row in rows} == {"toy_screen"} and record.provenance["data_sha256"] == {}
     assert {row["what"] for row in rows} == {
         f"{name} library, top-{k}" for name in ("whole", "batch") for k in (1, 5, 10)
     }
@@ -50,14 +49,15 @@ def test_a_quick_cell_is_the_run_of_the_notebooks(monkeypatch, tmp_path):
 
 
 def test_a_simulation_cell_has_the_numbers_of_one_draw(tmp_path):
-    rows, checksums = grid.run_cell("simulation", "clip", 3, change={"epochs": 1}, runs=tmp_path)
+    rows, [record] = grid.run_cell("simulation", "clip", 3, change={"epochs": 1}, runs=tmp_path)
     frame = simulation.run([3], ["clip"], settings={"epochs": 1}, n_jobs=1).set_index("view")
     assert {row["what"]: row["value"] for row in rows} == {
         f"{view}, {target} accuracy": frame.loc[view, target]
         for view in ("screen", "drug")
         for target in ("effect", "batch")
     }
-    assert checksums == {}
+    assert record.result == grid.run_cell("simulation", "clip", 3, change={"epochs": 1}, runs=tmp_path)[1][0].result
+    assert len(list(tmp_path.glob("*.json"))) == 1
 
 
 def test_a_fairness_cell_has_every_table_at_the_setting_that_was_chosen(monkeypatch, tmp_path):
@@ -78,18 +78,16 @@ def test_a_fairness_cell_has_every_table_at_the_setting_that_was_chosen(monkeypa
 
     monkeypatch.setattr(fairness, "run_method", run_method)
     monkeypatch.setattr(fairness, "load_fairness", table)
-    monkeypatch.setattr(grid, "load_fairness", table)
     for _ in range(2):  # the second time they are found
-        rows, checksums = grid.run_cell("fairness", "infocore", 4, change={"alpha": 0.25}, runs=tmp_path)
+        rows, records = grid.run_cell("fairness", "infocore", 4, change={"alpha": 0.25}, runs=tmp_path)
     assert [name for name, *_ in asked] == ["adult", "law_school", "compas"]
-    chosen = json.loads(grid.fairness_report.data_file("results/fairness.json").read_text())["results"]["chosen"][
-        "shared"
-    ]
+    chosen = stored("fairness").results["chosen"]["shared"]
     for _, method, setting, seed in asked:
         assert (method, seed, setting.alpha) == ("infocore", 4, 0.25)
         assert (setting.temperature, setting.gradient_scale) == (chosen["temperature"], chosen["gradient_scale"])
     assert [row["value"] for row in rows if row["what"] == "demographic parity"] == [0.1, 0.2, 0.3]
-    assert set(checksums) == {"adult.csv", "law_school.csv", "compas.csv"}
+    files = {file for record in records for file in record.provenance["data_sha256"]}
+    assert files == {"adult.csv", "law_school.csv", "compas.csv"}
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,16 @@ import pandas as pd
 import pytest
 import torch
 
-from infocore_mini import train
+from infocore_mini.experiments import results
+from infocore_mini.experiments.names import Arm
 from infocore_mini.experiments.pretraining import report as pretraining_report
 from infocore_mini.experiments.pretraining import run as pretraining
 from infocore_mini.experiments.pretraining import studies
 from infocore_mini.experiments.pretraining.run import Study, ablation_arms, batch_probe, run, run_study
+from infocore_mini.experiments.results import StoredResult, stored
 from infocore_mini.screens import PairedScreen
-from infocore_mini.sources import data_file
+from infocore_mini.sources import DataUnavailable
+from infocore_mini.training import trainer
 
 TINY = dict(
     embedding_dim=8, hidden_drug=(16,), hidden_screen=(16,), hidden_classifier=(8,), epochs=2, minibatch_size=16
@@ -35,14 +38,14 @@ def toy_screen(seed: int) -> PairedScreen:
     )
 
 
-TOY = Study("toy", toy_screen, TINY, seeds=(0, 1), minimum_library=2, arms={m: {"method": m} for m in ("clip", "ccl")})
+TOY = Study("toy", toy_screen, TINY, seeds=(0, 1), minimum_library=2, arms={m: Arm(m) for m in ("clip", "ccl")})
 
 
 def test_a_run_is_kept_and_found_again(tmp_path, monkeypatch):
     first = run(TOY, "clip", 0, tmp_path)
     assert not list(tmp_path.glob("*.pt"))  # the checkpoint is gone once the run is done
     monkeypatch.setattr(pretraining, "pretrain_screen", None)
-    assert run(TOY, "clip", 0, tmp_path) == json.loads(json.dumps(first))
+    assert run(TOY, "clip", 0, tmp_path) == first
     with pytest.raises(TypeError):  # other settings are another run
         run(replace(TOY, settings=TINY | {"temperature": 0.2}), "clip", 0, tmp_path)
 
@@ -58,7 +61,7 @@ def test_a_run_that_was_cut_off_goes_on(tmp_path):
         pretraining.score = real
     assert len(list(tmp_path.glob("*.pt"))) == 1
     again = run(TOY, "clip", 0, tmp_path)
-    assert json.dumps(again["retrieval"]) == json.dumps(whole["retrieval"])
+    assert json.dumps(again.result["retrieval"]) == json.dumps(whole.result["retrieval"])
 
 
 def test_a_kill_while_a_record_is_written_leaves_none_and_nothing_to_repeat(tmp_path, monkeypatch):
@@ -67,33 +70,47 @@ def test_a_kill_while_a_record_is_written_leaves_none_and_nothing_to_repeat(tmp_
         with pytest.raises(KeyboardInterrupt):
             run(TOY, "clip", 0, tmp_path)
     assert not list(tmp_path.glob("*.json"))
-    monkeypatch.setattr(train._Trainer, "run_epoch", None)  # all epochs are in the checkpoint
-    assert run(TOY, "clip", 0, tmp_path)["arm"] == "clip"
+    monkeypatch.setattr(trainer.Trainer, "run_epoch", None)  # all epochs are in the checkpoint
+    assert run(TOY, "clip", 0, tmp_path).result["arm"] == "clip"
 
 
 def test_two_that_want_one_run_at_a_time_compute_it_once(tmp_path, monkeypatch):
     computed = []
 
-    def slow(study, arm, config, checkpoint):
-        computed.append(arm)
+    def slow(study, config, checkpoint):
+        computed.append(config.method)
         time.sleep(0.3)
-        return {"arm": arm}
+        return {"training": {"history": []}}, {}
 
-    monkeypatch.setattr(pretraining, "_run", slow)
+    monkeypatch.setattr(pretraining, "train_and_score", slow)
     with ThreadPoolExecutor(2) as pool:
         records = list(pool.map(lambda _: run(TOY, "clip", 0, tmp_path), range(2)))
-    assert records == [{"arm": "clip"}] * 2 and computed == ["clip"]
+    assert records[0] == records[1] and computed == ["clip"]
+
+
+def test_another_shape_of_the_simulated_screen_is_another_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretraining, "train_and_score", lambda *_: ({"training": {"history": []}}, {}))
+    for n_drugs in (10, 20, 10):
+        run(replace(TOY, shape={"n_drugs": n_drugs}), "clip", 0, tmp_path)
+    assert len(list(tmp_path.glob("*.json"))) == 2
+
+
+def test_studies_that_share_a_screen_share_its_runs_under_their_own_names_of_arms(tmp_path, monkeypatch):
+    first = run(TOY, "clip", 0, tmp_path)
+    monkeypatch.setattr(pretraining, "pretrain_screen", None)
+    other = run(replace(TOY, name="other", arms={"CLIP": Arm("clip")}), "CLIP", 0, tmp_path)
+    assert other.result == first.result | {"arm": "CLIP"} and other.provenance == first.provenance
 
 
 def test_studies_report_every_arm_and_seed(tmp_path):
     records = run_study(TOY, n_jobs=1)
     assert [(r["arm"], r["seed"]) for r in records] == [("clip", 0), ("ccl", 0), ("clip", 1), ("ccl", 1)]
-    stored = json.loads(pretraining.store(TOY, records, tmp_path, {}).read_text())
-    assert stored["parameters"]["arms"] == {"clip": {"method": "clip"}, "ccl": {"method": "ccl"}}
-    assert all(
-        0 < record["training"]["best_epoch"] <= record["training"]["epochs"] == 2 for record in stored["results"]
-    )
-    by_arm = pretraining_report.tables(stored["results"])
+    held = StoredResult.read(pretraining.store(TOY, tmp_path, tmp_path / "runs", n_jobs=1))
+    assert held.parameters["arms"] == {"clip": {"method": "clip"}, "ccl": {"method": "ccl"}}
+    assert all(0 < record["training"]["best_epoch"] <= record["training"]["epochs"] == 2 for record in held.results)
+    seconds = sum(record["training"]["seconds"] for record in held.results)
+    assert held.provenance["runs"] == 4 and held.provenance["seconds"] == pytest.approx(seconds, abs=0.05)
+    by_arm = pretraining_report.tables(held.results)
     table = pretraining_report.accuracies(by_arm)
     row = table[(table.arm == "ccl") & (table.library == "whole") & (table.top == 1)].iloc[0]
     one = [r["retrieval"] for r in records if r["arm"] == "ccl"]
@@ -130,7 +147,7 @@ def test_table_7_has_our_names_and_only_the_framework_changes():
     printed = pretraining_report.paper_frameworks("gene_expression")
     assert list(by_arm) == list(printed.index) and printed.loc["CLIP (SimCLR)", ("whole", 1)] == 5.81
     queued, alone = studies.STUDIES["gene_expression"], studies.STUDIES["simclr"]
-    assert queued.seeds == alone.seeds and queued.screen is alone.screen
+    assert queued.seeds == alone.seeds and queued.make_screen is alone.make_screen and queued.shape == alone.shape
     for arm in ("clip", "infocore"):
         a, b = (study.config(arm, 0).__dict__ for study in (queued, alone))
         assert {name for name in a if a[name] != b[name]} == {"framework", "alpha"}
@@ -170,37 +187,37 @@ def test_the_probe_reads_a_batch_that_is_there_and_none_that_is_not():
 @pytest.mark.parametrize("name", studies.STUDIES)
 def test_stored_studies_are_those_of_the_code(name):
     study = studies.STUDIES[name]
-    stored = json.loads(data_file(f"results/{name}.json").read_text())
+    held = stored(name)
     plain = json.loads(
-        json.dumps([dict(study.settings), {k: dict(v) for k, v in study.arms.items()}, list(study.seeds)])
+        json.dumps([dict(study.settings), {k: arm.settings for k, arm in study.arms.items()}, list(study.seeds)])
     )
-    assert [stored["parameters"][key] for key in ("settings", "arms", "seeds")] == plain
-    assert {(r["arm"], r["seed"]) for r in stored["results"]} == {(a, s) for a in study.arms for s in study.seeds}
-    assert stored["provenance"]["commit"] and len(study.seeds) >= 3
-    accuracy = pd.DataFrame([row for record in stored["results"] for row in record["retrieval"]])["accuracy"].dropna()
+    assert [held.parameters[key] for key in ("settings", "arms", "seeds")] == plain
+    assert {(r["arm"], r["seed"]) for r in held.results} == {(a, s) for a in study.arms for s in study.seeds}
+    assert held.commits and len(study.seeds) >= 3
+    accuracy = pd.DataFrame([row for record in held.results for row in record["retrieval"]])["accuracy"].dropna()
     assert accuracy.between(0, 1).all()
 
 
 def test_the_reduced_gene_expression_study_is_no_smaller_than_promised():
     shape = studies.REDUCED
     assert shape["n_drugs"] >= 4000 and len(shape["cell_lines"]) >= 3 and shape["n_batches"] >= 60
-    rows = pd.DataFrame(pretraining_report.stored("gene_expression")[0]["retrieval"])
+    rows = pd.DataFrame(stored("gene_expression").results[0]["retrieval"])
     assert rows[rows.library == "batch"]["library_size"].mean() == pytest.approx(40, abs=3)
 
 
 def test_quick_studies_keep_the_arms_and_say_when_they_are_simulated(monkeypatch):
     quick = studies.quick("toxcast", 3)
     assert set(quick.arms) == set(studies.STUDIES["toxcast"].arms) and quick.seeds == (3,)
-    monkeypatch.setattr(studies, "fetch", _nothing)
-    assert studies.quick("toxcast", 3).name == "simulated" and studies.checksums(quick) == {}
+    monkeypatch.setattr(results, "fetch", _nothing)
+    assert studies.quick("toxcast", 3).name == "simulated" and quick.checksums() == {}
 
 
 def _nothing(name: str):
-    raise studies.DataUnavailable(name)
+    raise DataUnavailable(name)
 
 
 def test_full_shape_training_was_measured_within_four_gigabytes():
-    first, resumed = pretraining_report.stored("full_shape")
+    first, resumed = stored("full_shape").results
     for measured in (first, resumed):
         assert measured["pairs"] == 82_914 and measured["batches"] == 1019 and measured["peak_bytes"] < 4e9
     assert resumed["epochs"] > resumed["epochs_of_this_process"] > 0

@@ -1,4 +1,4 @@
-"""Property prediction: other splits, the grid on stand-ins, the stored grid, its tables and its figure."""
+"""Property prediction: other splits, the study on stand-ins, the stored studies, their tables and the figure."""
 
 import json
 
@@ -8,17 +8,17 @@ import pytest
 from scipy import stats
 
 from infocore_mini.evaluate.property import FineTuning
+from infocore_mini.experiments.names import STUDY_NAMES, Arm
+from infocore_mini.experiments.property import controls, report
 from infocore_mini.experiments.property import figures as property_figures
-from infocore_mini.experiments.property import report
 from infocore_mini.experiments.property import run as experiment
 from infocore_mini.experiments.property import sets as property_sets
-from infocore_mini.experiments.property.baseline import random_molecules, random_scaffolds, toxcast_variants
+from infocore_mini.experiments.property.baseline import random_molecules, random_scaffolds, run_toxcast_variants
 from infocore_mini.experiments.property.sets import SIMULATED, prepared, simulated_property
-from infocore_mini.experiments.records import kept
+from infocore_mini.experiments.results import StoredResult, stored
 from infocore_mini.featurize import murcko_scaffold, skeletons
 from infocore_mini.readers.property import PROPERTY_SETS
 from infocore_mini.simulate.molecules import sample_molecules
-from infocore_mini.sources import data_file
 
 QUICK = FineTuning(learning_rates=(1e-2,), epochs=(3, 12), minibatch_size=32)
 
@@ -33,16 +33,16 @@ def test_other_splits_part_the_rows():
     assert not set(scaffold[random_scaffolds(smiles, 0).test]) & set(scaffold[random_scaffolds(smiles, 0).train])
 
 
-# ---- the grid, on stand-ins
+# ---- the study, on stand-ins
 
 
 @pytest.fixture
-def small_grid(monkeypatch):
+def small_study(monkeypatch):
     """Two simulated property sets of 150 molecules, one simulated screen that holds some of their test molecules."""
     sets = {name: simulated_property(seed, n=150) for seed, name in enumerate(SIMULATED[:2])}
     monkeypatch.setattr(property_sets, "simulated_property", lambda seed: sets[SIMULATED[seed]])
     prepared.cache_clear()
-    experiment.control_features.cache_clear()
+    controls.control_features.cache_clear()
     test = prepared(SIMULATED[0]).test_smiles
 
     def screen(seed):
@@ -60,17 +60,18 @@ def small_grid(monkeypatch):
     from infocore_mini.experiments.pretraining.run import Study
 
     settings = dict(hidden_screen=(8,), hidden_classifier=(8,), epochs=2, minibatch_size=16, clip_drug=2.5)
-    study = Study("comas", screen, settings, arms={m: {"method": m} for m in experiment.METHODS})
-    monkeypatch.setattr(experiment, "screen_study", lambda name: study)
+    study = Study("comas", screen, settings, arms={m: Arm(m) for m in experiment.METHODS})
+    monkeypatch.setattr(experiment, "pretraining_study", lambda name: study)
+    monkeypatch.setattr(property_sets, "pretraining_study", lambda name: study)
     monkeypatch.setattr(experiment, "FINE_TUNING", QUICK)
-    yield experiment.Grid(SIMULATED[:2], ("comas",), (0,))
+    yield experiment.PropertyStudy(SIMULATED[:2], ("comas",), (0,))
     prepared.cache_clear()
-    experiment.control_features.cache_clear()
+    controls.control_features.cache_clear()
 
 
-def test_the_grid_fills_every_cell_once_and_leaves_out_the_test_molecules(small_grid, tmp_path, monkeypatch):
-    results = experiment.run_grid(small_grid, tmp_path, n_jobs=1)
-    columns = {
+def test_the_study_fills_every_cell_once_and_leaves_out_the_test_molecules(small_study, tmp_path, monkeypatch):
+    results = experiment.run_study(small_study, tmp_path, n_jobs=1)
+    arms = {
         "Mol2vec",
         "descriptors, boosting",
         "fingerprints, forest",
@@ -78,44 +79,32 @@ def test_the_grid_fills_every_cell_once_and_leaves_out_the_test_molecules(small_
         "ccl, comas",
         "infocore, comas",
     }
-    assert {(c["dataset"], c["column"]) for c in results["cells"]} == {(d, c) for d in SIMULATED[:2] for c in columns}
+    assert {(c["dataset"], c["arm"]) for c in results["cells"]} == {(d, arm) for d in SIMULATED[:2] for arm in arms}
     assert all(0 <= c["test"] <= 1 for c in results["cells"])
     [counts] = {json.dumps(r["leakage"][SIMULATED[0]]) for r in results["pretraining"]}
     assert json.loads(counts)["test"] == 15 and json.loads(counts)["in_screen"] >= 6
-    whole = experiment.screen_study("comas").screen(0)
+    whole = experiment.pretraining_study("comas").screen(0)
     removed = set(skeletons(np.concatenate([prepared(name).test_smiles for name in SIMULATED[:2]])))
     left = [s for s in skeletons(whole.smiles) if s not in removed]
     assert {r["molecules"] for r in results["pretraining"]} == {len(left)} and len(left) <= len(whole.smiles) - 6
     monkeypatch.setattr(experiment, "pretrain_screen", None)
     monkeypatch.setattr(experiment, "fine_tune", None)
-    assert experiment.run_grid(small_grid, tmp_path, n_jobs=1) == results  # all found, nothing computed again
-
-
-def test_what_a_killed_write_leaves_is_not_read(tmp_path):
-    path = tmp_path / "a.json"
-
-    def killed():
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        kept(path, killed)
-    assert not path.exists()
-    assert kept(path, lambda: {"x": 1}) == {"x": 1} == kept(path, killed)
+    assert experiment.run_study(small_study, tmp_path, n_jobs=1) == results  # all found, nothing computed again
 
 
 def test_tox21_and_toxcast_are_never_scored_after_toxcast():
-    grid = experiment.FULL
-    assert set(grid.datasets) - set(grid.scored("toxcast")) == {"Tox21", "ToxCast"}
-    assert grid.scored("comas") == grid.datasets == PROPERTY_SETS
+    study = experiment.FULL
+    assert set(study.datasets) - set(study.scored("toxcast")) == {"Tox21", "ToxCast"}
+    assert study.scored("comas") == study.datasets == PROPERTY_SETS
 
 
-# ---- the stored grid and its tables
+# ---- the stored studies and their tables
 
 
 def cells(values: dict) -> list[dict]:
     return [
-        {"dataset": d, "column": c, "seed": s, "test": v}
-        for (d, c), scores in values.items()
+        {"dataset": d, "arm": arm, "seed": s, "test": v}
+        for (d, arm), scores in values.items()
         for s, v in enumerate(scores)
     ]
 
@@ -186,47 +175,47 @@ def test_the_papers_table_is_as_printed():
 
 
 @pytest.fixture(scope="module")
-def stored() -> dict:
-    return json.loads(data_file("results/property.json").read_text())
+def full() -> StoredResult:
+    return stored("property")
 
 
-def test_the_stored_grid_is_that_of_the_code_and_complete(stored):
-    parameters, results = stored["parameters"], stored["results"]
+def test_the_stored_study_is_that_of_the_code_and_complete(full):
+    parameters, results = full.parameters, full.results
     assert parameters["datasets"] == list(PROPERTY_SETS) and parameters["seeds"] == [0, 1, 2]
     assert parameters["body"] == json.loads(json.dumps(dict(experiment.BODY)))
-    assert len(stored["provenance"]["data_sha256"]) >= 10
-    found = {(c["dataset"], c["column"], c["seed"]) for c in results["cells"]}
+    assert len(full.provenance["data_sha256"]) >= 10
+    found = {(c["dataset"], c["arm"], c["seed"]) for c in results["cells"]}
     expected = set()
     for dataset in PROPERTY_SETS:
         expected |= {(dataset, "descriptors, boosting", 0)}
         expected |= {(dataset, "fingerprints, forest", seed) for seed in ((0,) if dataset == "ToxCast" else (0, 1, 2))}
-        columns = ["Mol2vec"]
-        for screen in experiment.SCREENS:
-            if dataset in experiment.FULL.scored(screen):
-                columns += [f"{method}, {screen}" for method in experiment.METHODS]
-        expected |= {(dataset, column, seed) for column in columns for seed in (0, 1, 2)}
+        arms = ["Mol2vec"]
+        for study in experiment.PRETRAINED_IN:
+            if dataset in experiment.FULL.scored(study):
+                arms += [f"{method}, {study}" for method in experiment.METHODS]
+        expected |= {(dataset, arm, seed) for arm in arms for seed in (0, 1, 2)}
     assert found == expected
 
 
-def test_the_grid_by_simclr_is_complete_and_left_out_the_same_molecules(stored):
+def test_the_study_by_simclr_is_complete_and_left_out_the_same_molecules(full):
     """Table 8 beside Table 3: on one screen and seed, the test molecules that were removed are the same."""
-    by_simclr = report.stored("property_simclr")
-    grid = experiment.SIMCLR
-    columns = [f"{method}, {screen}" for screen in grid.screens for method in ("clip", "infocore")]
-    expected = {(name, column, seed) for name in PROPERTY_SETS for column in columns for seed in grid.seeds}
-    assert {(c["dataset"], c["column"], c["seed"]) for c in by_simclr["cells"]} == expected
-    left = {(r["screen"], r["seed"]): r["leakage"] for r in stored["results"]["pretraining"]}
+    by_simclr = stored("property_simclr").results
+    simclr = experiment.SIMCLR
+    arms = [f"{method}, {study}" for study in simclr.studies for method in ("clip", "infocore")]
+    expected = {(name, arm, seed) for name in PROPERTY_SETS for arm in arms for seed in simclr.seeds}
+    assert {(c["dataset"], c["arm"], c["seed"]) for c in by_simclr["cells"]} == expected
+    left = {(r["study"], r["seed"]): r["leakage"] for r in full.results["pretraining"]}
     for record in by_simclr["pretraining"]:
-        [moco] = [queued for queued, alone in experiment.BY_SIMCLR.items() if alone == record["screen"]]
+        [moco] = [queued for queued, alone in experiment.BY_SIMCLR.items() if alone == record["study"]]
         assert record["leakage"] == left[moco, record["seed"]] and record["simulated"] == (moco == "gene_expression")
 
 
-def test_the_baseline_is_the_papers_or_the_reason_is_shown(stored):
-    table = report.scores(stored["results"]["cells"])
+def test_the_baseline_is_the_papers_or_the_reason_is_shown(full):
+    table = report.scores(full.results["cells"])
     difference = report.baseline_beside_paper(table)["difference"]
     others = difference[[name for name in report.CLASSIFICATION if name != "ToxCast"]]
     assert (others.abs() <= 4).all() and abs(others.mean()) <= 1.5
-    variants = pd.DataFrame(stored["results"]["toxcast_variants"]).groupby("variant")["test"].mean()
+    variants = pd.DataFrame(full.results["toxcast_variants"]).groupby("variant")["test"].mean()
     toxcast = 100 * variants["missing read as inactive"] - report.paper_means()["mol2vec", None]["ToxCast"]
     assert abs(toxcast) <= 4 and abs(pd.Series([*others, toxcast]).mean()) <= 1.5
 
@@ -235,40 +224,40 @@ def test_toxcast_variants_are_kept(tmp_path, monkeypatch):
     from infocore_mini.experiments.property import baseline as property_baseline
 
     monkeypatch.setattr(property_baseline, "prepared", lambda name: prepared(SIMULATED[0]))
-    first = toxcast_variants((0,), tmp_path)
+    first = run_toxcast_variants((0,), tmp_path)
     monkeypatch.setattr(property_baseline, "fine_tune", None)
-    assert toxcast_variants((0,), tmp_path) == first and len(first) == 4
+    assert run_toxcast_variants((0,), tmp_path) == first and len(first) == 4
 
 
-def test_a_column_on_its_own_is_the_same_column(small_grid, tmp_path):
-    whole = experiment.run_grid(small_grid, tmp_path, n_jobs=1)["cells"]
-    for column in ("Mol2vec", "infocore, comas"):
-        assert experiment.run_column(small_grid, column, 0, tmp_path) == [c for c in whole if c["column"] == column]
-    with pytest.raises(ValueError, match="column: got 'clip, nowhere', expected one of Mol2vec"):
-        experiment.run_column(small_grid, "clip, nowhere", 0, tmp_path)
+def test_an_arm_on_its_own_is_the_same_arm(small_study, tmp_path):
+    whole = experiment.run_study(small_study, tmp_path, n_jobs=1)["cells"]
+    for arm in ("Mol2vec", "infocore, comas"):
+        alone = experiment.run_arm(small_study, arm, 0, tmp_path).cells
+        assert [record.result for record in alone] == [cell for cell in whole if cell["arm"] == arm]
+    with pytest.raises(ValueError, match="arm: got 'clip, nowhere', expected one of Mol2vec"):
+        experiment.run_arm(small_study, "clip, nowhere", 0, tmp_path)
 
 
 def test_a_missing_screen_is_replaced_by_a_simulated_one_and_named_so(monkeypatch):
     monkeypatch.setattr(property_sets, "available", lambda study: study.name == "toxcast")
-    screens, notice = property_sets.screens_at_hand(("comas", "toxcast", "l1000_plates"))
-    assert screens == ("simulated", "toxcast") and "SIMULATED SCREEN in place of comas, l1000_plates" in notice
-    assert (
-        "simulated" in report.label("clip, simulated") and property_sets.screen_study("simulated").name == "simulated"
-    )
+    there, notice = property_sets.studies_at_hand(("comas", "toxcast", "l1000_plates"))
+    assert there == ("simulated", "toxcast") and "SIMULATED SCREEN in place of comas, l1000_plates" in notice
+    assert experiment.ARMS["clip, simulated"].label == "CLIP, simulated screen"
+    assert property_sets.pretraining_study("simulated").name == "simulated"
     monkeypatch.setattr(property_sets, "available", lambda study: True)
-    screens, notice = property_sets.screens_at_hand(("comas", "gene_expression"))
+    there, notice = property_sets.studies_at_hand(("comas", "gene_expression"))
     assert (
-        screens == ("comas", "gene_expression")
+        there == ("comas", "gene_expression")
         and notice == "Pretraining on comas (**real**), gene_expression (**simulated**)."
     )
 
 
-def test_the_figure_has_a_panel_a_screen_and_every_method(stored):
-    table = report.scores(stored["results"]["cells"])
+def test_the_figure_has_a_panel_a_study_and_every_method(full):
+    table = report.scores(full.results["cells"])
     panels, controls = report.gains(table)
     fig = property_figures.gains(panels, controls)
-    assert [ax.get_title() for ax in fig.axes] == [report.SCREEN_NAMES[screen] for screen in experiment.SCREENS]
+    assert [ax.get_title() for ax in fig.axes] == [STUDY_NAMES[name] for name in experiment.PRETRAINED_IN]
     labels = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
     assert {"CLIP", "CCL", "InfoCORE", *experiment.CONTROLS} == set(labels)
-    shown = [label.get_text() for label in fig.axes[experiment.SCREENS.index("toxcast")].get_xticklabels()]
+    shown = [label.get_text() for label in fig.axes[experiment.PRETRAINED_IN.index("toxcast")].get_xticklabels()]
     assert "Tox21" not in shown and "BBBP" in shown

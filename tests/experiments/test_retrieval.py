@@ -16,6 +16,7 @@ from toy_screen import toy_embeddings, toy_screen
 
 from infocore_mini.evaluate.ranking import retrieval_hits
 from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
+from infocore_mini.experiments.names import Arm
 from infocore_mini.experiments.pretraining.report import paper_accuracies, tables
 from infocore_mini.experiments.pretraining.studies import STUDIES, quick, simulated_stand_in
 from infocore_mini.experiments.retrieval import figures, molecules
@@ -260,8 +261,15 @@ def test_library_size_refuses_what_no_size_gives():
 
 
 def test_a_live_run_is_scored_on_test_molecules(stand_in):
-    small = {"epochs": 1, "halve_at": (), "hidden_drug": (8,), "hidden_screen": (8,), "embedding_dim": 4}
-    live = replace(quick("comas", 0), arms={"clip": {"method": "clip"}})
+    small = {
+        "epochs": 1,
+        "warmup_epochs": 0,
+        "halve_at": (),
+        "hidden_drug": (8,),
+        "hidden_screen": (8,),
+        "embedding_dim": 4,
+    }
+    live = replace(quick("comas", 0), arms={"clip": Arm("clip")})
     live = replace(live, settings=dict(live.settings) | small)
     runs = chapter.train(live, stand_in, 0, n_jobs=1)
     table = chapter.live_table(runs)
@@ -274,7 +282,7 @@ def test_a_live_run_is_scored_on_test_molecules(stand_in):
 def test_the_banner_names_real_data_and_warns_of_simulated():
     real = STUDIES["toxcast"]
     assert "real data, ToxCast" in chapter.banner(real)
-    warning = chapter.banner(replace(real, name="simulated", screen=simulated_stand_in))
+    warning = chapter.banner(replace(real, name="simulated", make_screen=simulated_stand_in))
     assert "SIMULATED" in warning
     assert "ToxCast" not in warning
 
@@ -298,7 +306,7 @@ def test_a_variant_keeps_its_methods_colour_and_is_hollow():
             for name in ("whole", "batch")
         ]
     )
-    fig = figures.accuracies({"infocore": rows, "infocore, alpha = 0": rows})
+    fig = figures.accuracies({"infocore": rows, "infocore, alpha = 0": rows}, arms=STUDIES["toxcast"].arms)
     full, hollow = (container.lines[0] for container in fig.axes[0].containers)
     assert full.get_color() == hollow.get_color() == METHOD_COLOURS["infocore"]
     assert hollow.get_markerfacecolor() == "white" != full.get_markerfacecolor()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -39,14 +40,14 @@ COUNTER = """
 def _count():
     import time
     from pathlib import Path
-    from infocore_mini import train
-    trained = train._Trainer.run_epoch
+    from infocore_mini.training import trainer
+    trained = trainer.Trainer.run_epoch
     def run_epoch(self):
         trained(self)
         time.sleep(0.3)
         with Path({log!r}).open("a") as lines:
             lines.write(f"{{self.config.method}} {{self.config.seed}} {{self.epoch}}\\n")
-    train._Trainer.run_epoch = run_epoch
+    trainer.Trainer.run_epoch = run_epoch
 _count()
 """
 
@@ -100,9 +101,9 @@ def test_every_cell_of_the_paper_can_be_run_and_no_two_are_the_same_run():
         change = cell.get("CHANGE", {})
         if cell["STUDY"] in STUDIES:
             study = STUDIES[cell["STUDY"]]
-            arm = dict(study.arms[cell["ARM"]]) | change
-            config = type(study)(study.name, study.screen, study.settings, {"arm": arm}).config("arm", cell["SEED"])
-            runs[study.screen.__name__, repr(config)] += 1
+            arm = study.arms[cell["ARM"]]
+            changed = replace(study, arms={"arm": replace(arm, change={**arm.change, **change})})
+            runs[study.make_screen.__name__, repr(changed.config("arm", cell["SEED"]))] += 1
         else:
             runs[cell["STUDY"], cell["ARM"], cell["SEED"], str(change)] += 1
     assert runs.most_common(1)[0][1] == 1, runs.most_common(1)
