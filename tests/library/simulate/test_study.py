@@ -7,12 +7,20 @@ from dataclasses import fields
 import pytest
 import torch
 
+from infocore_mini import simulate
 from infocore_mini.simulate.study import simulation_study
 
 
 @pytest.fixture(scope="module")
 def study():
     return simulation_study(5)
+
+
+def test_every_simulator_is_listed_and_there():
+    assert dir(simulate) == sorted(simulate.__all__)
+    assert all(getattr(simulate, name) is not None for name in simulate.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'simulate_well'"):
+        _ = simulate.simulate_well
 
 
 def test_shapes_and_types(study):
