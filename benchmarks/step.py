@@ -21,9 +21,10 @@ from benchmarks.timing import bfloat16_instructions, flops, interleaved, linear_
 from infocore_mini.config import Config
 from infocore_mini.experiments.performance.full_shape import CELL_LINES, FULL, SHAPE
 from infocore_mini.experiments.results import save_results
+from infocore_mini.networks import Shapes
 from infocore_mini.screens import PairedScreen
-from infocore_mini.train import _Trainer
-from infocore_mini.training.pairs import Rows, ScreenPairs, sample
+from infocore_mini.training.pairs import Chosen, ScreenPairs, sample
+from infocore_mini.training.trainer import Trainer
 
 # The two screens of the paper: their shapes and, in CP, what its configuration changes.
 SCREENS = MappingProxyType(
@@ -81,7 +82,7 @@ def _settings(name: str, changes: dict) -> dict:
     return dict(FULL) | CHANGES[name] | changes | dict(epochs=2, steps_per_epoch=160)
 
 
-def step_products(config: Config, shapes: dict) -> list[tuple[int, int, int]]:
+def step_products(config: Config, shapes: Shapes) -> list[tuple[int, int, int]]:
     """Every matrix product that a step of InfoCORE or CLIP under MoCo cannot do without, as (n, k, m).
 
     Args:
@@ -89,8 +90,8 @@ def step_products(config: Config, shapes: dict) -> list[tuple[int, int, int]]:
     """
     n, d = config.minibatch_size, config.embedding_dim
     towers = [
-        _layers(shapes["n_a"], config.hidden_drug, d) + ([(d, d)] if config.cell_line_heads else []),
-        _layers(shapes["n_b"], config.hidden_screen, d),
+        _layers(shapes.n_drug, config.hidden_drug, d) + ([(d, d)] if config.cell_line_heads else []),
+        _layers(shapes.n_screen, config.hidden_screen, d),
     ]
     queue = config.queue_size // 2 if config.sampling == "alternate" else config.queue_size
     queue = (queue + config.queue_size) // 2  # random and one-line minibatches take turns
@@ -100,7 +101,7 @@ def step_products(config: Config, shapes: dict) -> list[tuple[int, int, int]]:
         found += linear_products(n, tower, backward=True)
         found += [(n, d, n + queue), (n, n + queue, d)]  # similarity, and its gradient in the anchors
     if config.method == "infocore":
-        classifier = _layers(d, config.hidden_classifier, shapes["n_batches"])
+        classifier = _layers(d, config.hidden_classifier, shapes.n_batches)
         forward = linear_products(n, classifier, backward=False)
         update = forward + linear_products(n, classifier, backward=True)
         # Both views: candidates, then updates, of which the first shares its forward pass with the anchors.
@@ -118,29 +119,29 @@ class Step:
 
     def __init__(self, screen: PairedScreen, config: Config) -> None:
         pairs = ScreenPairs(screen, config.device)
-        self.trainer = _Trainer(pairs, config)
-        self.trainer._start_epoch()
+        self.trainer = Trainer(pairs, config)
+        self.trainer.start_epoch()
         n, line = config.minibatch_size, pairs.cell_line
-        of_one_line = Rows((line == 0).nonzero().squeeze(1)[:n], lane=0)
-        at_random = Rows(torch.randperm(len(pairs))[:n])
+        of_one_line = Chosen((line == 0).nonzero().squeeze(1)[:n], only_line=0)
+        at_random = Chosen(torch.randperm(len(pairs))[:n])
         self.kinds = [at_random, of_one_line] if config.sampling == "alternate" else [at_random]
         for queue in [*self.trainer.framework.queues, *self.trainer.framework.line_queues]:
             queue.filled.fill_(True)
         self.count = 0
 
-    def _chosen(self) -> Rows:
+    def _chosen(self) -> Chosen:
         self.count += 1
         return self.kinds[self.count % len(self.kinds)]
 
     def run(self) -> None:
         """One step of each kind of minibatch."""
         for _ in self.kinds:
-            self.trainer._step(self._chosen())
+            self.trainer.step(self._chosen())
 
     def load(self) -> None:
         """The part of a step that draws, augments and scales the minibatch."""
         for _ in self.kinds:
-            self.trainer._augmented(self._chosen())
+            self.trainer.augmented(self._chosen())
 
     def limit(self):
         """The matrix products of the same steps, alone."""

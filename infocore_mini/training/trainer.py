@@ -134,7 +134,7 @@ class Trainer:
 
     def run_epoch(self) -> None:
         """One pass over the data; appends the mean losses to the history."""
-        self._start_epoch()
+        self.start_epoch()
         advice = "lower learning_rate or classifier_learning_rate, or raise temperature"
         try:
             losses = [self.step(chosen) for chosen in sample(self.pairs, self.config)]
@@ -149,7 +149,7 @@ class Trainer:
         if self.score is not None and (self.epoch % self.validate_every == 0 or self.epoch == self.config.epochs):
             self._validate(self.score)
 
-    def _start_epoch(self) -> None:
+    def start_epoch(self) -> None:
         """Learning rates and, when their time has come, separate heads for the cell lines."""
         config = self.config
         factor = 0.5 ** sum(self.epoch >= epoch for epoch in config.halve_at)
@@ -172,11 +172,11 @@ class Trainer:
 
     def step(self, chosen: Chosen) -> Tensor:
         """Encoders, then classifiers. Returns the two losses, (2,), detached."""
-        minibatch = self._augmented(chosen)
+        minibatch = self.augmented(chosen)
         z = self.processes.embed(self.model, minibatch)
         fixed_z = (z[0].detach(), z[1].detach())
         log_posteriors = self.model.log_posteriors(z if self.config.gradient_scale else fixed_z)
-        contrastive = self._contrastive_loss(minibatch, z, log_posteriors)
+        contrastive = self.contrastive_loss(minibatch, z, log_posteriors)
         if self.epoch >= self.config.warmup_epochs:
             contrastive.backward(inputs=self.encoder_optimiser.parameters)
             self.processes.sum_gradients(self.encoder_optimiser.parameters)
@@ -187,14 +187,14 @@ class Trainer:
         self.framework.update(self.model)
         return torch.stack([contrastive.detach(), classifier])
 
-    def _augmented(self, chosen: Chosen) -> Minibatch:
+    def augmented(self, chosen: Chosen) -> Minibatch:
         """Augmented in units of the input, then scaled, then with features dropped (appendix F)."""
         minibatch = self.pairs.draw(chosen, self.config)
         scale_drug, scale_screen = self.model.scalers
         screen = feature_dropout(scale_screen(minibatch.screen), self.config.feature_dropout_screen)
         return minibatch._replace(drug=scale_drug(minibatch.drug), screen=screen)
 
-    def _contrastive_loss(self, minibatch: Minibatch, z: Views, log_posteriors: Views | None) -> Tensor:
+    def contrastive_loss(self, minibatch: Minibatch, z: Views, log_posteriors: Views | None) -> Tensor:
         """L_CLIP of the method, mean over both anchor directions."""
         candidates = self.framework.candidates(minibatch, z, log_posteriors)
         posteriors = (None, None) if log_posteriors is None else log_posteriors

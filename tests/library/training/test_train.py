@@ -79,7 +79,7 @@ def test_encoders_and_classifiers_alternate():
     trainer = Trainer(Pairs(a, b, batch_id, 4), Config(**SMALL | {"gradient_scale": 1.0}))
     minibatch = Minibatch(a, b, batch_id)
     z = trainer.model.embed(minibatch.drug, minibatch.screen)
-    loss = trainer._contrastive_loss(minibatch, z, trainer.model.log_posteriors(z))
+    loss = trainer.contrastive_loss(minibatch, z, trainer.model.log_posteriors(z))
     loss.backward(inputs=list(trainer.model.encoders.parameters()))
     assert all(p.grad is None for p in trainer.model.classifiers.parameters())
 
@@ -97,7 +97,7 @@ def test_infocore_at_alpha_one_trains_as_clip():
             encoder.load_state_dict(state)
         minibatch = Minibatch(a, b, batch_id)
         z = trainer.model.embed(minibatch.drug, minibatch.screen)
-        trainer._contrastive_loss(minibatch, z, trainer.model.log_posteriors(z)).backward()
+        trainer.contrastive_loss(minibatch, z, trainer.model.log_posteriors(z)).backward()
         gradients.append(torch.cat([p.grad.flatten() for p in trainer.model.encoders.parameters()]))
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-7)
 

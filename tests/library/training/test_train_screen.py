@@ -189,7 +189,7 @@ def test_a_minibatch_of_one_cell_line_meets_that_lines_queue_only():
             batches = queue.batch_id[ring][queue.filled[ring]]
             assert len(batches) and (batches // 3 == line).all()  # batches 0 to 2 are line 0, 3 to 5 line 1
     rows = (screen.cell_line == 1).nonzero().squeeze(1)[:16]
-    minibatch = trainer._augmented(Chosen(rows, only_line=1))
+    minibatch = trainer.augmented(Chosen(rows, only_line=1))
     z = trainer.model.embed(minibatch.drug, minibatch.screen, minibatch.cell_line)
     for candidates in trainer.framework.candidates(minibatch, z, trainer.model.log_posteriors(z)):
         assert len(candidates.z) == 16 + 32
