@@ -194,7 +194,7 @@ def options(name: str, config: Config, repeats: int, **screen_options) -> dict[s
 def repeated_molecules(name: str, config: Config, **screen_options) -> float:
     """Share of the rows of a minibatch whose molecule an earlier row of it has, over an epoch: work that is done twice."""
     pairs = ScreenPairs(random_screen(**shape_of(name, **screen_options)), config.device)
-    minibatches = [chosen.rows for chosen in sample(pairs, config)]
+    minibatches = [chosen.conditions for chosen in sample(pairs, config)]
     distinct = sum(len(pairs.drug_id[rows].unique()) for rows in minibatches)
     return 1 - distinct / sum(map(len, minibatches))
 

@@ -1,4 +1,7 @@
-"""scikit-learn estimators: CLIP, CCL and InfoCORE on paired rows, one base and three names."""
+"""scikit-learn estimators: CLIP, CCL and InfoCORE on paired rows, one base and three names.
+
+Longer than the other modules because each of the three writes its parameters out, as scikit-learn and type checkers ask.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from infocore_mini.config import Config, Framework, Sampling
+from infocore_mini.inputs import drug_features, equal_rows, is_smiles, label_codes, row_names, table_of_numbers
 from infocore_mini.losses import Mixture
 from infocore_mini.parameters import Method, ParameterError, explain
 from infocore_mini.pretrained import Pretrained, TrainedOn
 from infocore_mini.train import pretrain
-from infocore_mini.validation import as_matrix
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,8 +100,8 @@ class PairedEstimator(BaseEstimator):
             config = Config(method=self.method, **self.get_params())
         except ValidationError as error:
             raise ParameterError(explain(error)) from None
-        drug, drug_names, featuriser = _drug_features(X_drug)
-        screen, screen_names = _table("y_screen", y_screen)
+        drug, drug_names, featuriser = drug_features(X_drug)
+        screen, screen_names = table_of_numbers("y_screen", y_screen)
         n = len(drug)
         if n < 2:
             raise ValueError(f"X_drug: got {n} row, expected at least 2 to contrast")
@@ -107,8 +109,8 @@ class PairedEstimator(BaseEstimator):
             raise ValueError(f"y_screen: got {len(screen)} rows, expected {n} like X_drug")
         if batch_id is None and self.method == "clip":
             batch_id = np.zeros(n, dtype=int)
-        batches, codes = _label_codes("batch_id", batch_id, n)
-        groups = _equal_rows(drug) if molecule is None else _label_codes("molecule", molecule, n)[1]
+        batches, codes = label_codes("batch_id", batch_id, n)
+        groups = equal_rows(drug) if molecule is None else label_codes("molecule", molecule, n)[1]
         repeated = len(np.unique(groups)) < n
         trained_on = TrainedOn(
             batch_names=tuple(batches.tolist()),
@@ -142,15 +144,15 @@ class PairedEstimator(BaseEstimator):
         """
         check_is_fitted(self)
         names, n_screen = self.pretrained_.trained_on.screen_features, self.pretrained_.shapes.n_screen
-        table, _ = _table("y_screen", y_screen, names, n_screen)
+        table, _ = table_of_numbers("y_screen", y_screen, names, n_screen)
         return np.asarray(self.pretrained_.embed_screen(table))
 
     def _embed_drug(self, X_drug: Any, name: str) -> Array:
         check_is_fitted(self)
         trained_on = self.pretrained_.trained_on
-        if _is_smiles(X_drug) and trained_on.featuriser is None:
+        if is_smiles(X_drug) and trained_on.featuriser is None:
             raise ValueError(f"{name}: got text, expected the {self.n_features_in_} features that fit was given")
-        table, _, _ = _drug_features(X_drug, name, trained_on.drug_features, self.n_features_in_)
+        table, _, _ = drug_features(X_drug, name, trained_on.drug_features, self.n_features_in_)
         return np.asarray(self.pretrained_.embed_drug(table))
 
     def retrieve(self, y_screen: Any, library: Any, *, top: int = 10) -> pd.DataFrame:
@@ -179,9 +181,9 @@ class PairedEstimator(BaseEstimator):
         found, cosine = nearest(z_screen, z_library, n=int(top))
         return pd.DataFrame(
             {
-                "query": np.repeat(_row_names(y_screen, len(z_screen)), top),
+                "query": np.repeat(row_names(y_screen, len(z_screen)), top),
                 "rank": np.tile(np.arange(1, top + 1), len(z_screen)),
-                "molecule": _row_names(library, m)[found.ravel()],
+                "molecule": row_names(library, m)[found.ravel()],
                 "cosine": cosine.ravel(),
             }
         )
@@ -202,10 +204,10 @@ class PairedEstimator(BaseEstimator):
         n = len(z_drug)
         if len(z_screen) != n:
             raise ValueError(f"y_screen: got {len(z_screen)} rows, expected {n} like X_drug")
-        _, first, target = np.unique(_equal_rows(_drug_features(X_drug)[0]), return_index=True, return_inverse=True)
+        _, first, target = np.unique(equal_rows(drug_features(X_drug)[0]), return_index=True, return_inverse=True)
         if batch_id is None:
             return retrieval_accuracy(z_screen, z_drug[first], target, top=(1,))[1]
-        batches, codes = _label_codes("batch_id", batch_id, n)
+        batches, codes = label_codes("batch_id", batch_id, n)
         member = np.zeros((len(first), len(batches)), dtype=bool)
         member[target, codes] = True
         within = retrieval_accuracy(z_screen, z_drug[first], target, top=(1,), query_batch=codes, library_batch=member)
@@ -372,81 +374,3 @@ class InfoCORE(PairedEstimator):
         compile: bool = False,
     ) -> None:
         self._keep(locals())
-
-
-# ------------------------------------------------------------------ inputs
-
-
-def _drug_features(
-    value: Any, name: str = "X_drug", names: tuple[str, ...] = (), n_features: int | None = None
-) -> tuple[NDArray[np.float64], tuple[str, ...], str | None]:
-    """(n, n_d) features, their names, and what made them of SMILES; None if they came as features."""
-    if not _is_smiles(value):
-        return *_table(name, value, names, n_features), None
-    from infocore_mini.featurize import mol2vec
-
-    return mol2vec(list(value)).astype(np.float64), (), "mol2vec"
-
-
-def _is_smiles(value: Any) -> bool:
-    """Whether it is a list, array or Series of text."""
-    flat = getattr(value, "ndim", 1) == 1 and not isinstance(value, str)
-    return flat and len(value) > 0 and isinstance(next(iter(value)), str)
-
-
-def _table(
-    name: str, value: Any, names: tuple[str, ...] = (), n_features: int | None = None
-) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """(n, n_features) float64 of an array, table or AnnData, and its names, () where it has none.
-
-    The columns of a table come in the order of ``names``, if these are given.
-    """
-    if hasattr(value, "var_names") and hasattr(value, "X"):
-        found = tuple(map(str, value.var_names))
-        value = value.X.toarray() if hasattr(value.X, "toarray") else value.X
-    else:
-        columns = getattr(value, "columns", ())
-        found = tuple(columns) if all(isinstance(column, str) for column in columns) else ()
-    if names and found and found != names:
-        missing, more = (sorted(set(a) - set(b)) for a, b in ((names, found), (found, names)))
-        if missing or more or len(found) != len(names):
-            what = f"no column {missing[0]!r}" if missing else f"a column {more[0]!r}" if more else "columns twice"
-            raise ValueError(f"{name}: got {what}, expected the {len(names)} columns that fit was given, by name")
-        place = {column: i for i, column in enumerate(found)}
-        value = np.asarray(value, dtype=np.float64)[:, [place[column] for column in names]]
-    return as_matrix(name, value, n_features, torch.float64).numpy(), found
-
-
-def _label_codes(name: str, value: Any, n: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Sorted labels and (n,) codes. Raises ValueError for missing labels, naming the row."""
-    if value is None:
-        raise ValueError(f"{name}: got None, expected ({n},) labels")
-    labels = np.asarray(value)
-    if labels.shape != (n,):
-        raise ValueError(f"{name}: got shape {labels.shape}, expected ({n},) like the rows of X_drug")
-    missing = [i for i, label in enumerate(labels.tolist()) if _is_missing(label)]
-    if missing:
-        raise ValueError(f"{name}: got a missing label in row {missing[0]}, expected a label in every row")
-    if labels.dtype.kind not in "biufU":  # text in other clothes, dates, categories
-        labels = labels.astype(str)
-    batches, codes = np.unique(labels, return_inverse=True)
-    return batches, codes.astype(np.int64)
-
-
-def _is_missing(label: Any) -> bool:
-    """None, NaN, NaT, or pandas' NA, which is not even unequal to itself."""
-    return label is None or not isinstance(label == label, bool | np.bool_) or bool(label != label)
-
-
-def _equal_rows(x: NDArray[np.float64]) -> NDArray[np.int64]:
-    """(n,) codes; rows with equal values share one."""
-    code: dict[bytes, int] = {}
-    return np.array([code.setdefault(row.tobytes(), len(code)) for row in x + 0.0], dtype=np.int64)  # -0.0 is 0.0
-
-
-def _row_names(value: Any, n: int) -> NDArray[Any]:
-    """(n,) SMILES, the labels of a table's rows, or row numbers."""
-    if _is_smiles(value):
-        return np.asarray(list(value), dtype=object)
-    index = getattr(value, "obs_names", getattr(value, "index", None))
-    return np.arange(n) if index is None or callable(index) else np.asarray(index)

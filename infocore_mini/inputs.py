@@ -1,0 +1,86 @@
+"""What the estimators are given: features or SMILES, arrays, tables or AnnData, labels of any kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from infocore_mini.validation import as_matrix
+
+
+def drug_features(
+    value: Any, name: str = "X_drug", names: tuple[str, ...] = (), n_features: int | None = None
+) -> tuple[NDArray[np.float64], tuple[str, ...], str | None]:
+    """(n, n_d) features, their names, and what made them of SMILES; None if they came as features."""
+    if not is_smiles(value):
+        return *table_of_numbers(name, value, names, n_features), None
+    from infocore_mini.featurize import mol2vec
+
+    return mol2vec(list(value)).astype(np.float64), (), "mol2vec"
+
+
+def is_smiles(value: Any) -> bool:
+    """Whether it is a list, array or Series of text."""
+    flat = getattr(value, "ndim", 1) == 1 and not isinstance(value, str)
+    return flat and len(value) > 0 and isinstance(next(iter(value)), str)
+
+
+def table_of_numbers(
+    name: str, value: Any, names: tuple[str, ...] = (), n_features: int | None = None
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """(n, n_features) float64 of an array, table or AnnData, and its names, () where it has none.
+
+    The columns of a table come in the order of ``names``, if these are given.
+    """
+    if hasattr(value, "var_names") and hasattr(value, "X"):
+        found = tuple(map(str, value.var_names))
+        value = value.X.toarray() if hasattr(value.X, "toarray") else value.X
+    else:
+        columns = getattr(value, "columns", ())
+        found = tuple(columns) if all(isinstance(column, str) for column in columns) else ()
+    if names and found and found != names:
+        missing, more = (sorted(set(a) - set(b)) for a, b in ((names, found), (found, names)))
+        if missing or more or len(found) != len(names):
+            what = f"no column {missing[0]!r}" if missing else f"a column {more[0]!r}" if more else "columns twice"
+            raise ValueError(f"{name}: got {what}, expected the {len(names)} columns that fit was given, by name")
+        place = {column: i for i, column in enumerate(found)}
+        value = np.asarray(value, dtype=np.float64)[:, [place[column] for column in names]]
+    return as_matrix(name, value, n_features, torch.float64).numpy(), found
+
+
+def label_codes(name: str, value: Any, n: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Sorted labels and (n,) codes. Raises ValueError for missing labels, naming the row."""
+    if value is None:
+        raise ValueError(f"{name}: got None, expected ({n},) labels")
+    labels = np.asarray(value)
+    if labels.shape != (n,):
+        raise ValueError(f"{name}: got shape {labels.shape}, expected ({n},) like the rows of X_drug")
+    missing = [i for i, label in enumerate(labels.tolist()) if _is_missing(label)]
+    if missing:
+        raise ValueError(f"{name}: got a missing label in row {missing[0]}, expected a label in every row")
+    if labels.dtype.kind not in "biufU":  # text in other clothes, dates, categories
+        labels = labels.astype(str)
+    batches, codes = np.unique(labels, return_inverse=True)
+    return batches, codes.astype(np.int64)
+
+
+def _is_missing(label: Any) -> bool:
+    """None, NaN, NaT, or pandas' NA, which is not even unequal to itself."""
+    return label is None or not isinstance(label == label, bool | np.bool_) or bool(label != label)
+
+
+def equal_rows(x: NDArray[np.float64]) -> NDArray[np.int64]:
+    """(n,) codes; rows with equal values share one."""
+    code: dict[bytes, int] = {}
+    return np.array([code.setdefault(row.tobytes(), len(code)) for row in x + 0.0], dtype=np.int64)  # -0.0 is 0.0
+
+
+def row_names(value: Any, n: int) -> NDArray[Any]:
+    """(n,) SMILES, the labels of a table's rows, or row numbers."""
+    if is_smiles(value):
+        return np.asarray(list(value), dtype=object)
+    index = getattr(value, "obs_names", getattr(value, "index", None))
+    return np.arange(n) if index is None or callable(index) else np.asarray(index)
