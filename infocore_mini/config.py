@@ -68,6 +68,16 @@ class Config:
         device: "cpu", "cuda" or "cuda:N".
         precision: "bf16-mixed" runs the networks in bfloat16; losses stay in float32.
         compile: compile the networks with ``torch.compile``.
+
+    Examples:
+        Two arms that differ in the method alone:
+
+        >>> from dataclasses import replace
+        >>> from infocore_mini import Config
+        >>> infocore = Config(alpha=0.5, epochs=20)
+        >>> clip = replace(infocore, method="clip")
+        >>> clip.method, clip.epochs
+        ('clip', 20)
     """
 
     method: Method = "infocore"

@@ -50,8 +50,8 @@ _SHARED = """embedding_dim: d, length of an embedding.
         precision: "32-true", or "bf16-mixed": networks in bfloat16, losses in float32.
         compile: compile the networks with ``torch.compile``.
 
-    Attributes after ``fit``:
-        pretrained_: the trained ``Pretrained`` model, scalers included, with its loss ``history``.
+    Attributes:
+        pretrained_: after ``fit``, the trained ``Pretrained`` model, scalers included, with its loss ``history``.
         batches_: sorted labels of the experimental batches.
         n_features_in_, feature_names_in_: of the drugs; names where a table was given."""
 
@@ -244,6 +244,16 @@ class CLIP(PairedEstimator):
 
     Args:
         {shared}
+
+    Examples:
+        Every setting of ``Config`` that plain rows can serve is a parameter; without batches:
+
+        >>> from infocore_mini import CLIP
+        >>> from infocore_mini.simulate import simulation_study
+        >>> study = simulation_study(seed=0)
+        >>> model = CLIP(epochs=2, embedding_dim=16).fit(study.drug[study.train], study.screen[study.train])
+        >>> model.embed_drug(study.drug).shape
+        (1250, 16)
     """
 
     method = "clip"
@@ -286,6 +296,14 @@ class CCL(PairedEstimator):
         sampling: minibatches at "random", or of "one_batch" each: with many experimental batches a random minibatch
             would hold too few rows of the anchor's batch.
         {shared}
+
+    Examples:
+        >>> from infocore_mini import CCL
+        >>> from infocore_mini.simulate import simulation_study
+        >>> study = simulation_study(seed=0)
+        >>> model = CCL(epochs=2, sampling="one_batch").fit(study.drug, study.screen, batch_id=study.batch_id)
+        >>> model.batches_.size, model.n_features_in_
+        (25, 10)
     """
 
     method = "ccl"
@@ -334,6 +352,21 @@ class InfoCORE(PairedEstimator):
         classifier_steps: updates of the classifiers for each update of the encoders.
         classifier_momentum: of MoCo's slow classifiers, 0 to 1.
         {shared}
+
+    Examples:
+        On the paper's simulation: trained on half of the rows, asked which of the other drugs caused a readout.
+
+        >>> from infocore_mini import InfoCORE
+        >>> from infocore_mini.simulate import simulation_study
+        >>> study = simulation_study(seed=0)
+        >>> seen, new = study.train, study.held_out
+        >>> model = InfoCORE(alpha=0.33, epochs=5)
+        >>> model = model.fit(study.drug[seen], study.screen[seen], batch_id=study.batch_id[seen])
+        >>> model.retrieve(study.screen[new][:2], study.drug[new], top=3).columns.tolist()
+        ['query', 'rank', 'molecule', 'cosine']
+        >>> accuracy = model.score(study.drug[new], study.screen[new], batch_id=study.batch_id[new])
+        >>> accuracy > 0.1  # a guess among the drugs of a batch: 0.04
+        True
     """
 
     method = "infocore"

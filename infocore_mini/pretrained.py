@@ -53,6 +53,20 @@ class Pretrained:
         shapes: what the data decided about the networks.
         history: per epoch, mean "contrastive" and "classifier" loss in nats; "validation" where it was scored.
         trained_on: names of what the model saw.
+
+    Examples:
+        One file holds all of it, and what is loaded embeds the same:
+
+        >>> import tempfile
+        >>> from infocore_mini import Config, Pretrained, pretrain
+        >>> from infocore_mini.simulate import simulation_study
+        >>> study = simulation_study(seed=0)
+        >>> model = pretrain(study.drug, study.screen, study.batch_id, Config(epochs=1, embedding_dim=8))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model.safetensors")
+        ...     loaded = Pretrained.load(f"{folder}/model.safetensors")
+        >>> bool((loaded.embed_drug(study.drug) == model.embed_drug(study.drug)).all())
+        True
     """
 
     def __init__(

@@ -34,6 +34,21 @@ class PairedScreen:
         cell_line: (n_conditions,) int64 code of the cell line.
         batch_names, cell_line_names: what the codes stand for; every subset keeps them.
         feature_names: (n_g,) names of the readout's features, or ().
+
+    Examples:
+        Three wells, two of them replicates of one condition; the drug features here are counts of atoms:
+
+        >>> from infocore_mini import PairedScreen
+        >>> screen = PairedScreen.from_profiles(
+        ...     smiles=["CCO", "CCO", "CN"],
+        ...     drug=lambda smiles: [[text.count("C"), text.count("O"), text.count("N")] for text in smiles],
+        ...     profile=[[0.5, 1.0], [0.7, 1.2], [2.0, 0.0]],
+        ...     batch=["plate 1", "plate 1", "plate 2"],
+        ... )
+        >>> len(screen), screen.smiles.tolist(), screen.batch_id.tolist()
+        (2, ['CCO', 'CN'], [0, 1])
+        >>> screen.mean_profile()[0]
+        tensor([0.6000, 1.1000])
     """
 
     drug: Tensor
