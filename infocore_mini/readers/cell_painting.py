@@ -39,12 +39,12 @@ def read_comas(
     (natural products: "date 181116").  A well that a later file repeats is left out.
 
     Args:
-        paths: TSV files with Compound_Id, Well_Id, Smiles, Run or Plate, and Median_... features.
+        paths: TSV files with Compound_Id, Well_Id, Smiles, Run or Plate, and ``Median_...`` features.
         drug: featuriser of SMILES.
         separate: ("dose",) keeps the concentrations of a molecule apart; () makes them replicates.
 
     Returns:
-        The screen on the features named Median_..., one cell line.
+        The screen on the features named ``Median_...``, one cell line.
 
     Raises:
         ReadError: for a damaged file, a missing column, other features than in the first file, a plate name without
