@@ -84,7 +84,7 @@ print(f"{aspirin}: {len(sentence)} words, {len(set(sentence))} of them different
 print(" ".join(sentence[:8]), "...")
 
 # %% mystnb={"figure": {"caption": "The words of aspirin. Each panel is one substructure, shaded where it first occurs, with its radius, its number of occurrences and its identifier.", "name": "fig-aspirin-words"}, "image": {"alt": "Grid of drawings of aspirin; in each, an atom or an atom with its neighbours is shaded."}}
-figures.substructure_grid(aspirin)
+figures.substructure_panels(aspirin)
 
 # %% [markdown]
 # The vectors that the project ships were trained on 282,420 molecules by `python -m infocore_mini.experiments mol2vec`; the {doc}`model card </book/model_cards>` has the corpus, the settings and how to use the published model instead.
@@ -156,7 +156,7 @@ neighbours = chapter.neighbours(chapter.QUERIES, library, found, vectors)
 print(f"library: {len(library.smiles):,} molecules")
 
 # %% mystnb={"figure": {"caption": "Five drugs (left) and the four most similar library molecules: by Mol2vec in the upper row of each pair, by Morgan fingerprint in the lower. A name is given where we know it.", "name": "fig-drug-neighbours"}, "image": {"alt": "Grid of molecule drawings, two rows for each of aspirin, diazepam, dexamethasone, imatinib and penicillin V; most neighbours share the ring system of the drug."}}
-figures.neighbour_grid(neighbours, {name: chapter.NAMED[name] for name in chapter.QUERIES})
+figures.neighbour_panels(neighbours, {name: chapter.NAMED[name] for name in chapter.QUERIES})
 
 # %% [markdown]
 # How a chemist may read it, when the library is the full list:

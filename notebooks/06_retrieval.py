@@ -51,6 +51,7 @@ from infocore_mini.experiments.pretraining.studies import STUDIES, available, qu
 from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.experiments.retrieval import figures, molecules
 from infocore_mini.experiments.retrieval import report as chapter
+from infocore_mini.experiments.retrieval import run as experiment
 
 parameters = check_parameters(globals())
 pd.options.display.max_colwidth = 60
@@ -109,7 +110,7 @@ table.round(2)
 # %% tags=["nbval-check-output"]
 simulated = simulated_stand_in(SEED).split(SEED).test
 print(f"simulated: {len(simulated)} held-out molecules, {len(simulated.batch_id.unique())} experimental batches")
-chapter.score_extremes(chapter.extremes(simulated, SEED), simulated, minimum_library=1).round(2)
+chapter.score_extremes(experiment.extremes(simulated, SEED), simulated, minimum_library=1).round(2)
 
 # %% [markdown]
 # The same arithmetic on the paper's own table: random batch-library accuracy is what the batch alone would score on *whole*.
@@ -165,7 +166,9 @@ readable.round(1).to_frame("batch named, %")
 # What that is worth with a linear model on the structure, beside the extremes, in the top-10 accuracy of this screen:
 
 # %%
-candidates = {"batch, from structure": chapter.campaign_from_structure(split)} | chapter.extremes(split.test, SEED)
+candidates = {"batch, from structure": experiment.campaign_from_structure(split)} | experiment.extremes(
+    split.test, SEED
+)
 chapter.score_extremes(candidates, split.test, study.minimum_library, top=10).round(1)
 
 # %% [markdown]
@@ -180,7 +183,7 @@ chapter.score_extremes(candidates, split.test, study.minimum_library, top=10).ro
 
 # %%
 try:
-    z_screen, z_drug = chapter.extremes(split.validation, SEED)["constant"]
+    z_screen, z_drug = experiment.extremes(split.validation, SEED)["constant"]
     screen_retrieval(z_screen, z_drug, split.validation, seen=(split.train, split.validation))
 except ValueError as error:
     print(error)
@@ -253,7 +256,7 @@ chapter.differences(against_clip).round(1)
 # In brackets the 95 % interval over molecules; all in percent. *Same batch* and *expected* are the shares among the first ten, as above.
 
 # %%
-runs = chapter.train(study, split, SEED)
+runs = experiment.train(study, split, SEED)
 display(Markdown("> " + chapter.banner(study)))
 chapter.live_table(runs)
 

@@ -113,15 +113,15 @@ def test_pairs_that_mol2vec_cannot_tell_apart(vectors):
 def test_figures_show_what_they_are_given(no_list, vectors):
     aspirin = chapter.NAMED["aspirin"]
     [sentence] = substructure_sentences([aspirin])
-    grid = figures.substructure_grid(aspirin)
-    assert {ax.get_xlabel() for ax in grid.axes if ax.images} == set(sentence)
-    times = [int(ax.get_title().split(", ")[1].split()[0]) for ax in grid.axes if ax.images]
+    panels = figures.substructure_panels(aspirin)
+    assert {ax.get_xlabel() for ax in panels.axes if ax.images} == set(sentence)
+    times = [int(ax.get_title().split(", ")[1].split()[0]) for ax in panels.axes if ax.images]
     assert sum(times) == len(sentence)
 
     pool = chapter.library()
     found = chapter.neighbours(("aspirin", "morphine"), pool, chapter.features(pool.smiles, vectors), vectors, k=2)
     drugs = {"aspirin": aspirin, "morphine": chapter.NAMED["morphine"]}
-    assert sum(len(ax.images) for ax in figures.neighbour_grid(found, drugs).axes) == 2 * 2 * (1 + 2)
+    assert sum(len(ax.images) for ax in figures.neighbour_panels(found, drugs).axes) == 2 * 2 * (1 + 2)
 
     groups = ["steroid"] * 10 + [""] * 20
     fig = figures.size_and_map(mol2vec(SMILES[:30], vectors=vectors), chapter.heavy_atoms(SMILES[:30]), groups, seed=0)

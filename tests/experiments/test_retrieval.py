@@ -21,6 +21,7 @@ from infocore_mini.experiments.pretraining.report import paper_accuracies, table
 from infocore_mini.experiments.pretraining.studies import STUDIES, quick, simulated_stand_in
 from infocore_mini.experiments.retrieval import figures, molecules
 from infocore_mini.experiments.retrieval import report as chapter
+from infocore_mini.experiments.retrieval import run as experiment
 from infocore_mini.experiments.style import METHOD_COLOURS
 from infocore_mini.featurize import murcko_scaffold
 from infocore_mini.screens import PairedScreen
@@ -66,7 +67,7 @@ def stand_in():
 @pytest.mark.parametrize("n_batches", [1, 3, 5])
 def test_the_batch_alone_scores_its_closed_form(n_batches: int):
     screen = toy(n_batches)
-    scored = chapter.score_extremes(chapter.extremes(screen, 0), screen, minimum_library=1)
+    scored = chapter.score_extremes(experiment.extremes(screen, 0), screen, minimum_library=1)
     assert scored.loc["batch alone", "whole, x chance"] == pytest.approx(n_batches)
     assert scored.loc["batch alone", "batch, x chance"] == pytest.approx(1)
     assert scored.loc["constant", ["whole, x chance", "batch, x chance"]].tolist() == pytest.approx([1, 1])
@@ -74,20 +75,20 @@ def test_the_batch_alone_scores_its_closed_form(n_batches: int):
 
 
 def test_batch_from_structure_learns_from_training_molecules_only(stand_in):
-    z_screen, z_drug = chapter.campaign_from_structure(stand_in)
+    z_screen, z_drug = experiment.campaign_from_structure(stand_in)
     assert z_screen.argmax(1).equal(stand_in.test.batch_id)
     assert z_drug.sum(1).numpy() == pytest.approx(1, abs=1e-4)
     other = stand_in._replace(validation=stand_in.test)
-    assert chapter.campaign_from_structure(other)[1].equal(z_drug)
+    assert experiment.campaign_from_structure(other)[1].equal(z_drug)
     order = torch.randperm(len(stand_in.train.profile_batch), generator=torch.Generator().manual_seed(0))
     shuffled = stand_in.train.profile_batch.reshape(-1, 2)[order[order < len(order) // 2]].reshape(-1)
     relabelled = replace(stand_in.train, profile_batch=shuffled)
-    assert not chapter.campaign_from_structure(stand_in._replace(train=relabelled))[1].allclose(z_drug, atol=0.05)
+    assert not experiment.campaign_from_structure(stand_in._replace(train=relabelled))[1].allclose(z_drug, atol=0.05)
 
 
 def test_lift_from_the_batch_is_all_of_the_lift_where_nothing_else_is_known(stand_in):
     test = stand_in.test
-    table = chapter.lift_from_batch(chapter.extremes(test, 0), test, top=3)
+    table = chapter.lift_from_batch(experiment.extremes(test, 0), test, top=3)
     following = table.loc["batch alone"]
     assert following["from the batch"] == pytest.approx(following["lift, whole top 3"], rel=0.1)
     assert table.loc["constant"].tolist() == pytest.approx([1, 1])
@@ -271,7 +272,7 @@ def test_a_live_run_is_scored_on_test_molecules(stand_in):
     }
     live = replace(quick("comas", 0), arms={"clip": Arm("clip")})
     live = replace(live, settings=dict(live.settings) | small)
-    runs = chapter.train(live, stand_in, 0, n_jobs=1)
+    runs = experiment.train(live, stand_in, 0, n_jobs=1)
     table = chapter.live_table(runs)
     assert table.columns.tolist()[:2] == ["whole, top 1", "whole, top 10"]
     assert runs["clip"].record["retrieval"][0]["n_molecules"] == len(stand_in.test.drug)

@@ -35,7 +35,7 @@ def draw_molecule(ax: Axes, mol: Mol, atoms: Sequence[int] = (), bonds: Sequence
     ax.spines[:].set_visible(False)
 
 
-def substructure_grid(smiles: str, *, n_columns: int = 5) -> Figure:
+def substructure_panels(smiles: str, *, n_columns: int = 5) -> Figure:
     """Every different substructure of a molecule, shaded where it first occurs, with its radius and number of times."""
     mol = Chem.MolFromSmiles(smiles)
     words = pd.DataFrame(substructures(mol), columns=["atom", "radius", "word"])
@@ -58,7 +58,7 @@ def _ends(bond) -> tuple[int, int]:
     return bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
 
 
-def neighbour_grid(found: pd.DataFrame, drugs: Mapping[str, str]) -> Figure:
+def neighbour_panels(found: pd.DataFrame, drugs: Mapping[str, str]) -> Figure:
     """Two rows for each drug: the drug, then its nearest molecules by Mol2vec (first row) and by Morgan (second).
 
     Args:

@@ -21,7 +21,7 @@ from infocore_mini.featurize import Parts, murcko_scaffold
 BODY = MappingProxyType(dict(hidden_drug=(256, 256, 256), embedding_dim=256, layer_norm=True, dropout=0.1))
 CLIP_DRUG = 2.5  # of Mol2vec, in standard deviations (appendix H)
 FINE_TUNING = FineTuning()
-# More steps in an epoch: fewer epochs, larger minibatches; for HIV also a smaller grid, to fit two cores.
+# More steps in an epoch: fewer epochs, larger minibatches; for HIV also fewer learning rates, to fit two cores.
 LARGE = MappingProxyType(
     {
         "Tox21": FineTuning(epochs=(5, 10), minibatch_size=256),

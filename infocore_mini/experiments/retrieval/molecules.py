@@ -10,7 +10,7 @@ import pandas as pd
 from rdkit.Chem import MolFromSmiles
 
 from infocore_mini.evaluate.ranking import nearest, retrieval_hits
-from infocore_mini.experiments.retrieval.report import Embeddings
+from infocore_mini.experiments.retrieval.run import Embeddings
 from infocore_mini.featurize import morgan, murcko_scaffold, tanimoto
 from infocore_mini.screens import PairedScreen
 

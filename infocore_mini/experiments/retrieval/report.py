@@ -1,43 +1,26 @@
-"""What the retrieval chapter shows: extreme embeddings, what gives a campaign away, live runs, stored answers."""
+"""Tables of the retrieval chapter: what the batch alone is worth, what gives a campaign away, live and stored runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
-from joblib import Parallel, delayed
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor
-from torch.nn.functional import one_hot
 
 from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
 from infocore_mini.evaluate.seeds import compare, over_seeds, paired
 from infocore_mini.experiments.names import METHOD_ARMS, Arm
 from infocore_mini.experiments.pretraining.report import Tables
-from infocore_mini.experiments.pretraining.run import Study, batch_probe, score
+from infocore_mini.experiments.pretraining.run import Study, batch_probe
 from infocore_mini.experiments.results import paper_table
+from infocore_mini.experiments.retrieval.run import Embeddings, Trained
 from infocore_mini.featurize import morgan
-from infocore_mini.pretrained import Pretrained
-from infocore_mini.screens import PairedScreen, Split
-from infocore_mini.train import pretrain_screen
+from infocore_mini.screens import PairedScreen
 
-Embeddings = tuple[Tensor, Tensor]  # z_screen and z_drug, each (n_conditions, d)
 # Of the paper's screens (its section 3.2): all molecules, and conditions per cell line.
 _PAPER_MOLECULES = {"gene_expression": (17_753, 82_914 / 9), "cell_painting": (30_204, 30_204)}
 TITLES = {"toxcast": "ToxCast", "simulated": "simulated stand-in"}
-
-
-class Trained(NamedTuple):
-    """One live run: ``record`` as the result of `pretraining.run`."""
-
-    arm: str
-    seed: int
-    model: Pretrained
-    record: dict
 
 
 def banner(study: Study) -> str:
@@ -51,29 +34,6 @@ def banner(study: Study) -> str:
 
 
 # ------------------------------------------------------------------ before any training
-
-
-def extremes(screen: PairedScreen, seed: int) -> dict[str, Embeddings]:
-    """Embeddings that know the experimental batch alone, nothing, and the molecule alone; hard batch labels."""
-    label = one_hot(screen.batch_id, screen.n_batches).float()
-    nothing = torch.ones(len(screen), 1)
-    molecule = torch.randn(len(screen.drug), 64, generator=torch.Generator().manual_seed(seed))[screen.drug_id]
-    return {"batch alone": (label, label), "constant": (nothing, nothing), "perfect": (molecule, molecule)}
-
-
-def campaign_from_structure(split: Split) -> Embeddings:
-    """Following the batch as far as a linear model reads it off the structure, for the test conditions.
-
-    z_screen is the true batch, one-hot; z_drug is p(b | drug) of a linear discriminant fitted to ``split.train``.
-    """
-    train, test = split.train, split.test
-    scaler = StandardScaler().fit(train.drug)
-    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
-    model.fit(scaler.transform(train.drug[train.drug_id]), train.batch_id)
-    z_drug = torch.zeros(len(test), test.n_batches)
-    posterior = model.predict_proba(scaler.transform(test.drug[test.drug_id]))
-    z_drug[:, model.classes_] = torch.as_tensor(posterior, dtype=torch.float32)
-    return one_hot(test.batch_id, test.n_batches).float(), z_drug
 
 
 def score_extremes(
@@ -125,18 +85,6 @@ def readability(screen: PairedScreen) -> pd.Series:
 
 
 # ------------------------------------------------------------------ live runs
-
-
-def train(study: Study, split: Split, seed: int, *, n_jobs: int = 2) -> dict[str, Trained]:
-    """Every arm of a study on one split, ``n_jobs`` at a time with one thread each: arm -> run."""
-
-    def one(arm: str) -> Trained:
-        torch.set_num_threads(1)
-        model = pretrain_screen(split.train, study.config(arm, seed), validation=split.validation)
-        record = {"arm": arm, "seed": seed, **score(model, split, study.minimum_library)}
-        return Trained(arm, seed, model, record)
-
-    return dict(zip(study.arms, Parallel(n_jobs=n_jobs)(delayed(one)(arm) for arm in study.arms), strict=True))
 
 
 def live_table(runs: Mapping[str, Trained]) -> pd.DataFrame:
