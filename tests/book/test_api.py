@@ -1,0 +1,110 @@
+"""The API page shows every name of the face, whose examples run; so do the README's snippets, in its own order."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import infocore_mini
+
+SMILES = ["CCO", "CC(=O)O", "c1ccccc1", "CCN", "CC(C)O", "c1ccncc1", "CCCC", "C1CCCCC1", "CCOC", "CC#N"]
+
+
+def example(name: str) -> doctest.DocTest:
+    """The lines after ``>>>`` in the docstring of a name of the face."""
+    finder = doctest.DocTestFinder(recurse=False, exclude_empty=False)
+    [found] = finder.find(getattr(infocore_mini, name), name, globs={})
+    return found
+
+
+def failures(test: doctest.DocTest) -> str:
+    """What the lines gave in the place of what they say; "" if all is well."""
+    report: list[str] = []
+    doctest.DocTestRunner().run(test, out=report.append)
+    return "".join(report)
+
+
+def snippet(root: Path, imports: str) -> str:
+    """The README's Python that has this line."""
+    found = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.S)
+    [text] = [text for text in found if imports in text.splitlines()]
+    return text
+
+
+@pytest.mark.parametrize("name", infocore_mini.__all__)
+def test_every_name_of_the_face_has_an_example_that_runs(name: str):
+    test = example(name)
+    assert test.examples, f"{name}: its docstring has no line with >>>"
+    assert failures(test) == ""
+
+
+def test_an_example_that_says_something_else_fails():
+    test = doctest.DocTestParser().get_doctest(">>> 1 + 1\n3\n", {}, "planted", None, None)
+    assert "Expected:\n    3\nGot:\n    2" in failures(test)
+
+
+def directives(root: Path) -> list[tuple[str, str]]:
+    """(autoclass or autofunction, full name) of everything that the page describes, in its order."""
+    text = (root / "book" / "api.md").read_text()
+    found = re.findall(r"\.\. auto(class|function):: (\S+)", text)
+    return [(kind, name if name.startswith("infocore_mini.") else f"infocore_mini.{name}") for kind, name in found]
+
+
+def test_the_page_describes_every_name_of_the_face_once(root: Path):
+    described = [name for _, name in directives(root)]
+    assert len(described) == len(set(described))
+    assert {f"infocore_mini.{name}" for name in infocore_mini.__all__} <= set(described)
+
+
+def test_the_tables_of_the_page_list_what_it_describes(root: Path):
+    text = (root / "book" / "api.md").read_text()
+    tables = re.findall(r"\.\. autosummary::\n   :nosignatures:\n\n((?:   \S+\n)+)", text)
+    listed = [f"infocore_mini.{name}" for table in tables for name in table.split()]
+    assert listed and sorted(listed) == sorted(name for _, name in directives(root))
+
+
+@pytest.mark.xdist_group("book")
+def test_the_built_page_holds_signatures_and_descriptions(book_html: Path, root: Path):
+    page = (book_html / "book" / "api.html").read_text()
+    for _, name in directives(root):
+        assert f'id="{name}"' in page, f"{name} is not described"
+    text = re.sub(r"<[^>]+>", "", page)
+    assert "alpha: float = 0.33" in text and "gradient_scale: float = 0.0" in text
+    assert "weight of the anchor’s own posterior" in text
+
+
+def test_the_readme_fits_scores_and_loads_an_estimator(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    made_up: dict[str, Any] = {"plate": ["plate 1", "plate 2"] * 5, "new_plate": ["plate 3"] * 10}
+    made_up |= {"smiles": SMILES, "new_smiles": SMILES[::-1], "candidates": SMILES}
+    made_up |= {"readout": rng.normal(size=(10, 6)), "new_readout": rng.normal(size=(10, 6))}
+    exec(snippet(root, "from infocore_mini import InfoCORE"), made_up)
+    assert made_up["best"].columns.tolist() == ["query", "rank", "molecule", "cosine"]
+    assert made_up["z_drug"].shape == made_up["z_screen"].shape == (10, 256)
+    assert 0 <= made_up["accuracy"] <= 1
+    assert np.array_equal(made_up["model"].embed_drug(SMILES), made_up["z_drug"])
+
+
+def test_the_readme_trains_on_a_screen_from_a_file(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from toy_screen import toy_screen
+
+    from infocore_mini.readers import to_anndata
+
+    monkeypatch.chdir(tmp_path)
+    to_anndata(toy_screen()).write_h5ad("screen.h5ad")
+    made_up: dict[str, Any] = {}
+    exec(snippet(root, "from infocore_mini import Config, pretrain_screen"), made_up)
+    assert made_up["accuracy"]["library"].unique().tolist() == ["whole", "batch"]
+    assert (tmp_path / "run.pt").is_file()
+
+
+def test_the_readme_computes_a_loss(root: Path):
+    made_up: dict[str, Any] = {}
+    exec(snippet(root, "from infocore_mini.losses import infocore_loss"), made_up)
+    assert made_up["loss"].ndim == 0 and bool(made_up["loss"].isfinite())
