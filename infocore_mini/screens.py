@@ -6,8 +6,8 @@ which is what the paper calls a drug-cell line pair (appendix H): the unit of tr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from infocore_mini.validation import as_matrix
+from infocore_mini.platemap import Columns, Controls
+from infocore_mini.validation import as_matrix, require, rows_in_order
 
 Featuriser = Callable[[Sequence[str]], np.ndarray]
 
@@ -34,6 +35,10 @@ class PairedScreen:
         cell_line: (n_conditions,) int64 code of the cell line.
         batch_names, cell_line_names: what the codes stand for; every subset keeps them.
         feature_names: (n_g,) names of the readout's features, or ().
+        info: what else is known of each profile, name -> (n_profiles,): `plate` (where it is not the experimental
+            batch), `well`, `row`, `column`, `site`, `dose` (micromolar), `time` (hours), `cell_count` and columns of
+            other names; see `platemap.Columns`.
+        controls: the control wells, or None.  Other screens made of this one share all of them.
 
     Examples:
         Three wells, two of them replicates of one condition; the drug features here are counts of atoms:
@@ -61,12 +66,14 @@ class PairedScreen:
     batch_names: tuple[str, ...]
     cell_line_names: tuple[str, ...]
     feature_names: tuple[str, ...] = ()
+    info: Columns = field(default_factory=Columns)
+    controls: Controls | None = None
 
     def __post_init__(self) -> None:
         """Shapes and codes that do not fit raise ValueError."""
         n_drugs, n_conditions, n_profiles = len(self.drug), len(self.drug_id), len(self.profile)
-        _require(n_profiles > 0, "profile", "no rows", "at least one replicate")
-        _require(len(self.smiles) == n_drugs, "smiles", f"{len(self.smiles)}", f"{n_drugs} like the rows of drug")
+        require(n_profiles > 0, "profile", "no rows", "at least one replicate")
+        require(len(self.smiles) == n_drugs, "smiles", f"{len(self.smiles)}", f"{n_drugs} like the rows of drug")
         codes = {
             "condition": (self.condition, n_profiles, n_conditions),
             "profile_batch": (self.profile_batch, n_profiles, self.n_batches),
@@ -75,8 +82,8 @@ class PairedScreen:
         }
         for name, (code, length, n_codes) in codes.items():
             fits = code.shape == (length,) and code.dtype == torch.int64
-            _require(fits, name, f"{tuple(code.shape)} of {code.dtype}", f"({length},) of torch.int64")
-            _require(
+            require(fits, name, f"{tuple(code.shape)} of {code.dtype}", f"({length},) of torch.int64")
+            require(
                 0 <= int(code.min()) and int(code.max()) < n_codes,
                 name,
                 f"up to {int(code.max())}",
@@ -84,13 +91,18 @@ class PairedScreen:
             )
         step = self.condition.diff()
         dense = int(self.condition[0]) == 0 and int(self.condition[-1]) == n_conditions - 1
-        _require(dense and bool(((step == 0) | (step == 1)).all()), "condition", "gaps", "ascending codes without gaps")
-        _require(
+        require(dense and bool(((step == 0) | (step == 1)).all()), "condition", "gaps", "ascending codes without gaps")
+        require(
             self.feature_names == () or len(self.feature_names) == self.profile.shape[1],
             "feature_names",
             f"{len(self.feature_names)} names",
             f"{self.profile.shape[1]} like the columns of profile",
         )
+        if not isinstance(self.info, Columns):
+            object.__setattr__(self, "info", Columns(self.info))
+        self.info.check_rows(n_profiles)
+        if self.controls is not None:
+            self.controls.check(self.profile.shape[1], self.n_batches, len(self.cell_line_names), self.info)
 
     @classmethod
     def from_profiles(
@@ -104,19 +116,25 @@ class PairedScreen:
         condition: Sequence | None = None,
         feature_names: Sequence[str] = (),
         allow_missing: bool = False,
+        info: Any = (),
+        controls: Mapping[str, Any] | None = None,
     ) -> Self:
         """A screen from flat columns, one row per replicate profile.
 
         Args:
             smiles: (n_profiles,) molecule of each row; equal strings are one molecule.
             drug: featuriser, list of unique SMILES -> (n, n_d) features, such as ``featurize.mol2vec``.
-            profile: (n_profiles, n_g) readouts.
+            profile: (n_profiles, n_g) readouts: an array, or what gives rows when it is sliced, such as a dataset in a
+                file; it is read once, by blocks.
             batch: (n_profiles,) label of the experimental batch.
             cell_line: (n_profiles,) label of the cell line; None = one.
             condition: (n_profiles,) label of what are replicates of each other, finer than molecule and cell
                 line (a dose, a time point); None = molecule and cell line.
             feature_names: (n_g,) names of the columns of ``profile``, or ().
             allow_missing: NaN in ``profile`` stands for "not measured"; a row of nothing else is still an error.
+            info: mapping or DataFrame of further columns, (n_profiles,) each, see the attribute.
+            controls: control wells: their `profile`, `batch`, where need be `cell_line` and `info`, as above, in
+                experimental batches and cell lines that also have other profiles.
 
         Raises:
             ValueError: naming the argument that is empty, of another length, or not finite.
@@ -128,10 +146,11 @@ class PairedScreen:
         table = pd.DataFrame({"smiles": np.asarray(smiles, dtype=str)})
         for name, column in {"batch": batch, "cell_line": cell_line, "condition": condition}.items():
             values = np.asarray(np.zeros(n, dtype=int) if column is None else column)
-            _require(len(values) == n, name, f"{len(values)} rows", f"{n} like smiles")
+            require(len(values) == n, name, f"{len(values)} rows", f"{n} like smiles")
             _require_labels(name, values)
             table[name] = values
-        profile = _profiles(profile, n, allow_missing)
+        info = Columns(info)
+        info.check_rows(n)
         keys = ["smiles", "cell_line", "condition"]
         codes, names = {}, {}
         for name in ("smiles", "batch", "cell_line"):
@@ -140,17 +159,23 @@ class PairedScreen:
         order = np.argsort(table["code"].to_numpy(), kind="stable")
         first = table["code"].drop_duplicates().sort_values().index.to_numpy()  # one row of each condition
         unique_smiles = names["smiles"].to_numpy()
+        place = np.empty(n, dtype=np.int64)  # of each row given
+        place[order] = np.arange(n)
+        cell_line_names = ("all",) if cell_line is None else tuple(map(str, names["cell_line"]))
+        batch_names = tuple(map(str, names["batch"]))
         return cls(
             drug=as_matrix("drug", drug(unique_smiles.tolist())),
             smiles=unique_smiles,
-            profile=profile[torch.from_numpy(order)],
+            profile=rows_in_order("profile", profile, place, missing=allow_missing),
             condition=torch.from_numpy(table["code"].to_numpy()[order].astype(np.int64)),
             profile_batch=torch.from_numpy(codes["batch"][order].astype(np.int64)),
             drug_id=torch.from_numpy(codes["smiles"][first].astype(np.int64)),
             cell_line=torch.from_numpy(codes["cell_line"][first].astype(np.int64)),
-            batch_names=tuple(map(str, names["batch"])),
-            cell_line_names=("all",) if cell_line is None else tuple(map(str, names["cell_line"])),
+            batch_names=batch_names,
+            cell_line_names=cell_line_names,
             feature_names=tuple(feature_names),
+            info=info.take(order),
+            controls=None if controls is None else Controls.from_labels(controls, batch_names, cell_line_names),
         )
 
     # ------------------------------------------------------------------ what it holds
@@ -227,14 +252,36 @@ class PairedScreen:
             ValueError: if no condition is left, or a row number repeats or does not exist.
         """
         rows = torch.as_tensor(drugs)
-        rows = rows.nonzero().squeeze(1) if rows.dtype == torch.bool else rows.long()
+        if rows.dtype == torch.bool:
+            require(rows.shape == (len(self.drug),), "drugs", f"shape {tuple(rows.shape)}", f"({len(self.drug)},)")
+            rows = rows.nonzero().squeeze(1)
+        rows = rows.long()
         valid = len(rows) > 0 and 0 <= int(rows.min()) and int(rows.max()) < len(self.drug)
-        _require(valid and len(rows.unique()) == len(rows), "drugs", "unfit rows", f"unique rows of {len(self.drug)}")
+        require(valid and len(rows.unique()) == len(rows), "drugs", "unfit rows", f"unique rows of {len(self.drug)}")
+        kept = torch.zeros(len(self.drug), dtype=torch.bool)
+        kept[rows] = True
+        return self._part(rows, kept[self.drug_id[self.condition]])
+
+    def where(self, profiles: Any) -> PairedScreen:
+        """The screen of some profiles only, without the conditions and molecules that have none left.
+
+        Args:
+            profiles: (n_profiles,) booleans.
+
+        Raises:
+            ValueError: if it is something else, or no profile is left.
+        """
+        kept = torch.as_tensor(profiles)
+        fits = kept.dtype == torch.bool and kept.shape == (len(self.profile),) and bool(kept.any())
+        require(fits, "profiles", f"{tuple(kept.shape)} of {kept.dtype}", f"({len(self.profile)},) booleans, some true")
+        return self._part(self.drug_id[self.condition[kept]].unique(), kept)
+
+    def _part(self, rows: Tensor, profiles: Tensor) -> PairedScreen:
+        """Of the drugs in ``rows``, which are all that the profiles kept, (n_profiles,) booleans, are of."""
         new_drug = torch.full((len(self.drug),), -1)
         new_drug[rows] = torch.arange(len(rows))
-        kept = new_drug[self.drug_id] >= 0
+        kept = self.condition[profiles].bincount(minlength=len(self)) > 0
         new_condition = kept.long().cumsum(0) - 1
-        profiles = kept[self.condition]
         return replace(
             self,
             drug=self.drug[rows],
@@ -244,6 +291,7 @@ class PairedScreen:
             profile_batch=self.profile_batch[profiles],
             drug_id=new_drug[self.drug_id[kept]],
             cell_line=self.cell_line[kept],
+            info=self.info.take(profiles),
         )
 
     def per_batch(self) -> PairedScreen:
@@ -258,6 +306,7 @@ class PairedScreen:
             profile_batch=self.profile_batch[order],
             drug_id=self.drug_id[whole],
             cell_line=self.cell_line[whole],
+            info=self.info.take(order),
         )
 
     def split(self, seed: int) -> Split:
@@ -268,7 +317,7 @@ class PairedScreen:
         """
         n = len(self.drug)
         n_test, n_validation = round(0.2 * n), round(0.16 * n)
-        _require(min(n_test, n_validation) > 0, "screen", f"{n} molecules", "enough to hold out 16 % and 20 %")
+        require(min(n_test, n_validation) > 0, "screen", f"{n} molecules", "enough to hold out 16 % and 20 %")
         order = torch.from_numpy(np.random.default_rng(seed).permutation(n))
         parts = order.split([n - n_test - n_validation, n_validation, n_test])
         return Split(*(self.subset(part.sort().values) for part in parts))
@@ -286,28 +335,9 @@ class Split(NamedTuple):
     test: PairedScreen
 
 
-def _profiles(profile: Any, n: int, allow_missing: bool) -> Tensor:
-    """(n, n_g) float32; NaN only where allowed, and never a whole row of it."""
-    if not allow_missing:
-        x = as_matrix("profile", profile)
-    else:
-        x = torch.as_tensor(np.asarray(profile, dtype=np.float32))
-        _require(x.ndim == 2, "profile", f"shape {tuple(x.shape)}", "(n_profiles, n_g)")
-        empty = x.isnan().all(1)
-        _require(not bool(empty.any()), "profile", "a row without any measurement", "at least one in each row")
-        _require(not bool(x.isinf().any()), "profile", "infinite values", "finite numbers or NaN")
-    _require(len(x) == n, "profile", f"{len(x)} rows", f"{n} like smiles")
-    return x
-
-
 def _require_labels(name: str, values: Sequence | np.ndarray) -> None:
     """ValueError for a missing label (None, NaN, NA), naming its row."""
     import pandas as pd
 
     missing = pd.isna(np.asarray(values, dtype=object))
-    _require(not missing.any(), name, f"a missing label in row {missing.argmax()}", "a label in every row")
-
-
-def _require(holds: bool, name: str, got: str, expected: str) -> None:
-    if not holds:
-        raise ValueError(f"{name}: got {got}, expected {expected}")
+    require(not missing.any(), name, f"a missing label in row {missing.argmax()}", "a label in every row")

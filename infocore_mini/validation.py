@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_BLOCK = 4096  # rows of a matrix that are read at once
+
 
 def as_matrix(
     name: str,
@@ -43,8 +45,38 @@ def as_matrix(
     finite = (x.isfinite() | x.isnan() if missing else x.isfinite()).all(1)
     if not bool(finite.all()):
         row = first_row + int((~finite).nonzero()[0])
-        raise ValueError(f"{name}: got NaN or infinite values (first in row {row}), expected finite numbers")
+        got, expected = ("", "finite numbers or NaN") if missing else ("NaN or ", "finite numbers")
+        raise ValueError(f"{name}: got {got}infinite values (first in row {row}), expected {expected}")
     return x
+
+
+def rows_in_order(name: str, matrix: Any, place: np.ndarray, *, missing: bool = False) -> Tensor:
+    """The rows of a matrix in another order, read once and by blocks, so that little memory is held beside the result.
+
+    Args:
+        name: of the argument, for messages.
+        matrix: (n, n_features): an array, a table, or what gives rows when sliced, such as a dataset in a file.
+        place: (n,) int64 row of the result that each row goes to.
+        missing: NaN stands for "not measured"; a row of nothing else is still an error.
+
+    Returns:
+        (n, n_features) float32.
+
+    Raises:
+        ValueError: as ``as_matrix``.
+    """
+    sliceable = hasattr(matrix, "shape") and not hasattr(matrix, "iloc") and not hasattr(matrix, "nnz")
+    source = matrix if sliceable else as_matrix(name, matrix, missing=True)
+    require(len(source.shape) == 2, name, f"shape {tuple(source.shape)}", "(n, n_features)")
+    require(source.shape[0] == len(place), name, f"{source.shape[0]} rows", f"{len(place)} like smiles")
+    ordered = torch.empty(tuple(source.shape))
+    for start in range(0, len(place), _BLOCK):
+        block = as_matrix(name, source[start : start + _BLOCK], missing=missing, first_row=start)
+        empty = block.isnan().all(1)
+        got = f"a row without any measurement (row {start + int(empty.int().argmax())})"
+        require(not bool(empty.any()), name, got, "at least one in each row")
+        ordered[torch.from_numpy(place[start : start + _BLOCK])] = block
+    return ordered
 
 
 def check_shape(name: str, x: Tensor | np.ndarray, n_features: int | None = None) -> None:
@@ -52,3 +84,9 @@ def check_shape(name: str, x: Tensor | np.ndarray, n_features: int | None = None
     if x.ndim != 2 or len(x) == 0 or (n_features is not None and x.shape[1] != n_features):
         features = "features" if n_features is None else n_features
         raise ValueError(f"{name}: got shape {tuple(x.shape)}, expected (n, {features}) with n >= 1")
+
+
+def require(holds: bool, name: str, got: object, expected: str) -> None:
+    """ValueError "name: got ..., expected ..." unless it holds."""
+    if not holds:
+        raise ValueError(f"{name}: got {got}, expected {expected}")
