@@ -215,7 +215,7 @@ def test_killed_half_way_it_ends_with_all_results_and_computes_none_twice(tmp_pa
 
     # A resumed cell has the numbers of one that was never cut off, and the table is the mean over its cells.
     arm, seed, _ = cut_off[0]
-    whole = run(quick("gene_expression", seed), arm, seed)["retrieval"]
+    whole = run(quick("gene_expression", seed), arm, seed).result["retrieval"]
     wanted = [row["accuracy"] for row in whole if row["cell_line"] == "mean" and row["top"] in (1, 5, 10)]
     assert values[arm, seed] == pytest.approx(wanted)
     table = pd.read_csv(tmp_path / TINY["folder"] / "tables" / "table2_retrieval.csv")
@@ -228,7 +228,7 @@ def test_killed_half_way_it_ends_with_all_results_and_computes_none_twice(tmp_pa
 
 
 def test_a_failing_cell_stops_no_other_and_no_table_is_made_without_it(tmp_path):
-    group = {"STUDY": ["gene_expression"], "SEED": [0], "CHANGE": [{"epochs": 1}]}
+    group = {"STUDY": ["gene_expression"], "SEED": [0], "CHANGE": [{"epochs": 1, "warmup_epochs": 0}]}
     groups = {"good": group | {"ARM": ["clip"]}, "mixed": group | {"ARM": ["nonesuch", "infocore"]}}
     tables = {"good": ["good"], "mixed": ["mixed"]}
     config = written(TINY | {"groups": groups, "tables": tables}, tmp_path / "grid.yaml")
