@@ -15,10 +15,27 @@ from infocore_mini.validation import as_matrix, require
 
 TEXT = ("plate", "well")
 NUMBERS = ("dose", "time", "cell_count")  # micromolar, hours, cells
-STANDARD = ("plate", "well", "row", "column", "site", "dose", "time", "cell_count")
 KINDS = "numbers, booleans or text (None or NaN where missing)"
 TAKEN = ("smiles", "cell_line", "batch", "condition", "is_control")  # a screen holds these itself
 
+PREFIXES = ("image_metadata_", "metadata_", "meta_")
+FILE_NAMES = {  # after "Metadata_" as pycytominer has it, or alone as cell-painting-io has it
+    "plate": "Plate",
+    "well": "Well",
+    "row": "Row",
+    "column": "Column",
+    "site": "Site",
+    "dose": "Concentration",
+    "time": "Timepoint",
+    "cell_count": "Object_Count",
+}
+_ALIASES = {file_name.lower(): name for name, file_name in FILE_NAMES.items()} | {
+    "dose": "dose",
+    "time": "time",
+    "time_point": "time",
+    "cell_count": "cell_count",
+    "count_cells": "cell_count",
+}
 _TYPES = {"b": np.bool_, "i": np.int64, "u": np.int64, "f": np.float64, "O": object, "U": object}
 
 
@@ -219,3 +236,10 @@ def _frozen(values: NDArray[Any]) -> NDArray[Any]:
 
 def _listed(values: NDArray[Any]) -> list[Any]:
     return [None if _is_missing(value) else value for value in values.tolist()]
+
+
+def standard_name(column: str) -> str:
+    """The name in a screen's `info` of a file's column: "plate" for "Metadata_Plate"; others lose the prefix alone."""
+    prefix = next((prefix for prefix in PREFIXES if column.lower().startswith(prefix)), "")
+    bare = column[len(prefix) :] or column
+    return _ALIASES.get(bare.lower(), bare)

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from rdkit import Chem, rdBase
 
+from infocore_mini.platemap import TAKEN
 from infocore_mini.screens import Featuriser, PairedScreen
 from infocore_mini.sources import fetch, registry
 
@@ -88,6 +89,8 @@ class Wells:
     ) -> ReadScreen:
         """The screen of the treated wells, its molecules under canonical SMILES; wells without one are listed.
 
+        It keeps the further columns of `info`, and the control wells of its experimental batches and cell lines.
+
         Args:
             drug: featuriser, see `PairedScreen.from_profiles`.
             source: what to name in an error.
@@ -103,25 +106,66 @@ class Wells:
         """
         unknown = [name for name in separate if name not in self.info]
         require(not unknown, "separate", listed(unknown), f"some of {listed(self.info.columns)}")
-        treated = self.where(~self.info["is_control"].to_numpy(dtype=bool))
-        canonical, reason = canonical_smiles(treated.info["smiles"])
+        control = self.info["is_control"].to_numpy(dtype=bool)
+        canonical, reason = canonical_smiles(self.info["smiles"][~control])
         usable = (reason == "").to_numpy()
-        missing = report(treated.info["name"][~usable], reason[~usable])
-        kept = treated.where(usable)
-        require(len(kept) > 0, source, f"no well with a usable SMILES among {len(self)}", "at least one")
-        keys = kept.info[list(separate)]
+        missing = report(self.info["name"][~control][~usable], reason[~usable])
+        rows = np.flatnonzero(~control)[usable]
+        require(len(rows) > 0, source, f"no well with a usable SMILES among {len(self)}", "at least one")
+        kept = self.info.iloc[rows]
+        keys = kept[list(separate)]
         condition = keys.groupby(list(separate), dropna=False).ngroup() if separate else None
+        shared = [name for name in ("batch", "cell_line") if name in kept]
+        alone = control & ~self.info[shared].isin({name: kept[name].unique() for name in shared}).all(axis=1).to_numpy()
+        unused = report(self.info["name"][alone], "control well without a molecule in its batch and cell line")
         screen = ReadScreen.from_profiles(
             smiles=canonical[usable].tolist(),
             drug=drug,
-            profile=kept.profile,
-            batch=kept.info["batch"].tolist(),
-            cell_line=kept.info["cell_line"].tolist() if "cell_line" in kept.info else None,
+            profile=Rows(self.profile, rows),
+            batch=kept["batch"].tolist(),
+            cell_line=kept["cell_line"].tolist() if "cell_line" in kept else None,
             condition=None if condition is None else condition.tolist(),
             feature_names=self.feature_names,
             allow_missing=allow_missing,
+            info=_plate_map(kept),
+            controls=self._controls(np.flatnonzero(control & ~alone)),
         )
-        return replace(screen, left_out=pd.concat([left_out, missing], ignore_index=True))
+        return replace(screen, left_out=pd.concat([left_out, missing, unused], ignore_index=True))
+
+    def _controls(self, rows: NDArray[np.intp]) -> dict[str, Any] | None:
+        """Control wells as `PairedScreen.from_profiles` takes them."""
+        if len(rows) == 0:
+            return None
+        info = self.info.iloc[rows]
+        labels = {name: info[name].tolist() for name in ("batch", "cell_line") if name in info}
+        return {"profile": self.profile[rows], "info": _plate_map(info), **labels}
+
+
+class Rows:
+    """Some rows of a matrix, taken from it when a slice of them is asked for.
+
+    Args:
+        matrix: (n, n_g) array, or what gives an array when it is sliced.
+        rows: (n_rows,) ascending row numbers.
+    """
+
+    def __init__(self, matrix: Any, rows: NDArray[np.intp]) -> None:
+        self.shape = (len(rows), matrix.shape[1])
+        self._matrix, self._rows = matrix, rows
+
+    def __getitem__(self, at: slice) -> NDArray[np.float32]:
+        """(n, n_g) a block of the rows."""
+        rows = self._rows[at]
+        first, last = int(rows[0]), int(rows[-1])
+        return self._matrix[first : last + 1][rows - first]
+
+
+def _plate_map(info: pd.DataFrame) -> pd.DataFrame:
+    """What is known of wells beside what a screen holds itself; dates, and columns of several types, as text."""
+    columns = info.drop(columns=[name for name in TAKEN if name in info])
+    kinds = {name: pd.api.types.infer_dtype(columns[name], skipna=True) for name in columns}
+    odd = [name for name, kind in kinds.items() if kind.startswith(("mixed", "date", "time", "bytes"))]
+    return columns.assign(**{name: columns[name].map(str, na_action="ignore").astype(object) for name in odd})
 
 
 # ---- molecules ---------------------------------------------------------------------------------------------------
