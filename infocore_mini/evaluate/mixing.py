@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_score
 from sklearn.neighbors import NearestNeighbors
+
+TIE = 1e-6  # cosines closer than this are equal: what single precision tells apart
 
 
 def linear_probe(
@@ -94,15 +97,110 @@ def batch_mixing_entropy(z: ArrayLike, batch_id: ArrayLike, *, k: Sequence[int])
     points, batch = _checked("z", z, batch_id=batch_id)
     if max(k) >= len(points):
         raise ValueError(f"k: got {max(k)}, expected less than the {len(points)} points")
-    codes = np.unique(batch, return_inverse=True)[1]
+    codes = _codes(batch)
     neighbour_codes = codes[_neighbours(points, max(k))]
     member = neighbour_codes[:, :, None] == np.arange(codes.max() + 1)
     return np.array([_entropy(member[:, :size].mean(axis=1)) for size in k])
 
 
+class SameLabel(NamedTuple):
+    """How often the nearest neighbour shares a label, and what permuted labels give.
+
+    Attributes:
+        rate: share of the points, in [0, 1].
+        chance: mean share under permuted labels.
+        p_value: of a rate this high under permuted labels, one-sided; at least 1 / (n_permutations + 1).
+        n: number of points that have a neighbour to judge.
+    """
+
+    rate: float
+    chance: float
+    p_value: float
+    n: int
+
+
+def same_label_neighbours(
+    z: ArrayLike,
+    label: ArrayLike,
+    *,
+    other_than: ArrayLike | None = None,
+    strata: ArrayLike | None = None,
+    n_permutations: int = 99,
+    seed: int = 0,
+) -> SameLabel:
+    """Share of the points whose nearest neighbour by cosine carries the same label, such as the experimental batch.
+
+    Neighbours that are equally near count by the share of them that carry the label. A row of zeros has no direction
+    and a point may be left without a candidate; neither is counted.
+
+    Args:
+        z: (n, d) readouts or embeddings.
+        label: (n,) what is compared.
+        other_than: (n,) such as the molecule: neighbours are sought among the points where it differs, so that
+            replicates do not find each other. None = among all other points.
+        strata: (n,) such as the cell line: labels are permuted within it. None = across all points.
+        n_permutations: number of permutations behind ``chance`` and ``p_value``.
+        seed: of the permutations.
+
+    Returns:
+        The rate, what permuted labels give, the p-value and how many points were judged.
+
+    Raises:
+        ValueError: on NaN, lengths that differ, or no point with a neighbour.
+    """
+    points, found = _checked("z", z, label=label)
+    codes = _codes(found)
+    n = len(codes)
+    kind = np.arange(n) if other_than is None else _codes(_checked("z", z, other_than=other_than)[1])
+    stratum = np.zeros(n, dtype=int) if strata is None else _codes(_checked("z", z, strata=strata)[1])
+    query, neighbour = _nearest_by_cosine(points, kind)
+    if not len(query):
+        raise ValueError("z: no point has a neighbour to compare it with, expected at least one")
+    weight = 1 / np.bincount(query)[query]
+    n_queries = len(np.unique(query))
+
+    def rate(values: NDArray) -> float:
+        return float(weight[values[query] == values[neighbour]].sum() / n_queries)
+
+    rng = np.random.default_rng(seed)
+    order = np.argsort(stratum, kind="stable")
+    permuted = []
+    for _ in range(n_permutations):
+        shuffled = np.empty_like(codes)
+        shuffled[order] = codes[np.lexsort((rng.random(n), stratum))]
+        permuted.append(rate(shuffled))
+    observed = rate(codes)
+    reached = sum(value >= observed - 1e-12 for value in permuted)
+    return SameLabel(observed, float(np.mean(permuted)), (1 + reached) / (1 + n_permutations), n_queries)
+
+
+def _nearest_by_cosine(
+    points: NDArray, kind: NDArray, block: int = 1024
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of a point and each of its equally near neighbours of another kind; in blocks, so that n may be large."""
+    norm = np.linalg.norm(points, axis=1, keepdims=True)
+    unit = (points / np.where(norm > 0, norm, 1)).astype(np.float32)
+    alive = norm[:, 0] > 0
+    queries, neighbours = [], []
+    for start in range(0, len(unit), block):
+        here = slice(start, start + block)
+        cosine = unit[here] @ unit.T
+        cosine[(kind[here, None] == kind) | ~alive | ~alive[here, None]] = -np.inf
+        best = cosine.max(1, keepdims=True)
+        row, column = np.nonzero((cosine >= best - TIE) & np.isfinite(best))
+        queries.append(row + start)
+        neighbours.append(column)
+    return np.concatenate(queries), np.concatenate(neighbours)
+
+
 def _neighbours(points: NDArray, k: int) -> NDArray[np.int64]:
     """(n, k) indices of the nearest other points, nearest first."""
     return NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)
+
+
+def _codes(label: NDArray) -> NDArray[np.int64]:
+    """(n,) labels numbered from 0."""
+    return np.unique(label, return_inverse=True)[1]
 
 
 def _overlap(left: NDArray, right: NDArray) -> float:

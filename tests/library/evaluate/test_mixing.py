@@ -8,7 +8,8 @@ from scipy.stats import entropy
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-from infocore_mini.evaluate.mixing import batch_mixing_entropy, knn_purity, linear_probe
+from infocore_mini.evaluate import mixing
+from infocore_mini.evaluate.mixing import batch_mixing_entropy, knn_purity, linear_probe, same_label_neighbours
 
 NAN_ROW = np.array([[0.0, 1.0], [np.nan, 0.0], [1.0, 1.0], [2.0, 0.0]])
 
@@ -159,3 +160,70 @@ def test_probe_accepts_text_labels_and_rare_classes(recwarn):
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# ------------------------------------------------------------------ same label
+
+
+def naive_same_label(z, label, kind) -> float:
+    """By loops: every point's best cosine among points of another kind, equal ones by their share."""
+    unit = z / np.linalg.norm(z, axis=1, keepdims=True)
+    shares = []
+    for i in range(len(z)):
+        others = [j for j in range(len(z)) if kind[j] != kind[i]]
+        best = max(unit[i] @ unit[j] for j in others)
+        near = [j for j in others if unit[i] @ unit[j] >= best - 1e-9]
+        shares.append(np.mean([label[j] == label[i] for j in near]))
+    return float(np.mean(shares))
+
+
+def test_the_same_label_rate_equals_a_naive_loop_with_ties_and_over_blocks(points):
+    _, z, batch_id = points
+    z = np.sign(np.round(z)) + np.array([0.5, 0.0])  # few directions: most neighbours are tied
+    molecule = np.arange(90) % 31
+    expected = naive_same_label(z, batch_id, molecule)
+    assert same_label_neighbours(z, batch_id, other_than=molecule).rate == pytest.approx(expected)
+    whole = mixing._nearest_by_cosine(z, molecule)
+    blocks = mixing._nearest_by_cosine(z, molecule, block=7)
+    assert all(np.array_equal(a, b) for a, b in zip(whole, blocks, strict=True))
+
+
+def test_a_batch_effect_is_found_and_labels_without_one_stay_at_chance():
+    rng = np.random.default_rng(0)
+    label = np.repeat(np.arange(5), 40)
+    z = rng.normal(size=(200, 8))
+    free = same_label_neighbours(z, label)
+    bound = same_label_neighbours(z + 6 * np.eye(8)[label], label)
+    assert free.p_value > 0.05 and abs(free.rate - free.chance) < 0.08
+    assert free.chance == pytest.approx(39 / 199, abs=0.02)
+    assert bound.rate > 0.95 and bound.p_value == 1 / 100 and bound.n == 200
+
+
+def test_replicates_do_not_find_each_other():
+    rng = np.random.default_rng(1)
+    molecule = np.repeat(np.arange(50), 2)
+    z = rng.normal(size=(50, 6))[molecule] + 0.01 * rng.normal(size=(100, 6))
+    assert same_label_neighbours(z, molecule).rate == 1
+    assert same_label_neighbours(z, molecule, other_than=molecule).rate == 0
+
+
+def test_labels_permuted_within_strata_keep_what_the_strata_explain():
+    rng = np.random.default_rng(2)
+    cell_line = np.repeat([0, 1], 100)
+    batch = 2 * cell_line + np.tile([0, 1], 100)  # two batches in each cell line, no effect of their own
+    z = rng.normal(size=(200, 6)) + 6 * np.eye(6)[cell_line]
+    across, within = (same_label_neighbours(z, batch, strata=s) for s in (None, cell_line))
+    assert across.rate == within.rate and across.chance < 0.3 and across.p_value == 0.01
+    assert within.chance == pytest.approx(0.5, abs=0.03) and within.p_value > 0.05
+
+
+def test_rows_of_zeros_are_not_counted():
+    z = np.array([[1.0, 0], [1, 0.1], [0, 0], [0, 1], [0.1, 1]])
+    label = [0, 0, 0, 1, 1]
+    assert same_label_neighbours(z, label)[::3] == (1.0, 4)
+    with pytest.raises(ValueError, match="no point has a neighbour"):
+        same_label_neighbours(z, label, other_than=np.zeros(5))
+    with pytest.raises(ValueError, match=r"strata: got shape \(2,\)"):
+        same_label_neighbours(z, label, strata=[0, 1])
+    with pytest.raises(ValueError, match="z: got NaN"):
+        same_label_neighbours(NAN_ROW, [0, 0, 1, 1])
