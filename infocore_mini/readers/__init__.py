@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .cell_painting import read_bbbc021, read_bbbc021_wells, read_comas, read_profiles
-    from .exchange import from_anndata, read_h5ad, read_parquet, to_anndata, write_parquet
+    from .connectivity_map import read_connectivity_map, read_connectivity_map_wells
+    from .exchange import from_anndata, read_parquet, to_anndata, write_parquet
     from .fairness import read_fairness_table
+    from .h5ad import read_h5ad
     from .l1000 import read_l1000, read_l1000_release, read_l1000_wells
     from .property import PROPERTY_SETS, PropertySet, read_property
+    from .tables import ReadError
     from .toxcast import campaigns, read_toxcast
-    from .wells import ReadError, ReadScreen, Wells
+    from .wells import ReadScreen, Wells
 
 _HOME = {
     "PROPERTY_SETS": "property",
     "PropertySet": "property",
-    "ReadError": "wells",
+    "ReadError": "tables",
     "ReadScreen": "wells",
     "Wells": "wells",
     "campaigns": "toxcast",
@@ -25,8 +28,10 @@ _HOME = {
     "read_bbbc021": "cell_painting",
     "read_bbbc021_wells": "cell_painting",
     "read_comas": "cell_painting",
+    "read_connectivity_map": "connectivity_map",
+    "read_connectivity_map_wells": "connectivity_map",
     "read_fairness_table": "fairness",
-    "read_h5ad": "exchange",
+    "read_h5ad": "h5ad",
     "read_l1000": "l1000",
     "read_l1000_release": "l1000",
     "read_l1000_wells": "l1000",
@@ -48,6 +53,8 @@ __all__ = [
     "read_bbbc021",
     "read_bbbc021_wells",
     "read_comas",
+    "read_connectivity_map",
+    "read_connectivity_map_wells",
     "read_fairness_table",
     "read_h5ad",
     "read_l1000",

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from infocore_mini.featurize import mol2vec
 from infocore_mini.screens import Featuriser
 
-from .wells import ReadScreen, Wells, listed, located, numbers, read_table, report, require, require_columns
+from .tables import listed, located, numbers, read_table, report, require, require_columns
+from .wells import ReadScreen, Wells
 
 COMAS = (
     "cell_painting_dark_matter.tsv",

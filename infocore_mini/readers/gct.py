@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .wells import ReadError, listed, require
+from .tables import ReadError, listed, require
 
 BLOCK = 1024  # columns of a GCTX read at once: 50 MB at 12,328 genes
 

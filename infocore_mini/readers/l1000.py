@@ -18,7 +18,8 @@ from infocore_mini.featurize import mol2vec
 from infocore_mini.screens import Featuriser
 
 from .gct import Gct, read_gct
-from .wells import ReadScreen, Wells, listed, located, read_table, report, require, require_columns
+from .tables import listed, located, read_table, report, require, require_columns
+from .wells import ReadScreen, Wells
 
 PLATES = ("l1000_CPC006_A375_6H_X1.gctx", "l1000_LJP005_A375_24H_X1_B19.gct", "l1000_LJP009_A375_24H_X1_B20.gct")
 SMILES_TABLE = "broad_id_smiles.tsv.gz"

@@ -19,7 +19,8 @@ from infocore_mini.parameters import TargetKind
 
 from .gct import read_gct
 from .l1000 import SMILES_TABLE, smiles_of
-from .wells import canonical_smiles, located, numbers, read_table, report, require
+from .tables import located, numbers, read_table, report, require
+from .wells import canonical_smiles
 
 PRISM = "prism_auc.gctx"
 PRISM_LINES = ("A549", "MCF7", "A375", "PC3", "HT29")

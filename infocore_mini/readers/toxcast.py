@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from infocore_mini.featurize import mol2vec
 from infocore_mini.screens import Featuriser
 
-from .wells import ReadScreen, Wells, located, numbers, read_table, report, require
+from .tables import located, numbers, read_table, report, require
+from .wells import ReadScreen, Wells
 
 TOXCAST = "toxcast.csv.gz"
 SMALLEST_PANEL = 2  # assays

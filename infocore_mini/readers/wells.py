@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,8 @@ from rdkit import Chem, rdBase
 
 from infocore_mini.platemap import TAKEN
 from infocore_mini.screens import Featuriser, PairedScreen
-from infocore_mini.sources import fetch, registry
 
-LEFT_OUT_COLUMNS = ["name", "reason", "profiles"]
-
-
-class ReadError(ValueError):
-    """A file is damaged or does not hold what the reader needs; the message names file, finding and expectation."""
+from .tables import LEFT_OUT_COLUMNS, listed, report, require
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,17 +59,27 @@ class Wells:
             source: what to name in an error.
             plate: column of `info` that says which wells are corrected together.
 
+        A readout that no control well of a plate has is missing on that plate.
+
         Raises:
-            ReadError: if a plate has no control well.
+            ReadError: if a plate has no control well, or a well no plate.
         """
         codes, plates = pd.factorize(self.info[plate])
         control = self.info["is_control"].to_numpy(dtype=bool)
+        homeless = self.info["name"][codes < 0]
+        require(
+            len(homeless) == 0, source, f"no {plate} for the wells of {listed(homeless)}", f"a {plate} for each well"
+        )
         bare = plates[np.bincount(codes[control], minlength=len(plates)) == 0]
         require(len(bare) == 0, source, f"no control well on {listed(bare)}", "at least one on every plate")
         profile = self.profile.copy()
         for code in range(len(plates)):
             on_plate = codes == code
-            profile[on_plate] -= profile[on_plate & control].mean(0, dtype=np.float64).astype(np.float32)
+            there = profile[on_plate & control]
+            measured = ~np.isnan(there)
+            with np.errstate(invalid="ignore"):  # 0 / 0 = NaN
+                mean = there.sum(0, dtype=np.float64, where=measured) / measured.sum(0)
+            profile[on_plate] -= mean.astype(np.float32)
         return replace(self, profile=profile)
 
     def screen(
@@ -164,7 +168,8 @@ def _plate_map(info: pd.DataFrame) -> pd.DataFrame:
     """What is known of wells beside what a screen holds itself; dates, and columns of several types, as text."""
     columns = info.drop(columns=[name for name in TAKEN if name in info])
     kinds = {name: pd.api.types.infer_dtype(columns[name], skipna=True) for name in columns}
-    odd = [name for name, kind in kinds.items() if kind.startswith(("mixed", "date", "time", "bytes"))]
+    to_text = ("mixed", "mixed-integer", "bytes", "date", "datetime", "datetime64", "time", "timedelta")
+    odd = [name for name, kind in kinds.items() if kind in to_text]
     return columns.assign(**{name: columns[name].map(str, na_action="ignore").astype(object) for name in odd})
 
 
@@ -193,71 +198,3 @@ def _canonical(text: object) -> tuple[str, str]:
     if molecule is None or molecule.GetNumAtoms() == 0:
         return "", f"invalid SMILES {text!r}"
     return Chem.MolToSmiles(molecule), ""
-
-
-def report(name: pd.Series, reason: pd.Series | str) -> pd.DataFrame:
-    """A table like `ReadScreen.left_out`: profiles counted by name and reason."""
-    table = pd.DataFrame({"name": name.astype(str).to_numpy(), "reason": np.asarray(reason, dtype=object)})
-    return table.groupby(["name", "reason"], sort=True).size().reset_index(name="profiles")
-
-
-# ---- files -------------------------------------------------------------------------------------------------------
-
-
-def located(path: str | Path) -> Path:
-    """`path` itself, or the checked file for a name in ``data/sources.csv``.  Raises FileNotFoundError."""
-    if str(path) in registry():
-        return fetch(str(path))
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"path: no file {path}; expected a file or a name in data/sources.csv")
-    return Path(path)
-
-
-def read_table(path: Path, columns: Sequence[str], **options: Any) -> pd.DataFrame:
-    """A table in Parquet or in text (tab- or comma-separated by its name, gzip or not).
-
-    Args:
-        path: file.
-        columns: names that the table must have; others are kept.
-        options: of ``pandas.read_csv``.
-
-    Raises:
-        ReadError: for a damaged or empty file and for a missing column.
-    """
-    suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
-    try:
-        if suffixes[-1:] == [".parquet"]:
-            table = pd.read_parquet(path)
-        else:
-            table = pd.read_csv(path, sep="," if suffixes[-1:] == [".csv"] else "\t", low_memory=False, **options)
-    except (ValueError, OSError, EOFError) as error:  # pandas', gzip's and pyarrow's errors are among these
-        raise ReadError(f"{path}: got {error}, expected a readable table") from error
-    require_columns(table, columns, path)
-    require(len(table) > 0, path, "a table without rows", "at least one")
-    return table
-
-
-def numbers(table: pd.DataFrame, columns: Sequence[str], path: Path, what: str) -> NDArray[np.float32]:
-    """(n_rows, n_columns) values of some columns; ReadError, calling the columns `what`, if one holds text."""
-    try:
-        return table[list(columns)].to_numpy(dtype=np.float32)
-    except ValueError as error:
-        raise ReadError(f"{path}: got {error}, expected numbers in the {what}") from error
-
-
-def require_columns(table: pd.DataFrame, columns: Sequence[str], path: str | Path) -> None:
-    """Raises ReadError if a column is missing."""
-    missing = [column for column in columns if column not in table]
-    require(not missing, path, f"no column {listed(missing)} among {listed(table.columns)}", listed(columns))
-
-
-def require(holds: bool | np.bool_, source: object, got: object, expected: str) -> None:
-    """Raises ReadError unless `holds`."""
-    if not holds:
-        raise ReadError(f"{source}: got {got}, expected {expected}")
-
-
-def listed(names: Iterable[object], at_most: int = 8) -> str:
-    """Names for a message: the first few, and how many more."""
-    texts = list(map(str, names))
-    return ", ".join(texts[:at_most]) + (f" and {len(texts) - at_most} more" if len(texts) > at_most else "")
