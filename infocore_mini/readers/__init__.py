@@ -6,12 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .cell_painting import read_bbbc021, read_bbbc021_wells, read_comas, read_profiles
+    from .behaviour import read_zebrafish
+    from .cell_painting import read_bbbc021, read_bbbc021_wells, read_comas
     from .connectivity_map import read_connectivity_map, read_connectivity_map_wells
     from .exchange import from_anndata, read_parquet, to_anndata, write_parquet
     from .fairness import read_fairness_table
+    from .growth import read_yeast_growth
     from .h5ad import read_h5ad
+    from .injury import read_injury, read_injury_wells
     from .l1000 import read_l1000, read_l1000_release, read_l1000_wells
+    from .profiles import read_profiles
+    from .lincs import read_lincs_pilot_wells
     from .property import PROPERTY_SETS, PropertySet, read_property
     from .tables import ReadError
     from .toxcast import campaigns, read_toxcast
@@ -32,13 +37,18 @@ _HOME = {
     "read_connectivity_map_wells": "connectivity_map",
     "read_fairness_table": "fairness",
     "read_h5ad": "h5ad",
+    "read_injury": "injury",
+    "read_injury_wells": "injury",
     "read_l1000": "l1000",
     "read_l1000_release": "l1000",
     "read_l1000_wells": "l1000",
+    "read_lincs_pilot_wells": "lincs",
     "read_parquet": "exchange",
-    "read_profiles": "cell_painting",
+    "read_profiles": "profiles",
     "read_property": "property",
     "read_toxcast": "toxcast",
+    "read_yeast_growth": "growth",
+    "read_zebrafish": "behaviour",
     "to_anndata": "exchange",
     "write_parquet": "exchange",
 }
@@ -57,13 +67,18 @@ __all__ = [
     "read_connectivity_map_wells",
     "read_fairness_table",
     "read_h5ad",
+    "read_injury",
+    "read_injury_wells",
     "read_l1000",
     "read_l1000_release",
     "read_l1000_wells",
+    "read_lincs_pilot_wells",
     "read_parquet",
     "read_profiles",
     "read_property",
     "read_toxcast",
+    "read_yeast_growth",
+    "read_zebrafish",
     "to_anndata",
     "write_parquet",
 ]

@@ -131,58 +131,6 @@ def read_bbbc021(
     return wells.minus_controls(str(path), plate="plate").screen(drug, str(path), separate=separate)
 
 
-def read_profiles(
-    path: str | Path,
-    *,
-    drug: Featuriser = mol2vec,
-    smiles: str = "Metadata_smiles",
-    name: str = "Metadata_broad_sample",
-    batch: str = "Metadata_Plate",
-    plate: str = "Metadata_Plate",
-    controls: tuple[str, str] | None = ("Metadata_pert_type", "control"),
-    cell_line: str | None = None,
-    separate: Sequence[str] = (),
-) -> ReadScreen:
-    """Per-well profiles as pycytominer writes them and Bray et al. (2017) published them, in CSV, TSV or Parquet.
-
-    Features are the numeric columns whose names do not start with ``Metadata_``; those with missing values and those
-    that never vary are left out by name.
-
-    Args:
-        path: the table; Bray et al. keep the SMILES in a second one, to be merged on ``Metadata_broad_sample`` first.
-        drug: featuriser of SMILES.
-        smiles, name, batch, plate, cell_line: columns with the SMILES, the compound's name, the experimental batch, the
-            plate and the cell line (None = one).
-        controls: column and value of the control wells (Bray et al.: ("Metadata_ASSAY_WELL_ROLE", "mock")), whose mean
-            over the plate is subtracted; None = the profiles are normalised already.
-        separate: further columns that tell conditions apart, such as a concentration.
-
-    Returns:
-        The screen on the usable features; `left_out` names the others beside the molecules.
-
-    Raises:
-        ReadError: for a damaged file, a missing column, a plate without control well, or no usable feature or well.
-    """
-    path = located(path)
-    chosen = {"smiles": smiles, "name": name, "batch": batch, "plate": plate}
-    chosen |= {"cell_line": cell_line} if cell_line else {}
-    control = [controls[0]] if controls else []
-    table = read_table(path, [*chosen.values(), *control, *separate])
-    info = pd.DataFrame({key: table[column] for key, column in chosen.items()})
-    info = info.assign(is_control=table[controls[0]] == controls[1] if controls else False)
-    info = pd.concat([info, table[list(separate)]], axis=1)
-    features = _feature_columns(table, METADATA, leave=[*chosen.values(), *control, *separate])
-    left_out = pd.concat([
-        report(pd.Series(bad), reason).assign(profiles=len(table))
-        for reason, bad in _unusable(table[features]).items()
-    ])  # fmt: skip
-    features = [feature for feature in features if feature not in set(left_out["name"])]
-    wells = Wells(_matrix(table, features, path), info, tuple(features))
-    if controls:
-        wells = wells.minus_controls(str(path), plate="plate")
-    return wells.screen(drug, str(path), separate=separate, left_out=left_out)
-
-
 def _comas_wells(table: pd.DataFrame, features: list[str], path: Path) -> Wells:
     if "Run" in table:
         batch = "run " + table["Run"].astype(str)
@@ -217,17 +165,6 @@ def _require_equal_wells(wells: Wells, source: str) -> None:
 def _feature_columns(table: pd.DataFrame, prefixes: tuple[str, ...], leave: Sequence[str] = ()) -> list[str]:
     numeric = table.select_dtypes("number").columns
     return [name for name in numeric if not name.startswith(prefixes) and name not in leave]
-
-
-def _unusable(features: pd.DataFrame) -> dict[str, list[str]]:
-    """Names of the features that cannot be used, by reason."""
-    finite = np.isfinite(features.to_numpy(dtype=float)).all(0)
-    varies = (features.max() > features.min()).to_numpy()
-    names = features.columns.to_numpy()
-    return {
-        "feature with missing values": names[~finite].tolist(),
-        "feature that never varies": names[finite & ~varies].tolist(),
-    }
 
 
 def _matrix(table: pd.DataFrame, features: list[str], path: Path) -> NDArray[np.float32]:

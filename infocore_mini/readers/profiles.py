@@ -1,0 +1,327 @@
+"""Per-well profiles in tables, one well a row: what pycytominer, CellProfiler's exports and many laboratories write."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from infocore_mini.featurize import mol2vec
+from infocore_mini.platemap import TAKEN, standard_name
+from infocore_mini.screens import Featuriser
+
+from .tables import (
+    LEFT_OUT_COLUMNS,
+    ReadError,
+    as_text,
+    hours,
+    listed,
+    located,
+    micromolar,
+    read_table,
+    report,
+    require,
+    table_blocks,
+)
+from .usable import with_labels, without_idle_features, without_missing, without_repeats
+from .wells import ReadScreen, Wells, canonical_smiles
+
+BLOCK = 8192  # rows of a table that are in memory as they were read
+METADATA = re.compile(r"(image_)?metadata_", re.IGNORECASE)
+NO_FEATURES = {  # of CellProfiler's modules, and of programs that save tables
+    "column without a name": r"(Unnamed: \d+.*|index|level_\d+|__index_level_\d+__|\.\.\.\d+)?",
+    "place in the image": r"(.*_)?(Location|AreaShape)_(Center|CenterMassIntensity|MaxIntensity|BoundingBox).*",
+    "number of an object": r".*ObjectNumber.*|(.*_)?Object_Number|(.*_)?(Image|Table)Number|(.*_)?Parent_.*",
+    "name of a well": r"(Plate|Well|Row|Col|Column|Site|Field|Batch|Replicate|Dose|Concentration|Time|Timepoint)(_?(ID|No|Nr|Number|Index))?",
+}  # fmt: skip
+VEHICLES = ("dmso", "water", "h2o", "pbs", "saline", "vehicle", "mock", "untreated", "medium", "media", "empty")
+DMSO = "CS(C)=O"
+CONTROL_TYPE = "Metadata_control_type"  # JUMP's: negcon, poscon_cp, poscon_diverse, ...
+
+
+class _Part(NamedTuple):
+    """What one file holds: columns that describe wells, readouts, and the columns that are no features, with reasons."""
+
+    info: pd.DataFrame
+    profile: NDArray[np.float32]
+    features: list[str]
+    no_features: dict[str, str]
+
+
+def read_profiles(
+    path: str | Path | Sequence[str | Path],
+    *,
+    drug: Featuriser = mol2vec,
+    smiles: str = "Metadata_smiles",
+    name: str = "Metadata_broad_sample",
+    batch: str = "Metadata_Plate",
+    plate: str = "Metadata_Plate",
+    well: str | None = None,
+    dose: str | None = None,
+    time: str | None = None,
+    controls: tuple[str, str | Collection[str]] | None = ("Metadata_pert_type", "control"),
+    cell_line: str | None = None,
+    separate: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    smiles_table: str | Path | None = None,
+    smiles_key: str | None = None,
+    features: Literal["intersection", "union"] = "intersection",
+    tolerance: float = 0.0,
+) -> ReadScreen:
+    """Per-well profiles as pycytominer writes them and Bray et al. (2017) published them, in text or Parquet.
+
+    Features are the numeric columns whose names do not start with ``Metadata_``.  Not among them are coordinates in the
+    image, numbers of objects, columns without a name, those that never vary or repeat another, and those with missing
+    values where this loses less than leaving out the wells that miss them, see `usable.without_missing`.  A value of
+    1e12 or more counts as missing.
+
+    Args:
+        path: the table, or several, such as one a plate.
+        drug: featuriser of SMILES.
+        smiles, name, batch, plate: columns with the SMILES, the compound's name, the experimental batch and the plate.
+        well: column with the well; None = ``Metadata_Well`` where there is one.
+        dose, time: columns with the dose, in micromolar or with its unit, and the hours; None = not known.
+        controls: column and value, or values, of the control wells (Bray et al.: ("Metadata_ASSAY_WELL_ROLE", "mock")),
+            whose mean over the plate is subtracted; None = the profiles are normalised already.  Only vehicle wells are
+            subtracted: positive controls among them are molecules like others.
+        cell_line: column with the cell line, None = one.
+        separate: further columns that tell conditions apart, such as a concentration.
+        exclude: columns that are no features either, by name or pattern ("Nuclei_Texture_*").
+        smiles_table: table that holds the column `smiles` in place of the profiles' own.
+        smiles_key: its column with the names, None = called like `name`.
+        features: of several files, "intersection" keeps the features that all have, "union" every one: NaN where a file
+            has it not.
+        tolerance: wells and features with at most this share of missing values stay, the gaps as NaN.
+
+    Returns:
+        The screen on the usable features; `left_out` names every feature, well and molecule that was not taken.
+
+    Raises:
+        ReadError: for a damaged file, a missing column, a plate without control well, a control well without plate, two
+            rows of one well that differ, controls that are all positive, or no usable feature or well.
+    """
+    paths = [located(one) for one in ([path] if isinstance(path, str | Path) else path)]
+    require(len(paths) > 0, "path", repr(path), "a file or a list of files")
+    require(features in ("intersection", "union"), "features", repr(features), '"intersection" or "union"')
+    named = {"smiles": smiles, "name": name, "batch": batch, "plate": plate}
+    named |= {
+        key: column
+        for key, column in {"well": well, "dose": dose, "time": time, "cell_line": cell_line}.items()
+        if column
+    }
+    if smiles_table is not None:
+        del named["smiles"]
+    parts = [_read(one, named, controls, separate, exclude) for one in paths]
+    source = listed(paths)
+    joined, unread = _joined(parts, features, source)
+    wells, idle = without_idle_features(joined, source)
+    elsewhere = _elsewhere(wells, parts) if features == "union" else None
+    wells, incomplete = without_missing(wells, source, tolerance=tolerance, elsewhere=elsewhere)
+    left_out = [unread, idle, incomplete]
+    if len(incomplete):
+        wells, idle = without_idle_features(wells, source)
+        left_out.append(idle)
+    if smiles_table is not None:
+        wells, unsure = _with_smiles(wells, located(smiles_table), smiles_key or name, smiles)
+        left_out.append(unsure)
+    if controls:
+        wells.info["is_control"] = _vehicles(wells.info, source)
+    labels = {"batch": batch, "plate": plate} | ({"cell_line": cell_line} if cell_line else {})
+    wells, unlabelled = with_labels(wells, source, labels)
+    left_out.append(unlabelled)
+    if "well" in wells.info:
+        by = ["batch", "plate", "well", *[key for key in ("cell_line", "site", *separate) if key in wells.info]]
+        wells, repeated = without_repeats(wells, source, list(dict.fromkeys(by)))
+        left_out.append(repeated)
+    if controls:
+        wells = wells.minus_controls(source, plate="plate")
+    wells = replace(wells, info=wells.info.drop(columns="control_type", errors="ignore"))
+    listing = pd.concat(left_out, ignore_index=True)
+    missing = bool(tolerance) or features == "union"
+    return wells.screen(drug, source, separate=separate, left_out=listing, allow_missing=missing)
+
+
+# ---- one file ----------------------------------------------------------------------------------------------------
+
+
+def _read(
+    path: Path,
+    named: Mapping[str, str],
+    controls: tuple[str, str | Collection[str]] | None,
+    separate: Sequence[str],
+    exclude: Sequence[str],
+) -> _Part:
+    control = [controls[0]] if controls else []
+    needed = [*named.values(), *control, *separate]
+    text = [*named.values(), *control, CONTROL_TYPE, "Metadata_Well"]
+    infos: list[pd.DataFrame] = []
+    profiles: list[NDArray[np.float32]] = []
+    columns: list[str] = []
+    n_numbers = n_texts = np.zeros(0, dtype=int)
+    no_features: dict[str, str] = {}
+    for block in table_blocks(path, needed, text=text, rows=BLOCK):
+        if not infos:
+            no_features = _no_features(block, exclude, set(needed))
+            columns = [name for name in block if name not in no_features and not _describes(name, needed)]
+            n_numbers = n_texts = np.zeros(len(columns), dtype=int)
+        values = [_as_numbers(block[name]) for name in columns]
+        n_numbers = n_numbers + [there for _, there, _ in values]
+        n_texts = n_texts + [odd for _, _, odd in values]
+        profiles.append(np.column_stack([column for column, _, _ in values] or [np.empty((len(block), 0), np.float32)]))
+        infos.append(block[[name for name in block if _describes(name, needed)]])
+    require(len(columns) > 0, path, "no numeric feature", "at least one")
+    read = n_texts <= n_numbers
+    no_features |= {name: "column of text" for name, numeric in zip(columns, read, strict=True) if not numeric}
+    profile = profiles[0] if len(profiles) == 1 else np.concatenate(profiles)
+    features = [name for name, numeric in zip(columns, read, strict=True) if numeric]
+    require(len(features) > 0, path, "no numeric feature", "at least one")
+    info = _info(pd.concat(infos, ignore_index=True), named, controls, separate, path)
+    return _Part(info, profile if read.all() else profile[:, read], features, no_features)
+
+
+def _describes(name: object, needed: Collection[str]) -> bool:
+    return name in needed or bool(METADATA.match(str(name)))
+
+
+def _no_features(table: pd.DataFrame, exclude: Sequence[str], needed: Collection[str]) -> dict[str, str]:
+    """Columns that are no features by their names, with the reason."""
+    unknown = [pattern for pattern in exclude if not any(fnmatchcase(str(name), pattern) for name in table)]
+    require(not unknown, "exclude", listed(unknown), f"names or patterns of columns, some of {listed(table.columns)}")
+    found = {}
+    for name in table:
+        if _describes(name, needed):
+            continue
+        reason = next((why for why, form in NO_FEATURES.items() if re.fullmatch(form, str(name), re.IGNORECASE)), None)
+        if reason or any(fnmatchcase(str(name), pattern) for pattern in exclude):
+            found[name] = reason or "column in `exclude`"
+    return found
+
+
+def _as_numbers(column: pd.Series) -> tuple[NDArray[np.float32], int, int]:
+    """Values, NaN where missing or text; how many numbers there are, and how many entries are something else."""
+    if pd.api.types.is_bool_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
+        return np.full(len(column), np.nan, dtype=np.float32), 0, len(column)
+    there = column.notna().to_numpy()
+    numeric = pd.api.types.is_numeric_dtype(column)
+    values = column if numeric else pd.to_numeric(column, errors="coerce")
+    with np.errstate(over="ignore"):  # to infinity, which is left out by its name
+        numbers = values.to_numpy(dtype=np.float32, na_value=np.nan)
+    odd = 0 if numeric else int((there & np.isnan(numbers)).sum())
+    return numbers, int(there.sum()) - odd, odd
+
+
+def _info(
+    table: pd.DataFrame,
+    named: Mapping[str, str],
+    controls: tuple[str, str | Collection[str]] | None,
+    separate: Sequence[str],
+    path: Path,
+) -> pd.DataFrame:
+    """The columns of a screen's `info`: the named ones, those of `separate`, and other metadata under standard names."""
+    for name in table.select_dtypes(["object", "string"]):
+        table[name] = as_text(table[name]).to_numpy()  # blocks may differ in type
+    info = {key: table[column] for key, column in named.items()} | {name: table[name] for name in separate}
+    for key, convert in (("dose", micromolar), ("time", hours)):
+        if key in info:
+            info[key] = pd.Series(convert(info[key], path, named.get(key, key)))
+    if controls:
+        values = [controls[1]] if isinstance(controls[1], str) else list(map(str, controls[1]))
+        info["is_control"] = as_text(table[controls[0]]).isin(values)
+    else:
+        info["is_control"] = pd.Series(False, index=table.index)
+    if CONTROL_TYPE in table:
+        info["control_type"] = table[CONTROL_TYPE]
+    for name in table:
+        key = standard_name(name)
+        if name in named.values() or key in info or key in TAKEN or name in separate:
+            continue
+        try:
+            info[key] = pd.Series({"dose": micromolar, "time": hours}[key](table[name], path, name))
+        except KeyError:
+            info[key] = table[name]
+        except ReadError:
+            info[name] = table[name]
+    return pd.DataFrame(info)
+
+
+# ---- several files -----------------------------------------------------------------------------------------------
+
+
+def _joined(parts: list[_Part], features: str, source: str) -> tuple[Wells, pd.DataFrame]:
+    """The wells of all files, and the columns that are not among their features."""
+    names = list(dict.fromkeys(name for part in parts for name in part.features))
+    shared = set(names).intersection(*[part.features for part in parts])
+    kept = names if features == "union" else [name for name in names if name in shared]
+    require(len(kept) > 0, source, "files without a common feature", "at least one, or features='union'")
+    if len(parts) == 1:
+        profile = parts[0].profile
+    else:
+        profile = np.full((sum(len(part.info) for part in parts), len(kept)), np.nan, dtype=np.float32)
+        start = 0
+        for part in parts:
+            at = pd.Index(part.features).get_indexer(pd.Index(kept))
+            profile[start : start + len(part.info), at >= 0] = part.profile[:, at[at >= 0]]
+            start += len(part.info)
+    info = pd.concat([part.info for part in parts], ignore_index=True)
+    columns = [
+        report([str(name)], reason).assign(profiles=len(part.info))
+        for part in parts
+        for name, reason in part.no_features.items()
+    ]
+    somewhere = [
+        report([name], "feature that not every file has").assign(profiles=len(part.info))
+        for part in parts
+        for name in part.features
+        if name not in set(kept)
+    ]
+    left_out = pd.concat([pd.DataFrame(columns=LEFT_OUT_COLUMNS), *columns, *somewhere])
+    left_out = left_out.groupby(["name", "reason"], sort=False)["profiles"].sum().reset_index()
+    return Wells(profile, info, tuple(kept)), left_out
+
+
+def _elsewhere(wells: Wells, parts: list[_Part]) -> NDArray[np.bool_]:
+    """(n_wells, n_g): whether the well's file has no such feature."""
+    absent = [~np.isin(wells.feature_names, part.features) for part in parts]
+    return np.repeat(np.array(absent), [len(part.info) for part in parts], axis=0)
+
+
+# ---- molecules ---------------------------------------------------------------------------------------------------
+
+
+def _with_smiles(wells: Wells, path: Path, key: str, smiles: str) -> tuple[Wells, pd.DataFrame]:
+    """The wells with the SMILES that a table has for their names; names with several structures are left out."""
+    table = read_table(path, [key, smiles], text=[key, smiles]).dropna(subset=[key, smiles])
+    table = table.assign(canonical=canonical_smiles(table[smiles])[0].to_numpy()).drop_duplicates([key, "canonical"])
+    unsure = wells.info["name"].isin(table[key][table[key].duplicated()]).to_numpy()
+    found = wells.info["name"].map(table.drop_duplicates(key).set_index(key)[smiles])
+    got = f"none of the names {listed(wells.info['name'].dropna().unique())} under {key}"
+    require(found.notna().any(), path, got, "structures of the profiles' names")
+    kept = Wells(wells.profile, wells.info.assign(smiles=found), wells.feature_names)
+    reason = f"several structures in {path.name}"
+    return (kept.where(~unsure) if unsure.any() else kept), report(wells.info["name"][unsure], reason)
+
+
+def _vehicles(info: pd.DataFrame, source: str) -> NDArray[np.bool_]:
+    """Which of the control wells hold the vehicle; the others are positive controls.  ReadError where none does."""
+    chosen = info["is_control"].to_numpy(dtype=bool)
+    controls = info[chosen]
+    kind = controls.get("control_type", pd.Series(None, index=controls.index, dtype=object))
+    structure = canonical_smiles(controls["smiles"])[0].set_axis(controls.index)
+    name = controls["name"].fillna("").str.lower()
+    positive = kind.fillna("").str.lower().str.startswith("pos")
+    if not kind.notna().any() and structure.where(structure != "", name).nunique() > 1:
+        known = name.str.fullmatch(rf"({'|'.join(VEHICLES)})([\W_\d].*)?") | ((name == "") & (structure == ""))
+        positive = ~(known | (structure == DMSO))
+    got = f"control wells of {listed(controls['name'].unique())}, none of them the vehicle"
+    expected = "the column and value of vehicle wells, such as those of DMSO"
+    require(len(controls) == 0 or not positive.all(), source, got, f"in `controls` {expected}")
+    vehicle = chosen.copy()
+    vehicle[chosen] = ~positive.to_numpy(dtype=bool)
+    return vehicle
