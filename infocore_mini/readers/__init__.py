@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .h5ad import read_h5ad
     from .injury import read_injury, read_injury_wells
     from .l1000 import read_l1000, read_l1000_release, read_l1000_wells
-    from .profiles import read_profiles
     from .lincs import read_lincs_pilot_wells
+    from .profiles import read_profiles
     from .property import PROPERTY_SETS, PropertySet, read_property
     from .tables import ReadError
     from .toxcast import campaigns, read_toxcast

@@ -83,7 +83,7 @@ def test_the_real_plates_have_the_size_their_card_says(real):
     assert real.profile.shape == (4254, 344) and info["plate"].nunique() == 84 and info["is_control"].sum() == 1457
     assert info.groupby("plate")["experiment"].nunique().max() == 1 and set(info["experiment"]) == {1, 2}
     assert info.groupby("plate")["is_control"].sum().min() == 5
-    assert info["name"][~info["is_control"]].nunique() == 143 and set(info["time"]) == {24, 48}
+    assert info["name"][~info["is_control"]].nunique() == 144 and set(info["time"]) == {24, 48}
 
 
 def test_the_plate_is_seen_in_solvent_wells_which_differ_in_nothing_else(real):
