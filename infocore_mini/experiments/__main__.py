@@ -12,6 +12,7 @@ from pathlib import Path
 
 from infocore_mini.experiments.calibration import run as calibration
 from infocore_mini.experiments.fairness import run as fairness
+from infocore_mini.experiments.gene_expression import run as connectivity_map
 from infocore_mini.experiments.molecules import run as molecules
 from infocore_mini.experiments.performance import full_shape
 from infocore_mini.experiments.pretraining import run as pretraining
@@ -23,6 +24,7 @@ Store = Callable[[Path, Path, int], Path]  # folder of results, folder of runs, 
 STUDIES: Mapping[str, Store] = {
     **{name: partial(pretraining.store, study) for name, study in PRETRAINING.items()},
     **{name: partial(property_prediction.store, name) for name in property_prediction.STUDIES},
+    "connectivity_map": connectivity_map.store,
     "simulation": simulation.store,
     "fairness": fairness.store,
     "calibration": calibration.store,
