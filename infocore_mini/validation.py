@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-_BLOCK = 4096  # rows of a matrix that are read at once
+_BLOCK = 1024  # rows of a matrix that are read at once
 
 
 def as_matrix(
@@ -84,6 +85,14 @@ def check_shape(name: str, x: Tensor | np.ndarray, n_features: int | None = None
     if x.ndim != 2 or len(x) == 0 or (n_features is not None and x.shape[1] != n_features):
         features = "features" if n_features is None else n_features
         raise ValueError(f"{name}: got shape {tuple(x.shape)}, expected (n, {features}) with n >= 1")
+
+
+def positive_integers(name: str, values: Any, example: str) -> list[int]:
+    """One or several whole numbers from 1, such as the k's of "top k". ValueError for others."""
+    several = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str) and np.ndim(values) == 1
+    whole = several and all(isinstance(k, int | np.integer) and not isinstance(k, bool) and k >= 1 for k in values)
+    require(whole and len(values) > 0, name, repr(values), f"positive integers such as {example}")
+    return [int(k) for k in values]
 
 
 def require(holds: bool, name: str, got: object, expected: str) -> None:

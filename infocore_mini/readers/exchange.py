@@ -34,7 +34,7 @@ METADATA = "Metadata_"
 CONTROL_TYPE = f"{METADATA}control_type"  # "negcon" or "trt", as the recipes of pycytominer have it
 SCHEMA_KEY = b"infocore_mini"
 PROFILES, DRUGS = "profiles.parquet", "drugs.parquet"
-BLOCK = 8192  # rows that are written or read at once
+BLOCK = 4096  # rows that are written at once; four times those that are read
 
 
 # ---- AnnData -----------------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def write_parquet(screen: PairedScreen, folder: str | Path) -> None:
     """
     folder = Path(folder)
     names = screen.feature_names or _unnamed(screen.profile.shape[1])
-    table = _table(screen, _called_in_parquet, taken=names)
+    table = _table(screen, _called_in_parquet, taken=(CONTROL_TYPE, *names))
     table[CONTROL_TYPE] = table.pop(_called_in_parquet("is_control")).map({True: "negcon", False: "trt"}).astype(object)
     labels = {
         name: pa.array(column, pa.string() if column.dtype == object else None, from_pandas=column.dtype == object)
@@ -145,7 +145,9 @@ def write_parquet(screen: PairedScreen, folder: str | Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     start = 0
     parts = [screen.profile] if screen.controls is None else [screen.profile, screen.controls.profile]
-    with pq.ParquetWriter(folder / PROFILES, schema) as writer:
+    with pq.ParquetWriter(
+        folder / PROFILES, schema, use_dictionary=list(labels), write_statistics=list(labels)
+    ) as writer:
         for block in chain.from_iterable(_blocks(part.numpy()) for part in parts):
             rows = [array.slice(start, len(block)) for array in labels.values()]
             writer.write_table(pa.table([*rows, *map(pa.array, np.ascontiguousarray(block.T))], schema=schema))
@@ -169,13 +171,14 @@ def read_parquet(folder: str | Path) -> PairedScreen:
             raise ReadError(f"{profiles}: got no screen's names, expected a file of write_parquet")
         stored = json.loads(found)
         names = list(stored["feature_names"]) or list(_unnamed(stored["n_features"]))
-        table = file.read([name for name in file.schema_arrow.names if name not in set(names)]).to_pandas()
+        table = file.read([name for name in file.schema_arrow.names if name not in set(names)])
+        table = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get)
         require_columns(table, [CONTROL_TYPE], profiles)
         drug = drug_file.read().to_pandas()
         return _rebuilt(
             table.assign(**{_called_in_parquet("is_control"): table[CONTROL_TYPE] == "negcon"}),
             _called_in_parquet,
-            (_dense(batch, names) for batch in file.iter_batches(BLOCK, columns=names)),
+            (_dense(batch, names) for batch in file.iter_batches(BLOCK // 4, columns=names)),
             len(names),
             smiles=drug.pop(f"{METADATA}smiles").tolist(),
             drug=drug.to_numpy(),
@@ -192,7 +195,7 @@ def _called_in_parquet(name: str) -> str:
 @contextmanager
 def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             yield file
     except (OSError, pa.ArrowException) as error:
         raise ReadError(f"{path}: got {error}, expected a Parquet file") from error
@@ -320,7 +323,7 @@ def _rebuilt(
         controls = Controls(control_profile, torch.from_numpy(batch), torch.from_numpy(cell_line), of_controls)
     return PairedScreen(
         drug=torch.from_numpy(np.asarray(drug, dtype=np.float32)[drugs]),
-        smiles=np.array(smiles, dtype=str)[drugs],
+        smiles=np.array(smiles, dtype=object)[drugs],
         profile=profile,
         condition=torch.from_numpy(condition.astype(np.int64)),
         profile_batch=torch.from_numpy(codes("batch", rows, batch_names)),
