@@ -6,16 +6,13 @@ import csv
 import gzip
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
-import anndata
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.sparse import csr_matrix
 
 from infocore_mini import readers
 from infocore_mini.readers import ReadError, gct
@@ -499,83 +496,6 @@ def test_toxcast_merges_spellings_and_lists_rare_campaigns(tmp_path):
     table.assign(a="active").to_csv(path, index=False)
     with pytest.raises(ReadError, match="expected numbers in the assays"):
         readers.read_toxcast(path, drug=length_and_carbons)
-
-
-# ---- exchange ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def screen():
-    """Soft batches, a missing value, and codes that a subset no longer uses."""
-    rng = np.random.default_rng(0)
-    profile = rng.normal(size=(12, 3))
-    profile[0, 0] = np.nan
-    whole = PairedScreen.from_profiles(
-        smiles=["CC", "CCO", "c1ccccc1", "C"] * 3,
-        drug=length_and_carbons,
-        profile=profile,
-        batch=list("abbaabbcdddd"),
-        cell_line=["A375", "MCF7"] * 6,
-        feature_names=("x", "y", "z"),
-        allow_missing=True,
-    )
-    return whole.subset([1, 2, 3])
-
-
-@pytest.mark.parametrize("named", [True, False])
-def test_screens_survive_anndata_and_parquet(screen, tmp_path, named):
-    screen = screen if named else replace(screen, feature_names=())
-    assert_same_screen(readers.from_anndata(readers.to_anndata(screen)), screen)
-    readers.to_anndata(screen).write_h5ad(tmp_path / "screen.h5ad")
-    assert_same_screen(readers.from_anndata(anndata.read_h5ad(tmp_path / "screen.h5ad")), screen)
-    readers.write_parquet(screen, tmp_path / "screen")
-    assert_same_screen(readers.read_parquet(tmp_path / "screen"), screen)
-    assert pd.read_parquet(tmp_path / "screen" / "profiles.parquet")["Metadata_smiles"].nunique() == 3
-
-
-def test_faults_of_exchanged_screens_are_named(screen, tmp_path):
-    data = readers.to_anndata(screen)
-    del data.uns["batch_names"]
-    with pytest.raises(ReadError, match="no batch_names"):
-        readers.from_anndata(data)
-    with pytest.raises(ReadError, match="no column cell_type"):
-        readers.from_anndata(anndata.AnnData(np.zeros((1, 1)), obs=pd.DataFrame({"SMILES": ["C"]}, index=["0"])))
-    readers.write_parquet(screen, tmp_path)
-    pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "profiles.parquet")
-    with pytest.raises(ReadError, match="profiles.parquet: got no screen's names"):
-        readers.read_parquet(tmp_path)
-    (tmp_path / "profiles.parquet").write_bytes(b"no Parquet")
-    with pytest.raises(ReadError, match="profiles.parquet.*expected a Parquet file"):
-        readers.read_parquet(tmp_path)
-    with pytest.raises(FileNotFoundError):
-        readers.read_parquet(tmp_path / "nowhere")
-
-
-@pytest.mark.filterwarnings("ignore:Element")  # anndata, of the foreign file
-@pytest.mark.parametrize("sparse", [False, True])
-def test_the_published_h5ad_layout(tmp_path, sparse):
-    def text(values):
-        return pd.Categorical(values, categories=pd.Index(sorted(set(values)), dtype=object))
-
-    smiles, cells = ["OCC", "CCO", "CC", "C1CC"], ["A375", "A375", "MCF7", "A375"]
-    obs = pd.DataFrame({"SMILES": text(smiles), "cell_type": text(cells), "batch": [7, 8, 8, 7]})
-    values = np.arange(8, dtype=np.float32).reshape(4, 2)
-    obs.index, genes = pd.Index(list("wxyz"), dtype=object), pd.DataFrame(index=pd.Index(["g0", "g1"], dtype=object))
-    path = tmp_path / "lincs.h5ad"
-    data = anndata.AnnData(csr_matrix(values) if sparse else values, obs=obs, var=genes)
-    data.write_h5ad(path)
-    screen = readers.read_h5ad(path, drug=length_and_carbons)
-    assert screen.smiles.tolist() == ["CC", "CCO"] and screen.batch_names == ("7", "8")
-    assert screen.profile.tolist() == [[4.0, 5.0], [0.0, 1.0], [2.0, 3.0]] and screen.feature_names == ("g0", "g1")
-    assert screen.left_out["name"].tolist() == ["C1CC"]
-    with pytest.raises(ReadError, match="lincs.h5ad: got no column plate"):
-        readers.read_h5ad(path, drug=length_and_carbons, batch="plate")
-    write_gctx(path, ["w"], ["g"], np.zeros((1, 1)))
-    with pytest.raises(ReadError, match="lincs.h5ad.*expected"):
-        readers.read_h5ad(path, drug=length_and_carbons)
-    path.write_bytes(b"no HDF5")
-    with pytest.raises(ReadError, match="lincs.h5ad.*expected an AnnData file"):
-        readers.read_h5ad(path, drug=length_and_carbons)
 
 
 def test_the_default_files_are_in_the_registry():
