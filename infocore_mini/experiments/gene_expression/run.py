@@ -149,7 +149,7 @@ def neighbours(z: np.ndarray, screen: PairedScreen) -> dict[str, float]:
 def same_drug_elsewhere(z: np.ndarray, molecule: np.ndarray, batch: np.ndarray) -> tuple[float, float]:
     """(hit, chance): how often the nearest row of another batch, by cosine, is the same molecule.
 
-    Rows whose molecule is in no other batch are not asked.
+    Rows whose molecule is in no other batch are not counted.
 
     Args:
         z: (n, d). molecule, batch: (n,) codes.
@@ -160,12 +160,12 @@ def same_drug_elsewhere(z: np.ndarray, molecule: np.ndarray, batch: np.ndarray) 
     unit = z / np.linalg.norm(z, axis=1, keepdims=True).clip(1e-12)
     other = batch[:, None] != batch
     same = (molecule[:, None] == molecule) & other
-    asked = same.any(1)
-    if not asked.any():
+    counted = same.any(1)
+    if not counted.any():
         raise ValueError("molecule: none is in two batches, expected some")
-    nearest = np.where(other, unit @ unit.T, -np.inf)[asked].argmax(1)
-    chance = same[asked].sum(1) / other[asked].sum(1)
-    return float(same[asked, nearest].mean()), float(chance.mean())
+    nearest = np.where(other, unit @ unit.T, -np.inf)[counted].argmax(1)
+    chance = same[counted].sum(1) / other[counted].sum(1)
+    return float(same[counted, nearest].mean()), float(chance.mean())
 
 
 def store(output: Path, runs: Path, n_jobs: int = 2) -> Path:
