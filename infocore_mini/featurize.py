@@ -1,8 +1,9 @@
 """SMILES to numbers: Mol2vec (sums of learnt substructure vectors), Morgan fingerprints, and Murcko scaffolds.
 
 Every function reads molecules in one way, that of ``mol2vec featurize`` (Jaeger, Fulle and Turk, 2018): RDKit parses and
-sanitises the SMILES and *nothing is removed*, so that each fragment of a salt counts.  Stereochemistry, isotopes
-and tautomers: Morgan identifiers see no chirality; they do see isotopes and which tautomer was drawn.
+sanitises the SMILES and *nothing is removed*, so that each fragment of a salt counts.  Morgan identifiers see no
+chirality; they do see which tautomer was drawn, and of isotopes those that weigh a whole unit more or less than the
+element's mean: deuterium and carbon-14, not carbon-13 or nitrogen-15.  ``identity`` knows which molecules are the same.
 Longer than most modules, since all of them read through that one way, a chunk of molecules at a time.
 """
 
@@ -149,7 +150,7 @@ def mol2vec(
         InvalidSmiles: if a row is no molecule or holds no atom.
     """
     vectors = _default_vectors() if vectors is None else vectors
-    return np.concatenate(_by_chunk(partial(_sums, vectors), smiles, n_jobs) or [_sums(vectors, [])])
+    return np.concatenate(by_chunk(partial(_sums, vectors), smiles, n_jobs) or [_sums(vectors, [])])
 
 
 def morgan(smiles: Iterable[str], *, radius: int = 2, n_bits: int = 2048, n_jobs: int = 1) -> NDArray[np.float32]:
@@ -171,7 +172,7 @@ def morgan(smiles: Iterable[str], *, radius: int = 2, n_bits: int = 2048, n_jobs
     if radius < 0 or n_bits < 1:
         raise ValueError(f"radius, n_bits: got {radius}, {n_bits}, expected radius >= 0 and n_bits >= 1")
     bits = partial(_bits, radius, n_bits)
-    return np.concatenate(_by_chunk(bits, smiles, n_jobs) or [bits([])])
+    return np.concatenate(by_chunk(bits, smiles, n_jobs) or [bits([])])
 
 
 def descriptors(smiles: Iterable[str], *, n_jobs: int = 1) -> NDArray[np.float32]:
@@ -187,7 +188,7 @@ def descriptors(smiles: Iterable[str], *, n_jobs: int = 1) -> NDArray[np.float32
     Raises:
         InvalidSmiles: if a row is no molecule or holds no atom.
     """
-    return np.concatenate(_by_chunk(_descriptors, smiles, n_jobs) or [_descriptors([])])
+    return np.concatenate(by_chunk(_descriptors, smiles, n_jobs) or [_descriptors([])])
 
 
 def skeletons(smiles: Iterable[str]) -> list[str]:
@@ -199,7 +200,7 @@ def skeletons(smiles: Iterable[str]) -> list[str]:
     Raises:
         InvalidSmiles: if a row is no molecule or holds no atom.
     """
-    return list(chain.from_iterable(_by_chunk(_skeletons, smiles, n_jobs=1)))
+    return list(chain.from_iterable(by_chunk(_skeletons, smiles, n_jobs=1)))
 
 
 def tanimoto(a: NDArray, b: NDArray) -> NDArray:
@@ -216,7 +217,7 @@ def murcko_scaffold(smiles: Iterable[str]) -> list[str]:
     Raises:
         InvalidSmiles: if a row is no molecule or holds no atom.
     """
-    return list(chain.from_iterable(_by_chunk(_scaffolds, smiles, n_jobs=1)))
+    return list(chain.from_iterable(by_chunk(_scaffolds, smiles, n_jobs=1)))
 
 
 class Parts(NamedTuple):
@@ -264,7 +265,7 @@ def substructure_sentences(smiles: Iterable[str]) -> list[list[str]]:
     Raises:
         InvalidSmiles: if a row is no molecule or holds no atom.
     """
-    return list(chain.from_iterable(_by_chunk(_sentences, smiles, n_jobs=1)))
+    return list(chain.from_iterable(by_chunk(_sentences, smiles, n_jobs=1)))
 
 
 def substructures(mol: Mol) -> list[tuple[int, int, int]]:
@@ -323,7 +324,15 @@ def _bits(radius: int, n_bits: int, mols: list[Mol]) -> NDArray[np.float32]:
 
 
 def _scaffolds(mols: list[Mol]) -> list[str]:
-    return [MurckoScaffoldSmiles(mol=mol, includeChirality=False) for mol in mols]
+    return [MurckoScaffoldSmiles(mol=_plainly_spelt(mol), includeChirality=False) for mol in mols]
+
+
+def _plainly_spelt(mol: Mol) -> Mol:
+    """The same molecule without chirality and without brackets that it does not need.
+
+    Where a bond is cut off a bracketed atom, RDKit keeps the bracket's count of hydrogens and makes a radical.
+    """
+    return Chem.MolFromSmiles(Chem.MolToSmiles(mol, isomericSmiles=False)) or mol
 
 
 def _descriptors(mols: list[Mol]) -> NDArray[np.float32]:
@@ -341,14 +350,26 @@ def _skeletons(mols: list[Mol]) -> list[str]:
         return [Chem.MolToInchiKey(fragment)[:14] or Chem.MolToSmiles(fragment, False) for fragment in fragments]
 
 
-def _by_chunk(features: Callable[[list[Mol]], Any], smiles: Iterable[str], n_jobs: int) -> list:
-    """``features`` of the molecules of each chunk of rows, in order; InvalidSmiles if any row of any chunk is bad."""
+def by_chunk(
+    features: Callable[[list[Mol]], Any], smiles: Iterable[str], n_jobs: int, *, at_once: int | None = None
+) -> list:
+    """``features`` of the molecules of each chunk of rows, in order.
+
+    Args:
+        features: molecules -> what is wanted of them; to be sent to another process.
+        smiles: n SMILES.
+        n_jobs: processes, as in joblib.
+        at_once: molecules in a chunk; None = 2048.
+
+    Raises:
+        InvalidSmiles: if any row of any chunk is no molecule or holds no atom.
+    """
     if isinstance(smiles, str):
         raise ValueError(f"smiles: got the string {smiles!r}, expected a list of SMILES")
-    smiles = list(smiles)
-    starts = range(0, len(smiles), _CHUNK)
+    smiles, size = list(smiles), at_once or _CHUNK
     done = joblib.Parallel(n_jobs)(
-        joblib.delayed(_one_chunk)(features, start, smiles[start : start + _CHUNK]) for start in starts
+        joblib.delayed(_one_chunk)(features, start, smiles[start : start + size])
+        for start in range(0, len(smiles), size)
     )
     faults = [fault for _, chunk_faults in done for fault in chunk_faults]
     if faults:

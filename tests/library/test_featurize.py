@@ -234,6 +234,31 @@ def test_scaffolds():
     ]
 
 
+def test_a_scaffold_does_not_depend_on_hydrogens_in_brackets():
+    spellings = ["CCC=C1c2ccccc2CCc2ccccc21", "CC[CH]=C1c2ccccc2CCc2ccccc21", "C[CH2]C([H])=C1c2ccccc2CCc2ccccc21"]
+    assert murcko_scaffold(spellings) == ["C=C1c2ccccc2CCc2ccccc21"] * 3
+    for smiles in DRUGS:
+        mol = Chem.MolFromSmiles(smiles)
+        [plain], [bracketed] = murcko_scaffold([smiles]), murcko_scaffold([Chem.MolToSmiles(mol, allHsExplicit=True)])
+        assert plain == bracketed == MurckoScaffold.MurckoScaffoldSmiles(smiles=smiles, includeChirality=False)
+
+
+@pytest.mark.parametrize(
+    ("plain", "labelled", "seen"),
+    [
+        ("CCO", "[2H]CCO", True),
+        ("CCO", "[14CH3]CO", True),
+        ("CCO", "CC[18OH]", True),
+        ("CCO", "[13CH3]CO", False),
+        ("CN", "C[15NH2]", False),
+    ],
+)
+def test_isotopes_are_seen_from_a_whole_unit_on(plain, labelled, seen):
+    for features in (mol2vec, morgan):
+        a, b = features([plain, labelled])
+        assert np.array_equal(a, b) != seen
+
+
 # ---- files ------------------------------------------------------------------------------------------------------
 
 
