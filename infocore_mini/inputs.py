@@ -51,14 +51,15 @@ def table_of_numbers(
     return as_matrix(name, value, n_features, torch.float64).numpy(), found
 
 
-def label_codes(name: str, value: Any, n: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Sorted labels and (n,) codes. Raises ValueError for missing labels, naming the row."""
+def label_codes(name: str, value: Any, n: int, like: str = "X_drug") -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Sorted labels and (n,) codes. Raises ValueError for missing labels, naming the row, and unless they fit ``like``."""
     if value is None:
         raise ValueError(f"{name}: got None, expected ({n},) labels")
     labels = np.asarray(value)
     if labels.shape != (n,):
-        raise ValueError(f"{name}: got shape {labels.shape}, expected ({n},) like the rows of X_drug")
-    missing = [i for i, label in enumerate(labels.tolist()) if _is_missing(label)]
+        raise ValueError(f"{name}: got shape {labels.shape}, expected ({n},) like the rows of {like}")
+    each = np.asarray(value, dtype=object)  # as they came: in an array of text a missing one would read "nan"
+    missing = [i for i, label in enumerate(each.tolist()) if _is_missing(label)]
     if missing:
         raise ValueError(f"{name}: got a missing label in row {missing[0]}, expected a label in every row")
     if labels.dtype.kind not in "biufU":  # text in other clothes, dates, categories

@@ -10,6 +10,8 @@ import pandas as pd
 from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
 from numpy.typing import ArrayLike, NDArray
 
+from infocore_mini.inputs import label_codes
+
 GAPS = ("equalized_odds", "equal_opportunity", "demographic_parity")
 AGGREGATES = ("mean", "max", "median")
 
@@ -25,7 +27,7 @@ def group_rates(y_true: ArrayLike, y_pred: ArrayLike, group: ArrayLike) -> pd.Da
         A row for each group; columns tpr, fpr, selection, fractions.
 
     Raises:
-        ValueError: for other values, unequal lengths, or a group without positives or without negatives.
+        ValueError: for other values, unequal lengths, a missing group, or a group without positives or negatives.
     """
     true, predicted, groups = _checked(y_true, y_pred, group)
     rates = {"tpr": true_positive_rate, "fpr": false_positive_rate, "selection": selection_rate}
@@ -71,7 +73,7 @@ def fairness_gaps(
         ValueError: for an unknown `aggregate`, and as `group_rates`.
     """
     if aggregate not in AGGREGATES:
-        raise ValueError(f"aggregate: expected one of {AGGREGATES}, got {aggregate!r}")
+        raise ValueError(f"aggregate: got {aggregate!r}, expected one of {AGGREGATES}")
     return all_aggregates(y_true, y_pred, group)[aggregate]
 
 
@@ -83,18 +85,20 @@ def all_aggregates(y_true: ArrayLike, y_pred: ArrayLike, group: ArrayLike) -> di
 
 
 def _checked(y_true: ArrayLike, y_pred: ArrayLike, group: ArrayLike) -> tuple[NDArray, NDArray, NDArray]:
-    true, predicted, groups = np.asarray(y_true), np.asarray(y_pred), np.asarray(group)
-    for name, values in (("y_true", true), ("y_pred", predicted), ("group", groups)):
+    true, predicted = np.asarray(y_true), np.asarray(y_pred)
+    for name, values in (("y_true", true), ("y_pred", predicted)):
         if values.ndim != 1 or len(values) != len(true):
-            raise ValueError(f"{name}: expected shape ({len(true)},), got {values.shape}")
-        if name != "group" and not np.isin(values, (0, 1)).all():
-            raise ValueError(f"{name}: expected only 0 and 1, got {np.unique(values)[:5].tolist()}")
-    names = np.unique(groups)
+            raise ValueError(f"{name}: got shape {values.shape}, expected ({true.size},) like y_true")
+        strange = values[~np.isin(values, (0, 1))]
+        if len(strange):
+            raise ValueError(f"{name}: got {strange[0]!r}, expected only 0 and 1")
+    true, predicted = true.astype(np.int64), predicted.astype(np.int64)
+    names, codes = label_codes("group", group, len(true), "y_true")
     if len(names) < 2:
-        raise ValueError(f"group: expected at least two groups, got {names.tolist()}")
-    for name in names:
-        labels = true[groups == name]
+        raise ValueError(f"group: got {names.tolist()}, expected at least two groups")
+    for code, name in enumerate(names.tolist()):
+        labels = true[codes == code]
         if labels.all() or not labels.any():
             missing = "negatives" if labels.all() else "positives"
-            raise ValueError(f"group {name.item()!r} has no {missing} in y_true: its rates are undefined")
-    return true, predicted, groups
+            raise ValueError(f"group {name!r} has no {missing} in y_true: its rates are undefined")
+    return true, predicted, names[codes]

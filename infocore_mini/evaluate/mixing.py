@@ -7,11 +7,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_score
 from sklearn.neighbors import NearestNeighbors
 
+from infocore_mini.inputs import label_codes
+from infocore_mini.validation import as_matrix, positive_integers, require
+
+ENTRIES = 2**25  # cosines held at a time: 128 MiB
 TIE = 1e-6  # cosines closer than this are equal: what single precision tells apart
 
 
@@ -33,18 +38,25 @@ def linear_probe(
         (mean, standard deviation) of the accuracy over folds, fractions.
 
     Raises:
-        ValueError: on NaN, lengths that differ, or fewer than two classes.
+        ValueError: on NaN, a missing label, lengths that differ, fewer than two classes, or folds that leave one class
+            to train on.
     """
-    points, labels = _checked("z", z, label=label)
-    groups = None if group is None else _checked("z", z, group=group)[1]
-    if len(np.unique(labels)) < 2:
-        raise ValueError("label: got one class, expected at least 2")
-    model = LogisticRegression(max_iter=1000)
+    points = _points("z", z)
+    labels = _codes("label", label, points)
+    groups = None if group is None else _codes("group", group, points)
+    most = min(int(np.bincount(labels).max()), len(points) if groups is None else int(groups.max()) + 1)
+    require(labels.max() > 0, "label", "one class", "at least 2")
+    whole = isinstance(folds, int | np.integer) and 2 <= folds <= most
+    require(
+        whole, "folds", repr(folds), f"a whole number from 2 to {most}, the points of the largest class or the groups"
+    )
     split = StratifiedKFold if groups is None else StratifiedGroupKFold
-    splits = split(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():  # classes rarer than the folds still get a score
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        scores = cross_val_score(model, points, labels, groups=groups, cv=splits)
+        splits = list(split(folds, shuffle=True, random_state=seed).split(points, labels, groups))
+    trained_on = min(len(np.unique(labels[train])) for train, _ in splits)
+    require(trained_on > 1, "folds", f"{folds}, which leaves one class to train on", "another number for these labels")
+    scores = cross_val_score(LogisticRegression(max_iter=1000), points, labels, cv=splits)
     return float(scores.mean()), float(scores.std())
 
 
@@ -64,17 +76,17 @@ def knn_purity(x: ArrayLike, z: ArrayLike, batch_id: ArrayLike, *, k: Sequence[i
         (len(k),) mean overlap in [0, 1].
 
     Raises:
-        ValueError: on NaN, lengths that differ, or no batch with more than max(k) points.
+        ValueError: on NaN, a missing batch, lengths that differ, or no batch with more than max(k) points.
     """
-    inputs, code = _checked("x", x, batch_id=batch_id)
-    points, _ = _checked("z", z, batch_id=batch_id)
-    overlaps, largest = [], max(k)
-    for batch in np.unique(code):
-        members = np.flatnonzero(code == batch)
+    inputs, points, sizes = _points("x", x), _points("z", z), positive_integers("k", k, "(10, 50)")
+    require(len(points) == len(inputs), "z", f"{len(points)} rows", f"{len(inputs)} like the rows of x")
+    code = _codes("batch_id", batch_id, inputs, "x")
+    overlaps, largest = [], max(sizes)
+    for members in np.split(np.argsort(code, kind="stable"), np.bincount(code).cumsum()[:-1]):
         if len(members) <= largest:
             continue
         in_input, in_embedding = _neighbours(inputs[members], largest), _neighbours(points[members], largest)
-        overlaps.append([_overlap(in_input[:, :size], in_embedding[:, :size]) for size in k])
+        overlaps.append([_overlap(in_input[:, :size], in_embedding[:, :size]) for size in sizes])
     if not overlaps:
         raise ValueError(f"batch_id: no experimental batch has more than k = {largest} points")
     return np.mean(overlaps, axis=0)
@@ -92,15 +104,13 @@ def batch_mixing_entropy(z: ArrayLike, batch_id: ArrayLike, *, k: Sequence[int])
         (len(k),) in nats; log n_B would be a perfect mix.
 
     Raises:
-        ValueError: on NaN, lengths that differ, or k >= n.
+        ValueError: on NaN, a missing batch, lengths that differ, or k >= n.
     """
-    points, batch = _checked("z", z, batch_id=batch_id)
-    if max(k) >= len(points):
-        raise ValueError(f"k: got {max(k)}, expected less than the {len(points)} points")
-    codes = _codes(batch)
-    neighbour_codes = codes[_neighbours(points, max(k))]
-    member = neighbour_codes[:, :, None] == np.arange(codes.max() + 1)
-    return np.array([_entropy(member[:, :size].mean(axis=1)) for size in k])
+    points, sizes = _points("z", z), positive_integers("k", k, "(10, 50)")
+    codes = _codes("batch_id", batch_id, points)
+    require(max(sizes) < len(points), "k", max(sizes), f"less than the {len(points)} points")
+    neighbour_codes = codes[_neighbours(points, max(sizes))]
+    return np.array([-_negative_entropy(neighbour_codes[:, :size], int(codes.max()) + 1).mean() for size in sizes])
 
 
 class SameLabel(NamedTuple):
@@ -146,13 +156,12 @@ def same_label_neighbours(
         The rate, what permuted labels give, the p-value and how many points were judged.
 
     Raises:
-        ValueError: on NaN, lengths that differ, or no point with a neighbour.
+        ValueError: on NaN, a missing label, lengths that differ, or no point with a neighbour.
     """
-    points, found = _checked("z", z, label=label)
-    codes = _codes(found)
-    n = len(codes)
-    kind = np.arange(n) if other_than is None else _codes(_checked("z", z, other_than=other_than)[1])
-    stratum = np.zeros(n, dtype=int) if strata is None else _codes(_checked("z", z, strata=strata)[1])
+    points, (n_permutations,) = _points("z", z), positive_integers("n_permutations", [n_permutations], "99")
+    codes, n = _codes("label", label, points), len(points)
+    kind = np.arange(n) if other_than is None else _codes("other_than", other_than, points)
+    stratum = np.zeros(n, dtype=int) if strata is None else _codes("strata", strata, points)
     query, neighbour = _nearest_by_cosine(points, kind)
     if not len(query):
         raise ValueError("z: no point has a neighbour to compare it with, expected at least one")
@@ -175,9 +184,10 @@ def same_label_neighbours(
 
 
 def _nearest_by_cosine(
-    points: NDArray, kind: NDArray, block: int = 1024
+    points: NDArray, kind: NDArray, block: int | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pairs of a point and each of its equally near neighbours of another kind; in blocks, so that n may be large."""
+    block = block or max(1, min(1024, ENTRIES // len(points)))
     norm = np.linalg.norm(points, axis=1, keepdims=True)
     unit = (points / np.where(norm > 0, norm, 1)).astype(np.float32)
     alive = norm[:, 0] > 0
@@ -198,29 +208,28 @@ def _neighbours(points: NDArray, k: int) -> NDArray[np.int64]:
     return NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)
 
 
-def _codes(label: NDArray) -> NDArray[np.int64]:
-    """(n,) labels numbered from 0."""
-    return np.unique(label, return_inverse=True)[1]
-
-
 def _overlap(left: NDArray, right: NDArray) -> float:
-    """Mean share of the entries of each row of ``left`` found in the same row of ``right``."""
-    return float((left[:, :, None] == right[:, None, :]).any(axis=2).mean())
+    """Mean share of the entries of each row of ``left`` found in the same row of ``right``; no row holds one twice."""
+    both = np.sort(np.concatenate([left, right], axis=1), axis=1)
+    return int(np.count_nonzero(both[:, 1:] == both[:, :-1])) / left.size
 
 
-def _entropy(share: NDArray) -> float:
-    """Mean over rows of -sum p log p, (n, n_B) shares."""
-    return float(-(share * np.log(np.where(share > 0, share, 1))).sum(axis=1).mean())
+def _negative_entropy(codes: NDArray, n_codes: int) -> NDArray[np.float64]:
+    """(n,) sum p log p over the codes in each row, (n, k) -> (n,); some rows at a time, never (n, n_codes)."""
+    sums, step = [], max(1, ENTRIES // 16 // n_codes)
+    for start in range(0, len(codes), step):
+        some = codes[start : start + step]
+        place = some + n_codes * np.arange(len(some))[:, None]
+        share = np.bincount(place.ravel(), minlength=n_codes * len(some)).reshape(len(some), n_codes) / some.shape[1]
+        sums.append((share * np.log(np.where(share > 0, share, 1))).sum(axis=1))
+    return np.concatenate(sums)
 
 
-def _checked(name: str, matrix: ArrayLike, **labels: ArrayLike) -> tuple[NDArray, NDArray]:
-    """(n, d) floats and the one (n,) label that is given by its name."""
-    ((label_name, given),) = labels.items()
-    points, label = np.asarray(matrix, dtype=float), np.asarray(given)
-    if points.ndim != 2:
-        raise ValueError(f"{name}: got shape {points.shape}, expected (n, d)")
-    if label.shape != (len(points),):
-        raise ValueError(f"{label_name}: got shape {label.shape}, expected ({len(points)},) like the rows of {name}")
-    if not np.isfinite(points).all():
-        raise ValueError(f"{name}: got NaN or infinite values, expected finite numbers")
-    return points, label
+def _points(name: str, matrix: ArrayLike) -> NDArray[np.float64]:
+    """(n, d) finite float64."""
+    return as_matrix(name, matrix, dtype=torch.float64).detach().cpu().numpy()
+
+
+def _codes(name: str, label: ArrayLike, points: NDArray, like: str = "z") -> NDArray[np.int64]:
+    """(n,) labels of the points numbered from 0."""
+    return label_codes(name, label, len(points), like)[1]

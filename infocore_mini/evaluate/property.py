@@ -8,7 +8,7 @@ are masked.
 from __future__ import annotations
 
 import copy
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from infocore_mini.featurize import Parts
 from infocore_mini.parameters import Count, Fraction, Positive, TargetKind
+from infocore_mini.validation import require
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -69,14 +70,18 @@ def fine_tune(
         A score for each candidate; ``chosen`` picks the reported one.
 
     Raises:
-        ValueError: if shapes do not fit, or targets other than 0, 1, NaN come with "classification".
+        ValueError: if shapes do not fit, targets other than 0, 1, NaN come with "classification", parts share a row, or
+            one of them holds no task with two different values.
         FloatingPointError: if a prediction stops being finite.
     """
     y = torch.from_numpy(np.asarray(target, dtype=np.float32))
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
         raise ValueError(f"target: got shape {tuple(y.shape)}, expected ({len(x)}, n_tasks) like the rows of x")
+    _check_kind(kind)
     if kind == "classification" and not bool((y.isnan() | (y == 0) | (y == 1)).all()):
         raise ValueError("target: got values other than 0, 1 and NaN, expected these for kind='classification'")
+    require(not bool(y.isinf().any()), "target", "infinite values", "finite numbers, or NaN where not measured")
+    _check_parts(parts, y)
     if kind == "regression":
         train = y[parts.train]
         y = (y - train.nanmean(0)) / _nanstd(train).clamp_min(1e-6)
@@ -86,6 +91,26 @@ def fine_tune(
             torch.manual_seed(seed)
             scores += _train(copy.deepcopy(body), x, y, parts, kind, config, learning_rate)
     return scores
+
+
+def _check_kind(kind: str) -> None:
+    require(kind in get_args(TargetKind), "kind", repr(kind), " or ".join(map(repr, get_args(TargetKind))))
+
+
+def _check_parts(parts: Parts, y: Tensor) -> None:
+    """Row numbers, none twice, and in every part something to learn or to score: said before any training."""
+    for name, rows in parts._asdict().items():
+        fits = isinstance(rows, np.ndarray) and rows.ndim == 1 and rows.dtype.kind in "iu" and len(rows) > 0
+        require(fits, f"parts.{name}", repr(rows)[:80], "an array of row numbers")
+        low, high = int(rows.min()), int(rows.max())
+        require(0 <= low and high < len(y), f"parts.{name}", f"rows {low} to {high}", f"rows in 0..{len(y) - 1}")
+    row, count = np.unique(np.concatenate(parts), return_counts=True)
+    require(
+        bool((count == 1).all()), "parts", f"row {row[count.argmax()]} more than once", "every row in one part, once"
+    )
+    for name, rows in parts._asdict().items():
+        varies = any(len(task[~task.isnan()].unique()) > 1 for task in y[torch.from_numpy(rows)].T)
+        require(varies, f"parts.{name}", "no task with two different values in the target", "at least one")
 
 
 def chosen(scores: list[CandidateScore]) -> CandidateScore:
@@ -116,6 +141,7 @@ def _train(
 
 def masked_loss(prediction: Tensor, target: Tensor, kind: TargetKind) -> Tensor:
     """Mean over the measured entries of binary cross-entropy (logits) or squared error; (n, n_tasks) both, NaN masked."""
+    _check_kind(kind)
     measured = ~target.isnan()
     loss = binary_cross_entropy_with_logits if kind == "classification" else mse_loss
     entries = loss(prediction, target.nan_to_num(0.0), reduction="none") * measured
@@ -148,8 +174,10 @@ def property_score(target: NDArray, prediction: NDArray, kind: TargetKind) -> fl
         kind: "classification" for ROC-AUC, "regression" for R2.
 
     Raises:
-        ValueError: if no task is left.
+        ValueError: for another kind, shapes that differ, or if no task is left.
     """
+    _check_kind(kind)
+    require(prediction.shape == target.shape, "prediction", f"shape {prediction.shape}", f"{target.shape} like target")
     scores = []
     for y, p in zip(target.T, prediction.T, strict=True):
         measured = ~np.isnan(y)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from infocore_mini.evaluate.library import Library, rounding
-from infocore_mini.validation import as_matrix
+from infocore_mini.validation import as_matrix, positive_integers
 
 TIE = 1e-9  # far above the rounding of float64 cosines, far below what float32 embeddings resolve
 _ROWS = 2**32  # more than a library has
@@ -142,7 +142,7 @@ def nearest(
 
 
 def _check_n(n: int, m: float) -> None:
-    if not 1 <= n <= m:
+    if not (isinstance(n, int | np.integer) and 1 <= n <= m):
         raise ValueError(f"n: got {n}, expected 1..{m}, the rows of z_library")
 
 
@@ -213,6 +213,4 @@ def _array(value: ArrayLike) -> np.ndarray:
 
 def checked_top(top: Sequence[int]) -> list[int]:
     """The k's as positive integers; ValueError for others."""
-    if not len(top) or not all(isinstance(k, int | np.integer) and k >= 1 for k in top):
-        raise ValueError(f"top: got {top!r}, expected positive integers such as (1, 5, 10)")
-    return [int(k) for k in top]
+    return positive_integers("top", top, "(1, 5, 10)")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import combinations
 from statistics import mean, median
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -95,15 +97,33 @@ def test_perfect_and_constant_predictions_have_no_odds_gap(aggregate):
         ([1, 1, 0], [1, 1, 1], ["a", "a", "b"], "'a' has no negatives"),
         ([1, 0, 0], [1, 1, 1], ["a", "a", "b"], "'b' has no positives"),
         ([1, 0], [1, 1], ["a", "a"], "at least two groups"),
-        ([1, 2], [1, 1], ["a", "b"], "y_true: expected only 0 and 1"),
-        ([1, 0], [0.5, 1], ["a", "b"], "y_pred: expected only 0 and 1"),
-        ([1, 0], [1], ["a", "b"], "y_pred: expected shape"),
-        ([1, 0], [1, 1], ["a", "b", "b"], "group: expected shape"),
+        ([1, 2], [1, 1], ["a", "b"], "y_true: got .*2.*, expected only 0 and 1"),
+        ([1, 0], [0.5, 1], ["a", "b"], "y_pred: got .*0.5.*, expected only 0 and 1"),
+        ([1, 0], [1], ["a", "b"], "y_pred: got shape"),
+        ([1, 0], [1, 1], ["a", "b", "b"], "group: got shape"),
     ],
 )
 def test_bad_input_is_named(y, p, g, message):
     with pytest.raises(ValueError, match=message):
         fairness_gaps(y, p, g)
+
+
+@pytest.mark.parametrize("column", [np.array, pd.Series, partial(pd.Series, dtype="category"), list])
+def test_a_group_without_positives_is_named_whatever_holds_the_groups(column):
+    y, group = np.array([0, 1] * 15), np.repeat(["a", "b", "c"], 10)
+    known = fairness_gaps(y, 1 - y, group)
+    assert fairness_gaps(y.astype(bool), 1.0 - y, column(group)) == known
+    y[group == "c"] = 0
+    with pytest.raises(ValueError, match="group 'c' has no positives"):
+        fairness_gaps(y, y, column(group))
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_a_person_without_a_group_is_named(missing):
+    y, group = [0, 1, 0, 1, 1], ["a", "a", "b", "b", missing]
+    for groups in (group, np.array(group, dtype=object), pd.Series(group)):
+        with pytest.raises(ValueError, match="group: got a missing label in row 4"):
+            fairness_gaps(y, y, groups)
 
 
 def test_unknown_aggregate_is_named():

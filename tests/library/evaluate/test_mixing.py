@@ -152,7 +152,8 @@ def test_probe_accepts_text_labels_and_rare_classes(recwarn):
         (lambda: linear_probe(np.zeros((4, 2)), [1, 1, 1, 1]), "label: got one class"),
         (lambda: knn_purity(np.zeros((4, 2)), NAN_ROW, [0, 0, 0, 0], k=(1,)), "got NaN"),
         (lambda: knn_purity(np.zeros((4, 2)), np.zeros((4, 2)), [0, 0, 1, 1], k=(1, 2)), "more than k = 2"),
-        (lambda: knn_purity(np.zeros((4, 2)), np.zeros((3, 2)), [0, 0, 0, 0], k=(1,)), "batch_id"),
+        (lambda: knn_purity(np.zeros((4, 2)), np.zeros((3, 2)), [0, 0, 0, 0], k=(1,)), "z: got 3 rows"),
+        (lambda: knn_purity(np.zeros((4, 2)), np.zeros((4, 2)), [0, 0, 0], k=(1,)), "batch_id: got shape"),
         (lambda: batch_mixing_entropy(np.zeros((4, 2)), [0, 0, 1, 1], k=(2, 4)), "k: got 4"),
         (lambda: batch_mixing_entropy(NAN_ROW, [0, 0, 1, 1], k=(1,)), "got NaN"),
     ],
@@ -160,6 +161,62 @@ def test_probe_accepts_text_labels_and_rare_classes(recwarn):
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("k", [3, [0], [], [2.0], [True], "5", None, [[1, 2]]])
+def test_what_is_no_list_of_numbers_of_neighbours_is_named(points, k):
+    x, z, batch_id = points
+    for measure in (lambda: knn_purity(x, z, batch_id, k=k), lambda: batch_mixing_entropy(z, batch_id, k=k)):
+        with pytest.raises(ValueError, match=r"^k: got .*, expected positive integers such as"):
+            measure()
+
+
+def test_numbers_of_neighbours_may_be_of_any_kind(points):
+    x, z, batch_id = points
+    expected = knn_purity(x, z, batch_id, k=(2, 4))
+    for k in ([2, 4], np.array([2, 4]), range(2, 5, 2)):
+        np.testing.assert_array_equal(knn_purity(x, z, batch_id, k=k), expected)
+
+
+@pytest.mark.parametrize("missing", [np.nan, None])
+def test_a_missing_label_is_named(points, missing):
+    x, z, batch_id = points
+    holed = [missing if row == 7 else name for row, name in enumerate(batch_id.tolist())]
+    text = [missing if row == 7 else f"plate {row % 3}" for row in range(90)]
+    for label in (holed, text, np.array(text, dtype=object)):
+        for call, name in (
+            (lambda given: linear_probe(z, given), "label"),
+            (lambda given: linear_probe(z, batch_id, group=given), "group"),
+            (lambda given: knn_purity(x, z, given, k=(2,)), "batch_id"),
+            (lambda given: batch_mixing_entropy(z, given, k=(2,)), "batch_id"),
+            (lambda given: same_label_neighbours(z, given), "label"),
+            (lambda given: same_label_neighbours(z, batch_id, other_than=given), "other_than"),
+            (lambda given: same_label_neighbours(z, batch_id, strata=given), "strata"),
+        ):
+            with pytest.raises(ValueError, match=f"^{name}: got a missing label in row 7"):
+                call(label)
+
+
+@pytest.mark.parametrize("folds", [1, 0, -3, 41, 2.5, "5", None])
+def test_folds_that_cannot_be_are_named(points, folds):
+    _, z, batch_id = points  # 40 points in the largest class
+    with pytest.raises(ValueError, match=r"^folds: got .*, expected a whole number from 2 to 40"):
+        linear_probe(z, batch_id, folds=folds)
+    with pytest.raises(ValueError, match=r"^folds: got .*, expected a whole number from 2 to 10"):
+        linear_probe(z, batch_id, group=np.arange(90) % 10, folds=folds)
+
+
+def test_folds_that_leave_one_class_to_train_on_are_named():
+    z, label = np.random.default_rng(0).normal(size=(12, 2)), [0] * 11 + [1]
+    with pytest.raises(ValueError, match="^folds: got 3, which leaves one class to train on"):
+        linear_probe(z, label, folds=3)
+
+
+def test_entropy_by_blocks_equals_entropy_at_once(points, monkeypatch):
+    _, z, batch_id = points
+    at_once = batch_mixing_entropy(z, batch_id, k=(2, 7, 30))
+    monkeypatch.setattr(mixing, "ENTRIES", 16 * 3 * 7)  # seven rows of three batches
+    np.testing.assert_array_equal(batch_mixing_entropy(z, batch_id, k=(2, 7, 30)), at_once)
 
 
 # ------------------------------------------------------------------ same label

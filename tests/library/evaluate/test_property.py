@@ -142,6 +142,51 @@ def test_bad_arguments_are_named():
         fine_tune(broken, x, y, parts, "classification", config=QUICK, seed=0)
 
 
+def test_a_kind_that_is_none_is_named():
+    x, y, parts = toy()
+    for call in (
+        lambda: fine_tune(body(), x, y, parts, "ranking", config=QUICK, seed=0),
+        lambda: masked_loss(torch.zeros(2, 1), torch.zeros(2, 1), "ranking"),
+        lambda: property_score(np.eye(2), np.eye(2), "ranking"),
+    ):
+        with pytest.raises(ValueError, match=r"^kind: got 'ranking', expected 'classification' or 'regression'"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train": np.arange(230)}, r"^parts: got row 200 more than once"),
+        ({"test": np.array([250, 251, 250])}, r"^parts: got row 250 more than once"),
+        ({"test": np.arange(250, 400)}, r"^parts\.test: got rows 250 to 399"),
+        ({"train": np.arange(-1, 200)}, r"^parts\.train: got rows -1 to 199"),
+        ({"validation": np.array([], dtype=int)}, r"^parts\.validation: got array"),
+        ({"validation": np.arange(240) < 40}, r"^parts\.validation: got array"),
+        ({"validation": [200, 201]}, r"^parts\.validation: got \[200, 201\]"),
+    ],
+)
+def test_parts_that_are_no_split_are_named(change, message):
+    x, y, parts = toy()
+    with pytest.raises(ValueError, match=message):
+        fine_tune(body(), x, y, parts._replace(**change), "classification", config=QUICK, seed=0)
+
+
+@pytest.mark.parametrize("name", Parts._fields)
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_a_part_in_which_nothing_differs_is_named_before_any_training(name, kind):
+    x, y, parts = toy(kind)
+    rows = getattr(parts, name)
+    y[rows] = np.where(np.isnan(y[rows]), np.nan, 1)
+
+    def forward(_):
+        pytest.fail("the body was run")
+
+    net = body()
+    net.forward = forward
+    with pytest.raises(ValueError, match=rf"^parts\.{name}: got no task with two different values"):
+        fine_tune(net, x, y, parts, kind, config=QUICK, seed=0)
+
+
 def test_chosen_reads_the_validation_score_only():
     scores = [CandidateScore(1e-3, 5, 0.7, 0.9), CandidateScore(1e-3, 10, 0.8, 0.1), CandidateScore(1e-4, 5, 0.8, 0.5)]
     assert chosen(scores) == scores[1]
