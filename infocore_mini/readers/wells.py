@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from rdkit import Chem, rdBase
 
+from infocore_mini.identity import canonical
 from infocore_mini.platemap import TAKEN
 from infocore_mini.screens import Featuriser, PairedScreen
 
@@ -177,7 +178,7 @@ def _plate_map(info: pd.DataFrame) -> pd.DataFrame:
 
 
 def canonical_smiles(smiles: Iterable[object]) -> tuple[pd.Series, pd.Series]:
-    """RDKit's canonical isomeric SMILES of each entry, and the reason where there is none ("" where there is one).
+    """The canonical SMILES of each entry, by `identity.canonical`, and the reason where there is none ("" else).
 
     Args:
         smiles: n SMILES; a missing value, or text that is no molecule, gets the canonical SMILES "".
@@ -197,4 +198,4 @@ def _canonical(text: object) -> tuple[str, str]:
     molecule = Chem.MolFromSmiles(str(text))
     if molecule is None or molecule.GetNumAtoms() == 0:
         return "", f"invalid SMILES {text!r}"
-    return Chem.MolToSmiles(molecule), ""
+    return canonical(molecule), ""
