@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -209,11 +211,31 @@ def test_unknown_names_list_what_exists():
         sources.data_file("results/nothing.json")
 
 
-def test_the_registry_is_complete():
+CANNOT_BE_MADE_ANEW = {"smiles_corpus.txt.gz"}  # the data cards say why, and what it is needed for
+
+
+def test_every_file_has_a_public_address_or_is_held_in_the_repository():
     assert set(sources.WHEEL_MEMBERS) <= set(sources.registry())
-    for row in sources.registry().values():
-        assert len(row.sha256) == 64 and row.bytes > 0 and row.licence and row.note
-        assert row.url.startswith("https://") or not row.url  # merged lists have no address of their own
+    for name, row in sources.registry().items():
+        assert re.fullmatch("[0-9a-f]{64}", row.sha256) and row.bytes > 0 and row.licence and row.note, name
+        if row.url:
+            address = urlsplit(row.url)
+            public = address.hostname in {"raw.githubusercontent.com", "archive.ics.uci.edu"}
+            assert address.scheme == "https" and public and not address.query, name
+            if address.hostname == "raw.githubusercontent.com":
+                assert re.fullmatch("[0-9a-f]{40}", address.path.split("/")[3]), f"{name}: no fixed commit"
+        else:
+            assert row.note.startswith("derived: "), name
+            assert name in CANNOT_BE_MADE_ANEW or sources.sha256_of(sources.data_file(name)) == row.sha256, name
+
+
+def test_a_file_held_in_the_repository_needs_no_folder_cache_or_network(monkeypatch, tmp_path):
+    monkeypatch.delenv("INFOCORE_DATA", raising=False)
+    monkeypatch.setattr(sources, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(sources, "_from_url", lambda source: pytest.fail("asked the network"))
+    held = [name for name, row in sources.registry().items() if not row.url and name not in CANNOT_BE_MADE_ANEW]
+    assert len(held) == 2
+    assert all(sources.sha256_of(sources.fetch(name)) == sources.registry()[name].sha256 for name in held)
 
 
 def test_an_installed_package_finds_its_own_data_first(monkeypatch, tmp_path):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import lzma
 
 import numpy as np
+import pandas as pd
 import pytest
+from rdkit import Chem, rdBase
 
 from infocore_mini.evaluate.mixing import same_label_neighbours
 from infocore_mini.readers import ReadError, read_connectivity_map, read_connectivity_map_wells
-from infocore_mini.readers.connectivity_map import DOWN, INSTANCES, UP
-from infocore_mini.sources import DataUnavailable, fetch
+from infocore_mini.readers.connectivity_map import DOWN, INSTANCES, SMILES_TABLE, UP
+from infocore_mini.readers.wells import canonical_smiles
+from infocore_mini.sources import DataUnavailable, data_file, fetch
 
 HEADER = (
     "instance_id\tbatch_id\tcmap_name\tINN1\tconcentration (M)\tduration (h)\tcell2\tarray3\tperturbation_scan_id\t"
@@ -155,3 +158,25 @@ def test_the_screen_of_larger_batches_has_the_size_its_card_says(real):
     assert screen.cell_line_names == ("HL60", "MCF7", "PC3")
     reasons = screen.left_out.groupby("reason")["profiles"].sum().to_dict()
     assert reasons == {"no SMILES": 679, "fewer than 8 molecules": 414}
+
+
+def test_the_tables_of_smiles_name_each_molecule_once_under_canonical_smiles():
+    for file, key in ((SMILES_TABLE, "name"), ("zebrafish_smiles.tsv", "cid")):
+        table = pd.read_csv(data_file(file), sep="\t")
+        assert table.columns.tolist() == [key, "smiles", "source", "matched_by"]
+        assert table[key].is_unique and table.notna().all(axis=None)
+        canonical, reason = canonical_smiles(table["smiles"])
+        assert (reason == "").all() and canonical.tolist() == table["smiles"].tolist()
+
+
+def test_structures_of_drugs_that_came_from_lopac_are_those_of_its_file():
+    try:
+        records = fetch("yeast_lopac_racks.sdf").read_text(encoding="latin-1").split("$$$$\n")
+    except DataUnavailable as reason:
+        pytest.skip(f"data: {reason}")
+    with rdBase.BlockLogs():
+        molecules = [Chem.MolFromMolBlock(record) for record in records[:-1]]
+    structures = {Chem.MolToSmiles(molecule) for molecule in molecules if molecule is not None}
+    table = pd.read_csv(data_file(SMILES_TABLE), sep="\t")
+    from_lopac = table["smiles"][table["source"] == "lopac_sdf"]
+    assert len(from_lopac) == 11 and set(from_lopac) <= structures
