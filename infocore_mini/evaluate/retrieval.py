@@ -87,11 +87,11 @@ def screen_retrieval(
     top = checked_top(top)
     _check_held_out(screen, seen)
     tasks = list(_tasks(z_screen, z_drug, screen))
-    n_drugs = len(screen.drug)
-    counts = np.random.default_rng(seed).multinomial(n_drugs, np.full(n_drugs, 1 / n_drugs), n_bootstrap)
-    weights = counts.astype(np.float32)
-    whole = _table([_score_whole(task, top) for task in tasks], weights, top).assign(library="whole")
-    batch = _table([_score_batch(task, top, minimum_library) for task in tasks], weights, top).assign(library="batch")
+    in_whole = [_score_whole(task, top) for task in tasks]
+    in_batch = [_score_batch(task, top, minimum_library) for task in tasks]
+    weights = _resamples(len(screen.drug), n_bootstrap, seed)
+    whole = _table(in_whole, weights, top).assign(library="whole")
+    batch = _table(in_batch, weights, top).assign(library="batch")
     return pd.concat([whole, batch], ignore_index=True)[_COLUMNS]
 
 
@@ -120,7 +120,8 @@ def same_batch_share(
         z_query = unit_rows("z_screen", task.z_query)
         z_library = unit_rows("z_drug", task.z_library, z_query.shape[1])
         for queries, cosine in cosines(z_query, z_library):
-            same = (task.query_member[queries].float() @ task.library_member.T.float()) > 0
+            batches = task.query_member[queries].any(0)  # few: the rest would cost (m, n_B) floats
+            same = (task.query_member[queries][:, batches].float() @ task.library_member[:, batches].T.float()) > 0
             itself = task.target[queries, None]
             cosine.scatter_(1, itself, -torch.inf)
             same.scatter_(1, itself, False)
@@ -178,9 +179,11 @@ def _tasks(z_screen: ArrayLike, z_drug: ArrayLike, screen: PairedScreen) -> Iter
             z_library, target = drugs[code], molecule
         else:
             z_library, target = _unique_library(drugs[condition], molecule, name)
-        member = torch.zeros(len(z_library), screen.n_batches)
-        member.index_add_(0, target, membership[condition].float())
-        yield _Task(name, condition, molecule, queries[condition], z_library, target, membership[condition], member > 0)
+        query_member = membership[condition]
+        member = torch.zeros(len(z_library), screen.n_batches, dtype=torch.bool)
+        query, batch = query_member.nonzero(as_tuple=True)
+        member[target[query], batch] = True
+        yield _Task(name, condition, molecule, queries[condition], z_library, target, query_member, member)
 
 
 def _unique_library(z_drug: Tensor, molecule: Tensor, cell_line: str) -> tuple[Tensor, Tensor]:
@@ -216,6 +219,15 @@ def _score_batch(task: _Task, top: list[int], minimum_library: int) -> _Scored:
         library_batch=task.library_member,
     )
     return _Scored(task.cell_line, task.molecule[query].numpy(), hits, size, n_left_out)
+
+
+def _resamples(n_drugs: int, n_bootstrap: int, seed: int) -> NDArray[np.float32]:
+    """(n_bootstrap, n_drugs) how often each molecule is drawn; one resample at a time, as they are counted in int64."""
+    rng, share = np.random.default_rng(seed), np.full(n_drugs, 1 / n_drugs)
+    weights = np.empty((n_bootstrap, n_drugs), dtype=np.float32)
+    for resample in weights:
+        resample[:] = rng.multinomial(n_drugs, share)
+    return weights
 
 
 def _table(scored: list[_Scored], weights: NDArray[np.float32], top: list[int]) -> pd.DataFrame:
