@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from infocore_mini.experiments.results import plain, provenance
+from infocore_mini.experiments.results import as_json, plain, provenance
 
 Made = tuple[Any, Mapping[str, str]]
 
@@ -27,7 +27,7 @@ class Record:
     Attributes:
         kind: of run, such as "pretraining".
         settings: everything that the result depends on besides the code.
-        result: as JSON holds it: tuples are lists, keys are text.
+        result: as JSON holds it: tuples are lists, keys are text, numbers that are not finite None.
         provenance: of this run alone, see ``results.provenance``.
     """
 
@@ -57,7 +57,7 @@ def kept(folder: Path | None, kind: str, settings: Mapping[str, Any], make: Call
     Raises:
         ValueError: if the file at the run's place is damaged or holds another run.
     """
-    settings = _as_json(settings)
+    settings = as_json(settings)
     if folder is None:
         return _made(kind, settings, make)
     path = path_of(folder, kind, settings)
@@ -67,7 +67,7 @@ def kept(folder: Path | None, kind: str, settings: Mapping[str, Any], make: Call
             return _read(path, kind, settings)
         record = _made(kind, settings, make)
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(record)), encoding="utf-8")
+        partial.write_text(json.dumps(asdict(record), allow_nan=False), encoding="utf-8")
         partial.replace(path)
     return record
 
@@ -75,7 +75,7 @@ def kept(folder: Path | None, kind: str, settings: Mapping[str, Any], make: Call
 def _made(kind: str, settings: dict[str, Any], make: Callable[[], Made]) -> Record:
     started = time.perf_counter()
     result, data = make()
-    return Record(kind, settings, _as_json(result), provenance(data, seconds=time.perf_counter() - started))
+    return Record(kind, settings, as_json(result), provenance(data, seconds=time.perf_counter() - started))
 
 
 def _read(path: Path, kind: str, settings: dict[str, Any]) -> Record:
@@ -86,7 +86,3 @@ def _read(path: Path, kind: str, settings: dict[str, Any]) -> Record:
     if (record.kind, record.settings) != (kind, settings):
         raise ValueError(f"{path}: got a run of other settings, expected {kind} of {settings}; delete it")
     return record
-
-
-def _as_json(value: Any) -> Any:
-    return json.loads(json.dumps(value, default=plain))

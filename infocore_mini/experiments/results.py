@@ -110,7 +110,7 @@ def save_results(
     Args:
         name: of the notebook or study, without folder or ending.
         parameters: as checked by ``check_parameters``.
-        results: anything JSON can hold; numpy numbers and arrays are converted.
+        results: anything JSON can hold; numpy numbers and arrays are converted, numbers that are not finite are null.
         data: file name -> sha256 of every data file read.
         runs: provenances of the kept runs that the results are gathered from; none: this process made them.
 
@@ -121,7 +121,7 @@ def save_results(
     path.parent.mkdir(parents=True, exist_ok=True)
     made = provenance_of_runs(runs, data) if runs else provenance(data)
     record = {"name": name, "parameters": dict(parameters), "results": results, "provenance": made}
-    text = json.dumps(record, indent=1, default=plain) + "\n"
+    text = json.dumps(as_json(record), indent=1, allow_nan=False) + "\n"
     partial = path.with_suffix(f".{os.getpid()}.partial")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
@@ -183,6 +183,11 @@ def paper_table(name: str):
     if name not in tables:
         raise KeyError(f"name: no table {name!r}; known: {sorted(tables)}")
     return tables[name]
+
+
+def as_json(value: Any) -> Any:
+    """What a reader of the JSON file gets: tuples are lists, keys are text; JSON has no NaN and no infinity: None."""
+    return json.loads(json.dumps(value, default=plain), parse_constant=lambda _: None)
 
 
 def plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import infocore_mini
+from infocore_mini import sources
 from infocore_mini.experiments import results
 from infocore_mini.experiments.results import StoredResult, save_results, stored
 
@@ -56,6 +57,21 @@ def test_numbers_of_numpy_and_torch_become_plain(tmp_path):
         "codes": [7],
         "path": os.path.join("a", "b"),
     }
+
+
+def test_files_are_strict_json_and_old_ones_with_nan_can_still_be_read(tmp_path):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    values = {"low": float("nan"), "high": np.float64("inf"), "all": np.array([1.0, np.nan]), "n": 3}
+    path = save_results("x", {"AT": float("nan")}, values, output_dir=tmp_path)
+    record = json.loads(path.read_text(), parse_constant=refuse)
+    assert record["results"] == {"low": None, "high": None, "all": [1.0, None], "n": 3}
+    assert record["parameters"] == {"AT": None}
+    path.write_text(path.read_text().replace('"low": null', '"low": NaN'))
+    assert np.isnan(StoredResult.read(path).results["low"])
+    for file in (sources.data_file("sources.csv").parent / "results").glob("*.json"):
+        json.loads(file.read_text(), parse_constant=refuse)
 
 
 def test_provenance_says_how_to_make_it_again(tmp_path):
