@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 RADIUS = 1  # Mol2vec's sentences hold the identifiers of radius 0 and 1
 UNSEEN = "UNK"  # the word that stands for every substructure that training did not see, or saw too rarely
+MAX_SMILES = 2000  # characters: the longest of our 400,000 has 1,340, and RDKit's time grows with their square
 _CHUNK = 2048  # molecules held in memory at a time
 _AS_WRITTEN = Chem.SmilesParserParams()  # sanitising afterwards tells why it fails, and leaves stereochemistry alone
 _AS_WRITTEN.sanitize = _AS_WRITTEN.removeHs = False  # type: ignore[assignment]  # its stubs type no setter
@@ -53,7 +54,7 @@ class InvalidSmiles(ValueError):
 
     def __init__(self, faults: list[tuple[int, Any, str]]) -> None:
         self.faults = faults
-        shown = [f"row {row}: {given!r}: {reason}" for row, given, reason in faults[:10]]
+        shown = [f"row {row}: {_short(given)}: {reason}" for row, given, reason in faults[:10]]
         more = [f"... and {len(faults) - 10} more"] if len(faults) > 10 else []
         count = "1 row is no molecule" if len(faults) == 1 else f"{len(faults)} rows are no molecules"
         super().__init__("\n  ".join([f"smiles: {count}", *shown, *more]))
@@ -384,10 +385,17 @@ def _one_chunk(features: Callable, start: int, smiles: list[str]) -> tuple[Any, 
     return (None if faults else features(read)), faults
 
 
+def _short(given: Any) -> str:
+    text = repr(given)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
 def _molecule(text: Any) -> Mol | str:
     """The molecule, or why there is none."""
     if not isinstance(text, str):
         return f"a {type(text).__name__}, expected a string"
+    if len(text) > MAX_SMILES:
+        return f"{len(text):,} characters, expected at most {MAX_SMILES:,}"
     mol = Chem.MolFromSmiles(text, _AS_WRITTEN)
     if mol is None:
         return "not SMILES"

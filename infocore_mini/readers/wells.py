@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from rdkit import Chem, rdBase
 
+from infocore_mini.featurize import MAX_SMILES
 from infocore_mini.identity import canonical
 from infocore_mini.platemap import TAKEN
 from infocore_mini.screens import Featuriser, PairedScreen
@@ -195,6 +196,8 @@ def canonical_smiles(smiles: Iterable[object]) -> tuple[pd.Series, pd.Series]:
 
 
 def _canonical(text: object) -> tuple[str, str]:
+    if len(str(text)) > MAX_SMILES:
+        return "", f"SMILES of {len(str(text)):,} characters, at most {MAX_SMILES:,} are read"
     molecule = Chem.MolFromSmiles(str(text))
     if molecule is None or molecule.GetNumAtoms() == 0:
         return "", f"invalid SMILES {text!r}"

@@ -88,6 +88,7 @@ def sample_molecules(n: int, seed: int) -> Molecules:
     found: dict[str, None] = {}
     used = []
     try:
+        _check_enough(n, map(_real_smiles, REAL_FILES))
         for name in REAL_FILES:
             if len(found) < n:
                 used.append(name)
@@ -96,6 +97,7 @@ def sample_molecules(n: int, seed: int) -> Molecules:
     except DataUnavailable:
         real, source = False, f"enumerated from {len(SCAFFOLDS)} scaffolds, as no list of real molecules could be had"
         found.clear()
+        _check_enough(n, [_enumerated()])
         _collect(found, n, _shuffled(_enumerated(), rng))
     if len(found) < n:
         raise ValueError(f"n: got {n:,}, expected at most the {len(found):,} molecules of this source ({source})")
@@ -137,6 +139,16 @@ def substructure_counts(smiles: Sequence[str], n_bits: int = 1024) -> np.ndarray
     if broken:
         raise ValueError(f"smiles: got {len(broken)} that RDKit cannot parse ({', '.join(broken[:5])}), expected none")
     return counts
+
+
+def _check_enough(n: int, lists: Iterable[Sequence[str]]) -> None:
+    """ValueError, before a molecule is parsed, if the lists together are shorter than n; reads no more than it needs."""
+    length = 0
+    for texts in lists:
+        length += len(texts)
+        if length >= n:
+            return
+    raise ValueError(f"n: got {n:,}, expected at most the {length:,} molecules that are listed")
 
 
 def _real_smiles(name: str) -> list[str]:

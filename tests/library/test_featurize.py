@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 
 import numpy as np
 import pytest
@@ -178,6 +179,16 @@ def test_each_bad_row_is_named_with_the_reason(features):
     assert "not SMILES" in syntax and "valence" in valence and "no atoms" in empty
     assert "NoneType" in kind and "kekulize" in aromatic
     assert "5 rows are no molecules" in str(error.value) and "row 2: 'F(C)C'" in str(error.value)
+
+
+@pytest.mark.parametrize("huge", ["C" * 10**6, "C(" * 10**5 + "C" + ")" * 10**5, ".".join("C" * 10**5), "[" * 10**6])
+def test_a_smiles_of_enormous_size_is_refused_at_once_and_not_printed_whole(huge):
+    for featurise in (morgan, mol2vec, descriptors, murcko_scaffold):
+        started = time.perf_counter()
+        with pytest.raises(InvalidSmiles, match="row 1: .* characters, expected at most 2,000") as error:
+            featurise(["CCO", huge])
+        assert time.perf_counter() - started < 5
+        assert len(str(error.value)) < 400
 
 
 def test_a_long_list_of_bad_rows_is_cut_and_counted(monkeypatch):

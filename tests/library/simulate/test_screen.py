@@ -238,6 +238,19 @@ def test_more_molecules_than_there_are(no_real_list, monkeypatch):
         sample_molecules(5000, 0)
 
 
+@pytest.mark.parametrize("real", [True, False])
+def test_a_demand_beyond_the_lists_is_refused_before_a_molecule_is_parsed(monkeypatch, real):
+    def listed(name):
+        if not real:
+            raise DataUnavailable(name)
+        return ["CCCCCCCCCCO"] * 30
+
+    monkeypatch.setattr(molecules_module, "_real_smiles", listed)
+    monkeypatch.setattr(molecules_module, "drug_like", lambda text: pytest.fail("a molecule was parsed"))
+    with pytest.raises(ValueError, match=f"n: got 1,000,000,000, expected at most the {60 if real else '40,000'} "):
+        sample_molecules(10**9, 0)
+
+
 def test_real_molecules_are_drug_like():
     try:
         molecules_module.fetch("broad_id_smiles.tsv.gz")
