@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from infocore_mini.parameters import TargetKind
+from infocore_mini.sources import fetch
 
 from .gct import read_gct
 from .l1000 import SMILES_TABLE, smiles_of
@@ -89,9 +90,9 @@ def read_property(name: str, path: str | Path | None = None) -> PropertySet:
     """
     _check_name(name)
     if name == "PRISM":
-        return _read_prism(located(path or PRISM))
+        return _read_prism(located(path) if path else fetch(PRISM))
     file, columns = MOLECULENET[name]
-    path = located(path or file)
+    path = located(path) if path else fetch(file)  # whatever lies in the working folder under the file's name
     table = read_table(path, ["smiles", *(columns or ())])
     tasks = columns or tuple(column for column in table if pd.api.types.is_numeric_dtype(table[column]))
     require(len(tasks) > 0, path, "no numeric column", "at least one task")
@@ -108,7 +109,7 @@ def _read_prism(path: Path) -> PropertySet:
     missing = sorted(set(PRISM_LINES) - set(gct.rows["cell_iname"]))
     require(not missing, path, f"no cell line {', '.join(missing)}", "the five lines of the paper")
     column = pd.Index(gct.rows["cell_iname"]).get_indexer(list(PRISM_LINES))
-    broad = read_table(located(SMILES_TABLE), ["broad_id", "smiles"])
+    broad = read_table(fetch(SMILES_TABLE), ["broad_id", "smiles"])
     ids = pd.Series(gct.columns.index)
     smiles = smiles_of(ids, broad["broad_id"], broad["smiles"])
     return _checked("PRISM", "regression", path, ids, smiles, gct.matrix[:, column], PRISM_LINES)

@@ -1,6 +1,7 @@
 """The MoleculeNet and PRISM tables: sizes as published, rows left out by name, damaged files refused."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,6 +46,16 @@ def test_rows_that_are_no_molecules_are_listed(tmp_path):
     data = read_property("BBBP", write(tmp_path, "smiles,p_np\nCCO,1\nnonsense,0\nc1ccccc1,0\nCCN,\n,1\n"))
     assert list(data.smiles) == ["CCO", "c1ccccc1"] and data.target.tolist() == [[1], [0]]
     assert set(data.left_out["reason"]) == {"invalid SMILES 'nonsense'", "no measurement", "no SMILES"}
+
+
+def test_a_users_own_file_is_never_taken_for_a_registered_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = write(tmp_path, "smiles,p_np\nCCO,1\nCCN,0\nCCC,1\n")
+    assert len(read_property("BBBP", Path("bbbp.csv"))) == len(read_property("BBBP", own)) == 3
+    with pytest.raises(ReadError, match=r"'bbbp.csv', a name in data/sources.csv and another file here"):
+        read_property("BBBP", "bbbp.csv")
+    at_hand("BBBP")
+    assert len(read_property("BBBP")) > 2000
 
 
 @pytest.mark.parametrize(
