@@ -65,7 +65,7 @@ class Columns(Mapping[str, NDArray[Any]]):
         for key in columns:
             expected = f"names other than {', '.join(TAKEN)}"
             require(isinstance(key, str) and bool(key) and key not in TAKEN, name, f"a column {key!r}", expected)
-            self._columns[key] = _typed(f"{name}[{key!r}]", np.asarray(columns[key]), key)
+            self._columns[key] = _typed(f"{name}[{key!r}]", columns[key], key)
         lengths = {key: len(values) for key, values in self._columns.items()}
         require(len(set(lengths.values())) < 2, name, f"columns of other lengths {lengths}", "one length")
 
@@ -170,16 +170,27 @@ class Controls:
             low, high = int(codes.min()), int(codes.max())
             require(0 <= low and high < n_codes, f"controls.{name}", f"{low}..{high}", f"codes in 0..{n_codes - 1}")
         for name in self.info.keys() & info.keys():
-            both = {"text" if values.dtype == object else "numbers" for values in (self.info[name], info[name])}
-            require(len(both) == 1, f"controls.info[{name!r}]", "another type than info", "text or numbers in both")
+            values = (self.info[name], info[name])
+            unknown = any(column.dtype == object and set(column.tolist()) == {None} for column in values)
+            kinds = {column.dtype == object for column in values}
+            require(
+                unknown or len(kinds) == 1,
+                f"controls.info[{name!r}]",
+                "another type than info",
+                "text or numbers in both",
+            )
 
     def __len__(self) -> int:
         """Number of control wells."""
         return len(self.profile)
 
 
-def _typed(name: str, values: NDArray[Any], key: str) -> NDArray[Any]:
+def _typed(name: str, given: Any, key: str) -> NDArray[Any]:
     """Read-only values in one of the four types."""
+    try:
+        values = np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"{name}: got rows of several shapes, expected one value a row") from error
     require(values.ndim == 1, name, f"shape {values.shape}", "one value a row")
     if values.dtype.kind == "O":
         values = _of_objects(name, values)

@@ -53,13 +53,15 @@ EVERY_COLUMN = {
     "Größe": ["µ", "β", ""] * 4,
     "large number": np.full(N, 2**60 + 1),
     "flag": [True, False] * 6,
+    "known here": np.arange(N),
     "never known": [None] * N,
 }
 CONTROLS = {
     "profile": [[0, np.nan, 1], [1, 2, 3]],
     "batch": ["a", "d"],
     "cell_line": ["β", "MCF7"],
-    "info": {"plate": [3, 4], "site": [np.nan, 2], "large number": [2**60 + 3, 1], "flag": [True, True], "own": [1, 2]},
+    "info": {"plate": [3, 4], "site": [np.nan, 2], "large number": [2**60 + 3, 1], "flag": [True, True], "own": [1, 2]}
+    | {"known here": [None, None], "never known": [0.5, 1.5]},
 }
 
 
@@ -300,12 +302,12 @@ def growth(make, *args):
     screen = make(*args)
     return (kept("VmHWM") - before) / size
 
-profile = np.random.default_rng(0).random((20_000, 700), dtype=np.float32)
+profile = np.random.default_rng(0).random((40_000, 700), dtype=np.float32)
 size = profile.nbytes
 for make in (from_profiles, from_wells):
     make(profile[:100])
     print(make.__name__, growth(make, profile))
-for rows, name in ((100, "small"), (20_000, "large")):
+for rows, name in ((100, "small"), (40_000, "large")):
     screen = from_profiles(profile[:rows])
     readers.write_parquet(screen, f"{folder}/{name}")
     readers.to_anndata(screen).write_h5ad(f"{folder}/{name}.h5ad")

@@ -1,0 +1,80 @@
+"""From wells to a screen: plate map and control wells go along."""
+
+from __future__ import annotations
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from infocore_mini.readers import ReadError, Wells
+
+
+def length_and_carbons(smiles):
+    """A featuriser that needs no chemistry."""
+    return np.array([[len(text), text.upper().count("C")] for text in smiles], dtype=np.float32)
+
+
+def wells(**columns) -> Wells:
+    """Three plates in two batches; the third plate, batch "c", holds control wells and one molecule that is none."""
+    info = pd.DataFrame(
+        {
+            "name": ["DMSO", "ethanol", "acid", "DMSO", "ethanol", "DMSO", "broken"],
+            "smiles": [None, "OCC", "CC(=O)O", None, "CCO", None, "C1CC"],
+            "batch": ["a", "a", "a", "b", "b", "c", "c"],
+            "plate": [1, 1, 2, 3, 3, 4, 4],
+            "well": ["A01", "A02", "A03", "A01", "A02", "A01", "A02"],
+            "dose": [np.nan, 1.0, 10.0, np.nan, 3.0, np.nan, 1.0],
+            "cell_count": [100, 90, 80, 110, 70, 120, 60],
+            "is_control": [True, False, False, True, False, True, False],
+            **columns,
+        }
+    )
+    profile = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32)
+    return Wells(profile, info, ("w", "x", "y", "z"))
+
+
+def test_plate_map_and_control_wells_go_into_the_screen():
+    made = wells(kind=["control", "x", "y", "control", "x", "control", "z"])
+    screen = made.screen(length_and_carbons, "file")
+    rows = [2, 1, 4]  # acid, then ethanol twice
+    assert screen.smiles.tolist() == ["CC(=O)O", "CCO"]
+    assert np.array_equal(screen.profile, made.profile[rows])
+    assert list(screen.info) == ["name", "plate", "well", "dose", "cell_count", "kind"]
+    assert screen.info["plate"].tolist() == ["2", "1", "3"] and screen.info["dose"].tolist() == [10.0, 1.0, 3.0]
+    assert screen.info["name"].tolist() == ["acid", "ethanol", "ethanol"]
+    assert np.array_equal(screen.controls.profile, made.profile[[0, 3]])
+    assert [screen.batch_names[code] for code in screen.controls.batch] == ["a", "b"]
+    assert screen.controls.info["cell_count"].tolist() == [100.0, 110.0]
+
+
+def test_control_wells_that_belong_to_no_molecule_are_listed():
+    screen = wells().screen(length_and_carbons, "file")
+    left_out = screen.left_out.set_index("name")
+    assert left_out.loc["DMSO", "reason"] == "control well without a molecule in its batch and cell line"
+    assert left_out.loc["DMSO", "profiles"] == 1 and "invalid SMILES" in left_out.loc["broken", "reason"]
+    lines = wells(cell_line=["A", "A", "A", "B", "A", "A", "A"]).screen(length_and_carbons, "file")
+    assert lines.cell_line_names == ("A",) and len(lines.controls) == 1
+    assert lines.left_out.set_index("name").loc["DMSO", "profiles"] == 2
+
+
+def test_control_wells_are_corrected_as_the_others_are():
+    made = wells(plate=["P", "P", "P", "Q", "Q", "R", "R"])
+    screen = made.minus_controls("file", plate="plate").screen(length_and_carbons, "file")
+    np.testing.assert_allclose(screen.controls.profile, 0, atol=1e-6)
+    np.testing.assert_allclose(screen.profile[0], made.profile[2] - made.profile[0], atol=1e-6)
+
+
+def test_dates_and_columns_of_several_types_become_text():
+    day = datetime.date(2020, 1, 31)
+    made = wells(day=[day] * 7, stamp=pd.Timestamp("2020-01-31"), mixed=["a", 1, None, 2, "b", "c", 3])
+    screen = made.screen(length_and_carbons, "file")
+    assert set(screen.info["day"]) == {"2020-01-31"} and screen.info["stamp"][0].startswith("2020-01-31")
+    assert screen.info["mixed"].tolist() == [None, "1", "b"] and screen.controls.info["mixed"].tolist() == ["a", "2"]
+
+
+def test_without_control_wells_there_are_none():
+    assert wells(is_control=False).screen(length_and_carbons, "file").controls is None
+    with pytest.raises(ReadError, match="no well with a usable SMILES"):
+        wells(smiles=None).screen(length_and_carbons, "file")
