@@ -43,6 +43,7 @@ _INORGANIC = ["OC(=O)O", "C#N", "N=C=S", "O=C=O"]  # hold carbon all the same
 
 class _Parent(NamedTuple):
     key: str
+    smiles: str
     fault: str  # what could not be done, "" if all was
 
 
@@ -76,14 +77,16 @@ def parents(smiles: Iterable[str], *, stereo: bool = True, n_jobs: int = 1) -> l
         >>> aspirin == sodium_salt, aspirin == toluene
         (True, False)
     """
-    smiles = list(smiles) if not isinstance(smiles, str) else smiles
-    found = list(chain.from_iterable(by_chunk(partial(_parents, stereo), smiles, n_jobs, at_once=_AT_ONCE)))
-    faults = [(text, parent.fault) for text, parent in zip(smiles, found) if parent.fault]
-    if faults:
-        text, fault = faults[0]
-        warnings.warn(f"smiles: {len(faults)} of {len(found)} molecules are known less well, the first {text!r}: "
-                      f"{fault}", stacklevel=2)  # fmt: skip
-    return [parent.key for parent in found]
+    return [parent.key for parent in _found(smiles, stereo, n_jobs)]
+
+
+def parent_smiles(smiles: Iterable[str], *, stereo: bool = True, n_jobs: int = 1) -> list[str]:
+    """The canonical SMILES of each molecule's parent, see `parents`.
+
+    Raises:
+        InvalidSmiles: if a row is no molecule or holds no atom.
+    """
+    return [parent.smiles for parent in _found(smiles, stereo, n_jobs)]
 
 
 def merged(smiles: Iterable[str], *, stereo: bool = True, n_jobs: int = 1) -> pd.DataFrame:
@@ -158,6 +161,16 @@ def canonical(mol: Mol) -> str:
     return min(seen[seen.index(text) :])
 
 
+def _found(smiles: Iterable[str], stereo: bool, n_jobs: int) -> list[_Parent]:
+    smiles = list(smiles) if not isinstance(smiles, str) else smiles
+    found = list(chain.from_iterable(by_chunk(partial(_parents, stereo), smiles, n_jobs, at_once=_AT_ONCE)))
+    faults = [(text, parent.fault) for text, parent in zip(smiles, found) if parent.fault]
+    if faults:
+        count = f"{len(faults)} of {len(found)} molecules are known less well"
+        warnings.warn(f"smiles: {count}, the first {faults[0][0]!r}: {faults[0][1]}", stacklevel=3)
+    return found
+
+
 def _parents(stereo: bool, mols: list[Mol]) -> list[_Parent]:
     """The parents of the molecules of a chunk, each molecule once."""
     with rdBase.BlockLogs():
@@ -169,7 +182,7 @@ def _parents(stereo: bool, mols: list[Mol]) -> list[_Parent]:
 def _parent(text: str, stereo: bool) -> _Parent:
     mol = Chem.MolFromSmiles(text)
     if mol is None:
-        return _Parent(text, "its canonical SMILES cannot be read")
+        return _Parent(text, text, "its canonical SMILES cannot be read")
     if not stereo:
         Chem.RemoveStereochemistry(mol)
     try:
@@ -182,8 +195,8 @@ def _parent(text: str, stereo: bool) -> _Parent:
         parent = chosen if fault else _enumerator().PickCanonical(result)
     except (RuntimeError, ValueError) as error:  # what RDKit raises
         parent, fault = mol, f"no parent ({error})"
-    key = _key(parent)
-    return _Parent(key, fault) if key else _Parent(canonical(parent), fault or "InChI has no name for it")
+    key, spelt = _key(parent), canonical(parent)
+    return _Parent(key or spelt, spelt, fault if key else fault or "InChI has no name for it")
 
 
 def _neutral(mol: Mol) -> Mol:

@@ -328,7 +328,7 @@ class PairedScreen:
 
 
 class Split(NamedTuple):
-    """Three screens without a molecule in common."""
+    """Three screens without what they are split by in common: molecules, or see `splits.split`."""
 
     train: PairedScreen
     validation: PairedScreen

@@ -102,7 +102,7 @@ def pretrain_screen(
     Args:
         screen: the training molecules.
         config: method and all settings.
-        validation: other molecules of the same screen. The weights of the epoch with the best retrieval on
+        validation: other molecules of the same screen, or other experimental batches. The weights of the epoch with the best retrieval on
             them are returned (``retrieval_score``); None = those of the last epoch.
         validate_every: epochs between two scores; the last epoch is always scored.
         checkpoint, progress: see ``pretrain``.
@@ -111,8 +111,8 @@ def pretrain_screen(
         The trained model.
 
     Raises:
-        ValueError: as ``pretrain``; and if screen and validation differ in features or names of batches, share a
-            molecule, or validation has too few molecules to rank.
+        ValueError: as ``pretrain``; and if screen and validation differ in features or names of batches, share
+            molecules and experimental batches, or validation has too few molecules to rank.
         OSError: if there is no room for the checkpoint.
         FloatingPointError: if the loss stops being finite.
 

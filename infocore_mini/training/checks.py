@@ -68,8 +68,11 @@ def check_screen(screen: PairedScreen, config: Config, validation: PairedScreen 
         if getattr(screen, name) != getattr(validation, name):
             raise ValueError(f"validation: got other {name} than screen, expected a subset of the same screen")
     shared = np.intersect1d(screen.smiles, validation.smiles)
-    if len(shared):
-        raise ValueError(f"validation: got {len(shared)} molecules of screen (first {shared[0]}), expected others")
+    if len(shared) and bool(torch.isin(validation.profile_batch, screen.profile_batch).any()):
+        raise ValueError(
+            f"validation: got {len(shared)} molecules of screen (first {shared[0]}) and experimental batches of it, "
+            "expected other molecules or other batches"
+        )
     in_lines = torch.stack([validation.cell_line, validation.drug_id], 1).unique(dim=0)[:, 0].bincount()
     if int(in_lines.max()) < 2:
         raise ValueError("validation: got one molecule a cell line, expected at least 2: retrieval has to rank some")

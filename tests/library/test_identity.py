@@ -10,7 +10,7 @@ from rdkit import Chem
 
 from infocore_mini import identity
 from infocore_mini.featurize import InvalidSmiles
-from infocore_mini.identity import canonical, merged, molecule_groups, parents
+from infocore_mini.identity import canonical, merged, molecule_groups, parent_smiles, parents
 from infocore_mini.screens import PairedScreen
 from infocore_mini.simulate.molecules import sample_molecules
 
@@ -58,6 +58,7 @@ def test_one_parent_for_one_molecule_and_another_for_another():
 
 def test_a_parent_is_the_inchikey_of_the_neutral_molecule():
     assert parents(SAME["aspirin"]) == ["BSYNRYMUTXBXSQ-UHFFFAOYSA-N"] * 4
+    assert parent_smiles(SAME["aspirin"]) == ["CC(=O)Oc1ccccc1C(=O)O"] * 4
 
 
 @pytest.mark.parametrize("name", HANDS)
