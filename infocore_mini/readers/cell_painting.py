@@ -53,7 +53,8 @@ def read_comas(
     """
     require(not isinstance(paths, str | Path) and len(paths) > 0, "paths", repr(paths), "a list of files")
     found = [located(path) for path in paths]
-    tables = [read_table(path, ["Compound_Id", "Well_Id", "Smiles"]) for path in found]
+    needed = ["Compound_Id", "Well_Id", "Smiles"]
+    tables = [read_table(path, needed, text=[*needed, "Plate", "Run"]) for path in found]
     features = [name for name in tables[0] if name.startswith("Median_")]
     require(len(features) > 0, found[0], "no feature named Median_...", "at least one")
     parts = []
@@ -86,14 +87,17 @@ def read_bbbc021_wells(path: str | Path = BBBC021, *, images: str | Path | None 
         ReadError: for a damaged file, a missing column, or a well that `images` lacks.
     """
     path = located(path)
-    table = read_table(path, ["Image_Metadata_Plate", "Image_Metadata_Well"])
-    info = table[["Image_Metadata_Plate", "Image_Metadata_Well"]].set_axis(["plate", "well"], axis=1)
-    info["batch"] = info["plate"].str.extract(r"^(Week\d+)_", expand=False)
+    place = ["Image_Metadata_Plate", "Image_Metadata_Well"]
+    table = read_table(path, place, text=place)
+    info = table[place].set_axis(["plate", "well"], axis=1)
+    info["batch"] = info["plate"].astype("str").str.extract(r"^(Week\d+)_", expand=False)
     require(info["batch"].notna().all(), path, f"plates {listed(info['plate'][info['batch'].isna()])}", "WeekN_...")
     if images is None:
         info = info.assign(name="", dose=np.nan)
     else:
-        known = read_table(located(images), list(IMAGE_COLUMNS)).rename(columns=IMAGE_COLUMNS)
+        known = read_table(located(images), list(IMAGE_COLUMNS), text=list(IMAGE_COLUMNS)[:3]).rename(
+            columns=IMAGE_COLUMNS
+        )
         known = known[list(IMAGE_COLUMNS.values())].drop_duplicates(["plate", "well"])
         info = info.merge(known, on=["plate", "well"], how="left")
         unknown = info["plate"][info["name"].isna()] + " " + info["well"][info["name"].isna()]
@@ -126,22 +130,24 @@ def read_bbbc021(
         ReadError: as `read_bbbc021_wells`; also for a plate without DMSO well.
     """
     wells = read_bbbc021_wells(path, images=images)
-    table = read_table(located(compounds), ["compound", "smiles"]).drop_duplicates("compound")
+    columns = ["compound", "smiles"]
+    table = read_table(located(compounds), columns, text=columns).drop_duplicates("compound")
     wells.info["smiles"] = wells.info["name"].map(table.set_index("compound")["smiles"])
     return wells.minus_controls(str(path), plate="plate").screen(drug, str(path), separate=separate)
 
 
 def _comas_wells(table: pd.DataFrame, features: list[str], path: Path) -> Wells:
     if "Run" in table:
-        batch = "run " + table["Run"].astype(str)
+        require(table["Run"].notna().all(), path, "rows without an entry under Run", "a run for each well")
+        batch = "run " + table["Run"]
     else:
         require_columns(table, ["Plate"], path)
-        date = table["Plate"].str.extract(r"-(\d{6})$", expand=False)
+        date = table["Plate"].astype("str").str.extract(r"-(\d{6})$", expand=False)
         require(date.notna().all(), path, f"plates {listed(table['Plate'][date.isna()])}", "names that end in -YYMMDD")
         batch = "date " + date
     info = pd.DataFrame(
         {
-            "name": table["Compound_Id"].astype(str),
+            "name": table["Compound_Id"],
             "smiles": table["Smiles"],
             "batch": batch,
             "plate": table.get("Plate", batch),

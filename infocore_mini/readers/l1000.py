@@ -18,14 +18,21 @@ from infocore_mini.featurize import mol2vec
 from infocore_mini.screens import Featuriser
 
 from .gct import Gct, read_gct
-from .tables import listed, located, read_table, report, require, require_columns
+from .tables import hours, listed, located, micromolar, read_table, report, require, require_columns
+from .usable import with_labels, without_missing
 from .wells import ReadScreen, Wells
 
 PLATES = ("l1000_CPC006_A375_6H_X1.gctx", "l1000_LJP005_A375_24H_X1_B19.gct", "l1000_LJP009_A375_24H_X1_B20.gct")
 SMILES_TABLE = "broad_id_smiles.tsv.gz"
 BRD_CORE = 13  # characters of a BRD id that name the compound; what follows names salt and lot
 COMPOUND_KINDS = ("trt_cp", "trt_poscon")  # a positive control is a drug like another
-ALIASES = {"exp_pert_dose": "pert_dose", "exp_pert_time": "pert_time", "pert_desc": "pert_iname"}
+ALIASES = {
+    "exp_pert_dose": "pert_dose",
+    "exp_pert_time": "pert_time",
+    "pert_desc": "pert_iname",
+    "pert_idose": "pert_dose",
+    "pert_itime": "pert_time",
+}
 NEEDED = ["pert_id", "pert_type", "cell_id", "pert_dose", "pert_time"]
 
 
@@ -37,8 +44,9 @@ def read_l1000_wells(paths: Sequence[str | Path] = PLATES, *, smiles: str | Path
         smiles: table with the columns broad_id and smiles.
 
     Returns:
-        Wells with 978 log2 expressions each, named by gene symbol; `info` has name (the BRD id), alias, smiles, batch
-        (det_plate), well, kind, cell_line, dose (as the file gives it, micromolar as a rule), time (hours), is_control.
+        Wells with 978 log2 expressions each, NaN where missing, named by gene symbol; `info` has name (the BRD id),
+        alias, smiles, batch (det_plate), well, kind, cell_line, dose (micromolar where the file gives no unit), time
+        (hours), is_control.
 
     Raises:
         ReadError: for a damaged file, missing metadata, a plate that comes twice, or plates of different genes.
@@ -54,7 +62,7 @@ def read_l1000_wells(paths: Sequence[str | Path] = PLATES, *, smiles: str | Path
     info = pd.concat([_plate_info(plate, path) for plate, path in zip(plates, found, strict=True)], ignore_index=True)
     twice = info[info.duplicated(["batch", "well"])]
     require(len(twice) == 0, "paths", f"wells twice on {listed(twice['batch'].unique())}", "every plate once")
-    table = read_table(located(smiles), ["broad_id", "smiles"])
+    table = read_table(located(smiles), ["broad_id", "smiles"], text=["broad_id", "smiles"])
     info["smiles"] = smiles_of(info["name"], table["broad_id"], table["smiles"])
     return Wells(profile, info, _gene_names(plates[0], found[0]))
 
@@ -76,7 +84,8 @@ def read_l1000(
         separate: ("dose",), ("time",) or both: replicates then also agree in these.
 
     Returns:
-        The screen of the compound wells; wells of other kinds are in `left_out`.
+        The screen of the compound wells; wells of other kinds, those without a cell line or name, and what has missing
+        values (see `usable.without_missing`) are in `left_out`.
 
     Raises:
         ReadError: as `read_l1000_wells`; also for a plate without DMSO well and an unknown cell line.
@@ -115,13 +124,14 @@ def read_l1000_release(
         ReadError: as `read_l1000`; also where the matrix lacks a well of `inst_info`.
     """
     gctx, inst_info, pert_info = map(located, (gctx, inst_info, pert_info))
-    instances = read_table(inst_info, ["inst_id", "rna_plate", *NEEDED], dtype=str)
+    needed = ["inst_id", "rna_plate", *NEEDED]
+    instances = read_table(inst_info, needed, text=[*needed, "pert_iname"])
     info = _info(instances, instances["rna_plate"], inst_info)
     info["well"] = instances["inst_id"]
     info = _in_cell_lines(Wells(np.empty((len(info), 0), np.float32), info, ()), cell_lines, str(inst_info)).info
     info = info[info["is_control"] | info["kind"].isin(COMPOUND_KINDS)]
-    compounds = read_table(pert_info, ["pert_id", "canonical_smiles"], dtype=str)
-    known = compounds["canonical_smiles"].replace({"-666": None, "restricted": None})
+    compounds = read_table(pert_info, ["pert_id", "canonical_smiles"], text=["pert_id", "canonical_smiles"])
+    known = compounds["canonical_smiles"].where(compounds["canonical_smiles"] != "restricted", None)
     info["smiles"] = smiles_of(info["name"], compounds["pert_id"], known)
     names = None if gene_info is None else _landmarks(located(gene_info))
     matrix = read_gct(gctx, columns=info["well"], rows=None if names is None else names.index)
@@ -131,10 +141,13 @@ def read_l1000_release(
 
 
 def _screen(wells: Wells, source: str, drug: Featuriser, separate: Sequence[str]) -> ReadScreen:
+    wells, unlabelled = with_labels(wells, source, {"name": "pert_id", "cell_line": "cell_id"})
     compound = (wells.info["is_control"] | wells.info["kind"].isin(COMPOUND_KINDS)).to_numpy()
     other = wells.info[~compound]
-    left_out = report(other["name"], "no compound: " + other["kind"])
-    return wells.minus_controls(source).where(compound).screen(drug, source, separate=separate, left_out=left_out)
+    no_compound = report(other["name"], "no compound: " + other["kind"])
+    wells, incomplete = without_missing(wells.where(compound), source)
+    left_out = pd.concat([no_compound, unlabelled, incomplete], ignore_index=True)
+    return wells.minus_controls(source).screen(drug, source, separate=separate, left_out=left_out)
 
 
 def _plate_info(plate: Gct, path: Path) -> pd.DataFrame:
@@ -145,7 +158,11 @@ def _plate_info(plate: Gct, path: Path) -> pd.DataFrame:
 
 def _info(fields: pd.DataFrame, plate: pd.Series, path: Path) -> pd.DataFrame:
     kind = fields["pert_type"].str.lower()
-    dose, time = (pd.to_numeric(fields[name], errors="coerce") for name in ("pert_dose", "pert_time"))
+    compound = kind.isin(COMPOUND_KINDS)  # doses of ligands and hairpins have other units
+    unit = fields["pert_dose_unit"].fillna("") if "pert_dose_unit" in fields else ""
+    dose = (fields["pert_dose"] + " " + unit).where(compound & fields["pert_dose"].notna())
+    time = pd.Series(hours(fields["pert_time"], path, "pert_time"), index=fields.index)
+    dose = pd.Series(micromolar(dose, path, "pert_dose"), index=fields.index)
     columns = {
         "name": fields["pert_id"],
         "alias": fields["pert_iname"] if "pert_iname" in fields else fields["pert_id"],
@@ -154,10 +171,10 @@ def _info(fields: pd.DataFrame, plate: pd.Series, path: Path) -> pd.DataFrame:
         "cell_line": fields["cell_id"],
         "dose": dose.where(dose > 0),  # -666 = none
         "time": time.where(time > 0),
-        "is_control": (kind == "ctl_vehicle") & (fields["pert_id"].str.upper() == "DMSO"),
+        "is_control": (kind == "ctl_vehicle") & (fields["pert_id"].str.upper() == "DMSO").fillna(False).astype(bool),
     }
     info = pd.DataFrame(columns).reset_index(drop=True)
-    unnamed = info[["name", "batch", "kind", "cell_line"]].isna().any()
+    unnamed = info[["batch", "kind"]].isna().any()
     require(not unnamed.any(), path, f"empty entries under {listed(unnamed[unnamed].index)}", "an entry for each well")
     return info
 
@@ -172,7 +189,8 @@ def _gene_names(plate: Gct, path: Path) -> tuple[str, ...]:
 
 def _landmarks(path: Path) -> pd.Series:
     """Symbols of the landmark genes, by id."""
-    table = read_table(path, ["pr_gene_id", "pr_gene_symbol", "pr_is_lm"], dtype=str)
+    columns = ["pr_gene_id", "pr_gene_symbol", "pr_is_lm"]
+    table = read_table(path, columns, text=columns)
     table = table[table["pr_is_lm"] == "1"]
     require(len(table) > 0, path, "no gene with pr_is_lm = 1", "the landmark genes")
     return table.set_index("pr_gene_id")["pr_gene_symbol"]
@@ -187,7 +205,7 @@ def smiles_of(names: pd.Series, ids: pd.Series, smiles: pd.Series) -> pd.Series:
 def _in_cell_lines(wells: Wells, cell_lines: Collection[str] | None, source: str) -> Wells:
     if cell_lines is None:
         return wells
-    present = wells.info["cell_line"].unique()
+    present = wells.info["cell_line"].dropna().unique()
     unknown = sorted(set(cell_lines) - set(present))
     require(len(cell_lines) > 0 and not unknown, "cell_lines", repr(list(cell_lines)),
             f"some of {listed(sorted(present))}, which {source} holds")  # fmt: skip

@@ -138,7 +138,7 @@ def table_blocks(
             error
             if isinstance(error, ReadError)
             else ReadError(
-                f"{path}: got {error}, expected a readable table, its columns separated by tab, comma or semicolon"
+                f"{path}: got {str(error).strip()}, expected a readable table, its columns separated by tab, comma or semicolon"
             )
         ) from error
 
@@ -232,10 +232,11 @@ def numbers(table: pd.DataFrame, columns: Sequence[str], path: Path, what: str) 
 
 def as_text(values: Iterable[object]) -> pd.Series:
     """Entries as text without spaces around, None where missing: empty, NA, NaN, None, null, -666."""
-    known: dict[object, str | None] = {}
+    known: dict[object, str | None] = {None: None}
     texts = []
     for value in values:
-        key = (type(value), value) if value == value else None  # True is no 1; NaN is nothing
+        missing = value is None or value is pd.NA or value is pd.NaT or value != value
+        key = None if missing else (type(value), value)  # True is no 1
         if key not in known:
             known[key] = _text(value)
         texts.append(known[key])
@@ -243,8 +244,6 @@ def as_text(values: Iterable[object]) -> pd.Series:
 
 
 def _text(value: Any) -> str | None:
-    if value is None or value is pd.NA or value is pd.NaT or value != value:
-        return None
     if isinstance(value, bytes):
         text = decoded(value)
     elif isinstance(value, float | np.floating) and float(value).is_integer():

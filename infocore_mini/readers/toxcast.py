@@ -43,15 +43,15 @@ def read_toxcast(path: str | Path = TOXCAST, *, drug: Featuriser = mol2vec, smal
         ReadError: for a damaged file, values other than 0, 1 and missing, or no campaign that is large enough.
     """
     path = located(path)
-    table = read_table(path, ["smiles"])
-    assays = [name for name in table if name != "smiles"]
+    table = read_table(path, ["smiles"], text=["smiles"])
+    assays = [name for name in table if name != "smiles" and not name.startswith("Unnamed: ")]  # a saved index
     values = numbers(table, assays, path, "assays")
     require(values.size > 0 and np.isin(values[~np.isnan(values)], (0, 1)).all(), path, "other values", "0, 1, missing")
     campaign, _ = campaigns(~np.isnan(values))
     size = campaign.map(campaign.value_counts()).to_numpy()  # of each molecule's campaign
     measured, large = ~np.isnan(values).all(1), size >= smallest_campaign
     require((measured & large).any(), "smallest_campaign", smallest_campaign, f"at most {size.max()}")
-    names = table["smiles"].astype(str)
+    names = table["smiles"].fillna("(no SMILES)")
     left_out = pd.concat(
         [
             report(names[measured & ~large], f"campaign of fewer than {smallest_campaign} rows"),
