@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.stats import entropy
@@ -217,6 +219,23 @@ def test_entropy_by_blocks_equals_entropy_at_once(points, monkeypatch):
     at_once = batch_mixing_entropy(z, batch_id, k=(2, 7, 30))
     monkeypatch.setattr(mixing, "ENTRIES", 16 * 3 * 7)  # seven rows of three batches
     np.testing.assert_array_equal(batch_mixing_entropy(z, batch_id, k=(2, 7, 30)), at_once)
+
+
+def peak(call) -> float:
+    """The most memory, in MB, that Python and numpy held at once during a call beyond what they held before."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1] / 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_grows_neither_with_neighbours_times_batches_nor_with_pairs_of_neighbours():
+    rng = np.random.default_rng(0)
+    z, batch_id = rng.normal(size=(10_000, 2)), np.arange(10_000) % 1019
+    assert peak(lambda: batch_mixing_entropy(z, batch_id, k=(50,))) < 150  # (n, k, n_B) booleans: 486
+    assert peak(lambda: knn_purity(z[:2000], z[:2000, ::-1], np.zeros(2000), k=(400,))) < 100  # (n, k, k): 305
 
 
 # ------------------------------------------------------------------ same label
