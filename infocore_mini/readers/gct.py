@@ -29,7 +29,7 @@ class Gct:
     Attributes:
         matrix: (n_columns, n_rows) float32, NaN where missing, transposed as stored: the file's columns are wells, its
             rows genes.
-        columns: n_columns lines of metadata as text, None where missing (empty, NA, -666), the ids as index.
+        columns: n_columns lines of metadata as text, NaN where missing (empty, NA, -666), the ids as index.
         rows: n_rows lines of metadata, likewise.
     """
 

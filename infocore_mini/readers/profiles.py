@@ -92,7 +92,7 @@ def read_profiles(
             whose mean over the plate is subtracted; None = the profiles are normalised already.  Only vehicle wells are
             subtracted: positive controls among them are molecules like others.
         cell_line: column with the cell line, None = one.
-        separate: further columns that tell conditions apart, such as a concentration.
+        separate: what tells conditions apart beside molecule and cell line: "dose", "time" or names of further columns.
         exclude: columns that are no features either, by name or pattern ("Nuclei_Texture_*").
         smiles_table: table that holds the column `smiles` in place of the profiles' own.
         smiles_key: its column with the names, None = called like `name`.
@@ -118,7 +118,8 @@ def read_profiles(
     }
     if smiles_table is not None:
         del named["smiles"]
-    parts = [_read(one, named, controls, separate, exclude) for one in paths]
+    further = [name for name in separate if name not in named]  # "dose" is the column that `dose` names
+    parts = [_read(one, named, controls, further, exclude) for one in paths]
     source = listed(paths)
     joined, unread = _joined(parts, features, source)
     wells, idle = without_idle_features(joined, source)

@@ -109,7 +109,7 @@ def read_table(path: Path, columns: Sequence[str], *, text: Iterable[str] = (), 
     Args:
         path: file.
         columns: names that the table must have; others are kept.
-        text: columns whose entries are text, "007" among them, and None where missing, see `as_text`.
+        text: columns whose entries are text, "007" among them, and NaN where missing, see `as_text`.
         options: of ``pandas.read_csv``.
 
     Raises:
@@ -121,7 +121,7 @@ def read_table(path: Path, columns: Sequence[str], *, text: Iterable[str] = (), 
 def table_blocks(
     path: Path, columns: Sequence[str], *, text: Iterable[str] = (), rows: int | None = None, **options: Any
 ) -> Iterator[pd.DataFrame]:
-    """The blocks of `rows` lines of a table, the first of which may be empty no more than a table; see `read_table`."""
+    """A table in blocks of at most `rows` lines; what is asked of it is checked on the first, see `read_table`."""
     text, seen = list(text), 0
     try:
         for block in _parquet(path, rows) if _is_parquet(path) else _lines(path, text, rows, options):
@@ -133,14 +133,11 @@ def table_blocks(
             seen += len(block)
             require(seen > 0, path, "a table without rows", "at least one")
             yield block
+    except ReadError:
+        raise
     except DAMAGED as error:
-        raise (
-            error
-            if isinstance(error, ReadError)
-            else ReadError(
-                f"{path}: got {str(error).strip()}, expected a readable table, its columns separated by tab, comma or semicolon"
-            )
-        ) from error
+        expected = "a readable table, its columns separated by tab, comma or semicolon"
+        raise ReadError(f"{path}: got {str(error).strip()}, expected {expected}") from error
 
 
 def _is_parquet(path: Path) -> bool:

@@ -51,9 +51,11 @@ def without_missing(
         kept.any() and features.any(), source, f"{n_bad} missing among {n_all} values, which leaves nothing", expected
     )
     names = np.asarray(wells.feature_names, dtype=object)
+    of_feature = _reasons("feature", np.any(absurd[:, ~features], axis=0).tolist())
+    of_well = _reasons("well", np.any(absurd[~kept], axis=1).tolist())
     left_out = [
-        report(names[~features], _reasons("feature", np.any(absurd[:, ~features], axis=0).tolist())).assign(profiles=len(wells)),
-        report(well_names(wells.info)[~kept], _reasons("well", np.any(absurd[~kept], axis=1).tolist())),
+        report(names[~features], of_feature).assign(profiles=len(wells)),
+        report(well_names(wells.info)[~kept], of_well),
     ]
     profile = np.where(bad, np.float32(np.nan), wells.profile) if tolerance else wells.profile
     info = wells.info[kept].reset_index(drop=True)

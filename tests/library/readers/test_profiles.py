@@ -1,0 +1,242 @@
+"""Profiles as they are found: gaps, absurd values, columns that are no features, controls, several files, structures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from infocore_mini import readers
+from infocore_mini.readers import ReadError, Wells
+from infocore_mini.readers.usable import largest_complete, without_missing
+
+N_FEATURES = 20
+
+
+def length_and_carbons(smiles):
+    """A featuriser that needs no chemistry."""
+    return np.array([[len(text), text.upper().count("C")] for text in smiles], dtype=np.float32)
+
+
+@pytest.fixture
+def table():
+    """Simulated: two plates of two DMSO wells and six treated wells, 20 features."""
+    rng, rows = np.random.default_rng(0), []
+    for plate in ("p1", "p2"):
+        for k, smiles in enumerate(["CS(C)=O", "CS(C)=O", "CCO", "CC(=O)O", "CCN", "CCC", "CCCl", "C"]):
+            rows.append((plate, f"A{k + 1:02d}", "DMSO" if k < 2 else f"x{k}", smiles, "control" if k < 2 else "trt"))
+    names = ["Metadata_" + name for name in ("Plate", "Well", "broad_sample", "smiles", "pert_type")]
+    values = pd.DataFrame(rng.normal(3, 1, (16, N_FEATURES)), columns=[f"Cells_F{j}" for j in range(N_FEATURES)])
+    return pd.concat([pd.DataFrame(rows, columns=names), values], axis=1)
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Write tables as files and read them."""
+
+    def run(*tables, **options):
+        paths = [tmp_path / f"plate{k}.csv" for k in range(len(tables))]
+        for path, table in zip(paths, tables, strict=True):
+            table.to_csv(path, index=False)
+        return readers.read_profiles(paths if len(paths) > 1 else paths[0], drug=length_and_carbons, **options)
+
+    return run
+
+
+def left_out(screen) -> dict[str, tuple[str, int]]:
+    return {row.name: (row.reason, row.profiles) for row in screen.left_out.itertuples(index=False)}
+
+
+# ---- gaps --------------------------------------------------------------------------------------------------------
+
+
+def test_one_bad_well_costs_no_feature(table, read):
+    table.loc[5, [f"Cells_F{j}" for j in range(15)]] = np.nan
+    screen = read(table)
+    assert len(screen.feature_names) == N_FEATURES and len(screen.profile) == 11
+    assert left_out(screen) == {"p1 A06 (x5)": ("well with missing values", 1)}
+
+
+def test_one_bad_feature_costs_no_well(table, read):
+    table.loc[:6, "Cells_F3"] = np.nan
+    screen = read(table)
+    assert len(screen.profile) == 12 and left_out(screen) == {"Cells_F3": ("feature with missing values", 16)}
+
+
+def test_an_empty_well_and_a_gap_elsewhere_are_both_named(table, read):
+    table.loc[5, table.filter(like="Cells").columns] = np.nan
+    table.loc[8:13, "Cells_F3"] = np.nan
+    screen = read(table)
+    assert len(screen.feature_names) == N_FEATURES - 1 and len(screen.profile) == 11
+    assert set(left_out(screen)) == {"p1 A06 (x5)", "Cells_F3"}
+
+
+def test_a_tolerance_keeps_gaps_as_missing_values(table, read):
+    table.loc[5, "Cells_F3"] = np.nan
+    screen = read(table, tolerance=0.1)
+    assert len(screen.profile) == 12 and int(screen.profile.isnan().sum()) == 1 and not len(screen.left_out)
+    table.loc[5, "Cells_F3"] = 1e18
+    assert int(read(table, tolerance=0.1).profile.isnan().sum()) == 1
+    with pytest.raises(ReadError, match=r"tolerance: got 1, expected a share from 0 to below 1"):
+        read(table, tolerance=1)
+
+
+@pytest.mark.parametrize("value", [1e13, -1e25, 3e38, 1e60, np.inf])
+def test_values_that_a_spread_of_zero_makes_are_left_out_by_reason(table, read, value):
+    table.loc[8:, "Cells_F2"] = value
+    screen = read(table)
+    assert left_out(screen) == {"Cells_F2": ("feature with values of 1e+12 or more", 16)}
+
+
+def test_what_goes_has_the_largest_share_of_gaps():
+    bad = np.zeros((4, 6), dtype=bool)
+    bad[0, :3] = bad[1:, 5] = True
+    rows, columns = largest_complete(bad, 0.0)
+    assert rows.tolist() == [False, True, True, True] and columns.tolist() == [True] * 5 + [False]
+    rows, columns = largest_complete(bad, 0.8)
+    assert rows.all() and columns.all()
+
+
+def test_a_table_of_nothing_but_gaps_says_how_many():
+    wells = Wells(np.full((2, 2), np.nan, np.float32), pd.DataFrame({"name": ["a", "b"], "batch": "p"}), ("x", "y"))
+    with pytest.raises(ReadError, match="here: got 4 missing among 4 values, which leaves nothing"):
+        without_missing(wells, "here")
+
+
+# ---- columns -----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_feature_is_left_out_by_name_and_reason(table, read):
+    rows = np.arange(16.0)
+    extra = {
+        "Cells_Location_Center_X": rows + 0.5,
+        "Nuclei_AreaShape_Center_Y": rows * 2,
+        "Cells_AreaShape_BoundingBoxMaximum_X": rows * 3,
+        "Cells_Number_Object_Number": rows * 4,
+        "Cells_Neighbors_FirstClosestObjectNumber_5": rows * 5,
+        "Cells_Parent_Nuclei": rows * 6,
+        "ImageNumber": rows * 7,
+        "Replicate": rows * 8,
+        "Remark": "good",
+        "Cells_QC": True,
+        "Cells_same": table["Cells_F1"],
+        "Cells_flat": 1.0,
+        "Cells_Texture_a": rows * 9,
+    }
+    screen = read(table.assign(**extra).reset_index(names=""), exclude=["*_Texture_*"])
+    assert screen.feature_names == tuple(f"Cells_F{j}" for j in range(N_FEATURES))
+    found = left_out(screen)
+    assert set(found) == {*extra, "Unnamed: 0"} and all(count == 16 for _, count in found.values())
+    assert (
+        found["Cells_same"][0] == "feature equal to Cells_F1" and found["Cells_flat"][0] == "feature that never varies"
+    )
+    assert found["Unnamed: 0"][0] == "column without a name" and found["Remark"][0] == "column of text"
+    assert found["Cells_Location_Center_X"][0] == "place in the image"
+    with pytest.raises(ReadError, match="exclude: got Nuclei_"):
+        read(table, exclude=["Nuclei_*"])
+
+
+def test_a_spreadsheets_error_in_a_feature_is_a_gap(table, read):
+    table["Cells_F0"] = table["Cells_F0"].astype(object)
+    table.loc[3, "Cells_F0"] = "#DIV/0!"
+    screen = read(table)
+    assert len(screen.profile) == 12 and left_out(screen) == {"Cells_F0": ("feature with missing values", 16)}
+    kept = read(table, tolerance=0.1)
+    assert "Cells_F0" in kept.feature_names and int(kept.profile.isnan().sum()) == 1
+
+
+def test_names_of_plates_keep_their_zeros(table, read, tmp_path):
+    table["Metadata_Plate"] = table["Metadata_Plate"].map({"p1": "0123", "p2": "00123"})
+    assert read(table).batch_names == ("00123", "0123")
+    numbered = table.assign(Metadata_Plate=np.repeat([7.0, 8.0], 8))
+    numbered.to_parquet(tmp_path / "n.parquet")
+    assert readers.read_profiles(tmp_path / "n.parquet", drug=length_and_carbons).batch_names == ("7", "8")
+
+
+# ---- wells -------------------------------------------------------------------------------------------------------
+
+
+def test_a_well_without_a_plate_is_listed_and_a_control_well_refused(table, read):
+    table.loc[5, "Metadata_Plate"] = None
+    assert left_out(read(table)) == {"A06 (x5)": ("well without an entry under Metadata_Plate", 1)}
+    table.loc[0, "Metadata_Plate"] = "-666"
+    with pytest.raises(ReadError, match=r"plate0.csv: got no Metadata_Plate for the control wells A01 \(DMSO\)"):
+        read(table)
+
+
+def test_a_well_that_comes_twice_counts_once(table, read):
+    screen = read(pd.concat([table, table[4:6]]))
+    assert len(screen.profile) == 12
+    assert left_out(screen) == {f"p1 A0{k} (x{k - 1})": ("a well that an earlier row holds", 1) for k in (5, 6)}
+    again = table[4:5].assign(Cells_F0=9.0)
+    with pytest.raises(ReadError, match=r"wells twice with other values: p1 A05 \(x4\), expected each well once"):
+        read(pd.concat([table, again]))
+    sites = pd.concat([table.assign(Metadata_Site=1), again.assign(Metadata_Site=2)])
+    assert len(read(sites).profile) == 13
+
+
+def test_positive_controls_are_molecules_and_not_subtracted(table, read):
+    expected = read(table[(table.index % 8 != 1)])
+    poscon = table.copy()
+    poscon.loc[[1, 9], ["Metadata_broad_sample", "Metadata_smiles"]] = ["drug", "CCCCC"]
+    kinds = np.where(poscon["Metadata_pert_type"] == "control", "negcon", None)
+    kinds[[1, 9]] = "poscon_cp"
+    for given in (poscon, poscon.assign(Metadata_control_type=kinds)):
+        screen = read(given)
+        assert "CCCCC" in screen.smiles and len(screen.profile) == 14
+        rows = np.isin(screen.smiles[screen.drug_id[screen.condition]], expected.smiles)
+        np.testing.assert_allclose(screen.profile[rows], expected.profile, atol=1e-5)
+    poscon.loc[[0, 8], ["Metadata_broad_sample", "Metadata_smiles"]] = ["other", "CCCCCC"]
+    with pytest.raises(ReadError, match="got control wells of other, drug, none of them the vehicle"):
+        read(poscon)
+
+
+def test_the_plate_map_comes_along(table, read):
+    table["Metadata_dose"] = ["0", "0", *["1 uM", "500 nM", "-666", "2", "3 µM", "4"]] * 2
+    screen = read(table, dose="Metadata_dose", separate=["dose"])
+    assert sorted(set(screen.info["well"])) == [f"A0{k}" for k in range(3, 9)]
+    assert np.sort(screen.info["dose"]).tolist()[:10] == [0.5, 0.5, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert len(screen.controls) == 4 and abs(float(screen.controls.profile.mean(0).max())) < 1e-5
+    with pytest.raises(ReadError, match="plate0.csv: got 'high' under Metadata_dose"):
+        read(table.assign(Metadata_dose="high"), dose="Metadata_dose")
+
+
+# ---- several files, structures kept elsewhere --------------------------------------------------------------------
+
+
+def test_plates_with_other_features_share_some_or_have_all(table, read):
+    first, second = table[:8].drop(columns="Cells_F0"), table[8:].drop(columns="Cells_F1")
+    shared = read(first, second)
+    assert shared.feature_names == tuple(f"Cells_F{j}" for j in range(2, N_FEATURES))
+    reason = "feature that not every file has"
+    assert left_out(shared) == {"Cells_F0": (reason, 8), "Cells_F1": (reason, 8)}
+    whole = read(first, second, features="union")
+    assert set(whole.feature_names) == {f"Cells_F{j}" for j in range(N_FEATURES)} and len(whole.left_out) == 0
+    gap = whole.profile.isnan()
+    assert int(gap.sum()) == 12 and gap[whole.profile_batch == 0][:, whole.feature_names.index("Cells_F0")].all()
+    with pytest.raises(ReadError, match="features: got 'all'"):
+        read(table, features="all")
+
+
+def test_two_plates_in_two_files_are_those_in_one(table, read):
+    one, two = read(table), read(table[:8], table[8:])
+    np.testing.assert_array_equal(one.profile, two.profile)
+    assert one.feature_names == two.feature_names and one.batch_names == two.batch_names
+
+
+def test_structures_can_stand_in_a_table_of_their_own(table, read, tmp_path):
+    known = table.rename(columns={"Metadata_broad_sample": "id"})[["id", "Metadata_smiles"]].drop_duplicates("id")
+    extra = pd.DataFrame({"id": ["x5", "x4"], "Metadata_smiles": ["CCCCCCC", "NCC"]})  # x4 the same, written otherwise
+    pd.concat([known[known["id"] != "x7"], extra]).to_csv(tmp_path / "structures.csv", index=False)
+    bare = table.drop(columns="Metadata_smiles")
+    screen = read(bare, smiles_table=tmp_path / "structures.csv", smiles_key="id")
+    assert screen.smiles.tolist() == ["CC(=O)O", "CCCl", "CCN", "CCO"]
+    assert left_out(screen) == {"x5": ("several structures in structures.csv", 2), "x7": ("no SMILES", 2)}
+    with pytest.raises(ReadError, match="structures.csv: got no column Metadata_broad_sample"):
+        read(bare, smiles_table=tmp_path / "structures.csv")
+
+
+def test_a_missing_structure_is_no_molecule(table, read):
+    table.loc[[2, 3, 4, 5], "Metadata_smiles"] = [None, "nan", "-666", "no molecule"]
+    reasons = [reason for reason, _ in left_out(read(table)).values()]
+    assert reasons == ["no SMILES"] * 3 + ["invalid SMILES 'no molecule'"]
