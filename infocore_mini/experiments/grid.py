@@ -1,11 +1,12 @@
 """The cells of a grid of reruns and the tables that are gathered from them; ``workflow/Snakefile`` runs both.
 
 A cell is one arm of one study on one seed. Its numbers are rows of "data", "what" and "value", so that the cells of
-any study can stand in one table.
+any study can stand in one table. ``python -m infocore_mini.experiments.grid TABLE.csv CELL.json ...`` gathers one.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -150,3 +151,7 @@ CELLS: Mapping[str, Callable] = MappingProxyType(
     {name: partial(_pretraining, name) for name in studies.STUDIES}
     | {"simulation": _simulation, "fairness": _fairness, "property": _property}
 )
+
+
+if __name__ == "__main__":
+    gather(map(Path, sys.argv[2:])).to_csv(sys.argv[1], index=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -117,6 +118,20 @@ def test_each_table_has_the_methods_of_the_paper():
         methods = {row["method"].lower() for row in rows} - {"random"}
         arms = {cell["ARM"].lower().split(", ")[0] for cell in cells(PAPER) if cell["group"] in groups}
         assert {method for method in methods if "(" not in method} <= arms, table
+
+
+def test_every_command_starts_the_same_python_even_where_its_path_holds_a_space(tmp_path):
+    python = f"{tmp_path}/my project/python"
+    call = f"import sys; from snakemake.cli import main; sys.executable = {python!r}; main(sys.argv[1:])"
+    options = command(WORKFLOW / "tiny.yaml", tmp_path, "--dry-run", "--printshellcmds", "--quiet", "host")[3:]
+    done = subprocess.run([sys.executable, "-c", call, *options], capture_output=True, text=True)
+    shown = [
+        line.split(": ", 1)[1]
+        for line in (done.stdout + done.stderr).splitlines()
+        if "Shell command: " in line and "None" not in line
+    ]
+    assert len(shown) == len(cells(TINY)) + len(TINY["tables"]), done.stdout + done.stderr
+    assert {shlex.split(line)[0] for line in shown} == {python}
 
 
 # ---- the notebook of a cell --------------------------------------------------------------------------------------
