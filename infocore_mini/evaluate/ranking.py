@@ -174,9 +174,14 @@ def unit_rows(name: str, z: ArrayLike, width: int | None = None) -> Tensor:
 def _sizes(query_batch: Tensor, library_batch: Tensor) -> Tensor:
     """(n,) rows of the library in the experimental batch of each query."""
     if library_batch.ndim == 2:
-        return library_batch.sum(0)[query_batch]
+        return rows_of_batches(library_batch)[query_batch]
     code, count = library_batch.unique(return_counts=True)
     return count[torch.searchsorted(code, query_batch)]
+
+
+def rows_of_batches(member: Tensor) -> Tensor:
+    """(n_B,) rows in each experimental batch, (m, n_B) booleans; Tensor.sum would copy them as int64 first."""
+    return torch.from_numpy(np.count_nonzero(member.numpy(), axis=0))
 
 
 def _batches(query_batch: ArrayLike | None, library_batch: ArrayLike | None, n: int, m: int) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from infocore_mini.evaluate.ranking import checked_top, cosines, retrieval_hits, share_among_first, unit_rows
+from infocore_mini.evaluate.ranking import (
+    checked_top,
+    cosines,
+    retrieval_hits,
+    rows_of_batches,
+    share_among_first,
+    unit_rows,
+)
 from infocore_mini.screens import PairedScreen
 
 _COLUMNS = """cell_line library top accuracy chance lift low high
@@ -205,7 +212,7 @@ def _score_whole(task: _Task, top: list[int]) -> _Scored:
 
 def _score_batch(task: _Task, top: list[int], minimum_library: int) -> _Scored:
     query, query_batch = task.query_member.nonzero().T
-    large = task.library_member.sum(0)[query_batch] >= minimum_library
+    large = rows_of_batches(task.library_member)[query_batch] >= minimum_library
     n_left_out = int((~large).sum())
     query, query_batch = query[large], query_batch[large]
     if not len(query):
