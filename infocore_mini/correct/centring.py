@@ -7,22 +7,24 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from infocore_mini.correct.base import Correction
 from infocore_mini.screens import PairedScreen
 
 
-class BatchCentring:
+class BatchCentring(Correction):
     """Subtracts from every profile the mean over the profiles of its experimental batch, feature by feature.
 
     The means are those of the screen given to ``fit``, such as the training molecules, so that held-out molecules of
     the same batches are corrected without having been looked at. What the molecules of a batch have in common goes
     with the batch effect: where batches hold one class of molecules, so does part of the biology. A batch that ``fit``
-    did not see cannot be corrected; fit on its own profiles, which need no labels of molecules.
+    did not see cannot be corrected; fit on its own profiles, which need no labels of molecules (see `PlateCentring`).
     """
+
+    inductive = False
 
     mean_: Tensor  # (n_B, n_g); NaN where the batch has no profile, or none was measured
 
-    def fit(self, screen: PairedScreen) -> BatchCentring:
-        """Learn the mean profile of every experimental batch of ``screen``; NaN readouts are left out."""
+    def _fit(self, screen: PairedScreen) -> None:
         measured = (~screen.profile.isnan()).double()
         total, count = (
             torch.zeros(screen.n_batches, screen.profile.shape[1], dtype=torch.float64).index_add_(
@@ -31,16 +33,10 @@ class BatchCentring:
             for x in (screen.profile.nan_to_num(0.0).double(), measured)
         )
         self.mean_, self.batch_names_ = (total / count).float(), screen.batch_names
-        return self
 
-    def transform(self, screen: PairedScreen) -> PairedScreen:
-        """The same screen with the means subtracted, from control wells as well.
-
-        Raises:
-            ValueError: if it is not of the screen that ``fit`` saw, or holds an experimental batch that ``fit`` did not.
-        """
-        if screen.batch_names != self.batch_names_ or screen.profile.shape[1] != self.mean_.shape[1]:
-            raise ValueError("screen: got other batch_names or features than fit, expected a part of the same screen")
+    def _transform(self, screen: PairedScreen) -> PairedScreen:
+        if screen.batch_names != self.batch_names_:
+            raise ValueError("screen: got other batch_names than fit, expected a part of the same screen")
         unseen = self.mean_[screen.profile_batch].isnan().all(1)
         if bool(unseen.any()):
             name = screen.batch_names[int(screen.profile_batch[unseen][0])]

@@ -81,11 +81,12 @@ class ControlMean(_OfEachPlate):
         super().__init__(by, "controls")
 
 
-class BatchCentring(_OfEachPlate):
-    """Minus the mean of all wells of the experimental batch or plate, for screens without control wells.
+class PlateCentring(_OfEachPlate):
+    """Minus the mean of all wells of the plate or experimental batch, molecules and controls alike.
 
-    Inductive: a new batch is corrected by its own wells. Where batches hold other molecules, what these do on average
-    goes too.
+    Inductive: a new plate is corrected by its own wells, so give it whole plates, before molecules are split;
+    `BatchCentring` corrects held-out molecules by the means of training instead. Where plates hold other molecules,
+    what these do on average goes too.
 
     Args:
         by: what is corrected together: "batch", "plate" or a column of ``screen.info``.

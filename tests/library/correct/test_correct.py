@@ -9,9 +9,27 @@ import pytest
 import torch
 
 from infocore_mini import PairedScreen
-from infocore_mini.correct import BatchCentring, CellCountRegression, ComBat, ControlMean, Harmony, RobustZ, Sphering
+from infocore_mini.correct import (
+    BatchCentring,
+    CellCountRegression,
+    ComBat,
+    ControlMean,
+    Harmony,
+    PlateCentring,
+    RobustZ,
+    Sphering,
+)
 
-ALL = [BatchCentring(), CellCountRegression(), ComBat(), ControlMean(), Harmony(), RobustZ(), Sphering()]
+ALL = [
+    BatchCentring(),
+    PlateCentring(),
+    CellCountRegression(),
+    ComBat(),
+    ControlMean(),
+    Harmony(),
+    RobustZ(),
+    Sphering(),
+]
 N_PLATES, N_WELLS, N_CONTROLS, N_FEATURES = 6, 30, 20, 5
 
 
@@ -58,11 +76,11 @@ def test_controls_have_mean_0_on_every_plate_after_control_mean(screen):
         np.testing.assert_allclose(after, before - controls.mean(0), atol=1e-4)
 
 
-def test_all_wells_have_mean_0_in_every_batch_after_batch_centring(screen):
-    found = BatchCentring().fit_transform(screen)
+def test_all_wells_have_mean_0_on_every_plate_after_plate_centring(screen):
+    found = PlateCentring().fit_transform(screen)
     for plate in range(N_PLATES):
         np.testing.assert_allclose(np.concatenate(of_plate(found, plate)).mean(0), 0, atol=1e-5)
-    bare = BatchCentring().fit_transform(replace(screen, controls=None))
+    bare = PlateCentring().fit_transform(replace(screen, controls=None))
     assert bare.controls is None
     for plate in range(N_PLATES):
         np.testing.assert_allclose(bare.profile[bare.profile_batch == plate].mean(0), 0, atol=1e-5)
@@ -96,7 +114,7 @@ def test_missing_readouts_stay_missing_and_touch_no_other(screen):
     profile, control = screen.profile.clone(), screen.controls.profile.clone()
     profile[3, 1] = control[5, 2] = torch.nan
     holed = replace(screen, profile=profile, controls=replace(screen.controls, profile=control))
-    for correction in (ControlMean(), BatchCentring(), RobustZ()):
+    for correction in (ControlMean(), PlateCentring(), RobustZ()):
         found = correction.fit_transform(holed)
         assert found.profile.isnan().nonzero().tolist() == [[3, 1]]
         assert found.controls.profile.isnan().nonzero().tolist() == [[5, 2]]
