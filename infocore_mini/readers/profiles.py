@@ -124,6 +124,7 @@ def read_profiles(
     joined, unread = _joined(parts, features, source)
     wells, idle = without_idle_features(joined, source)
     elsewhere = _elsewhere(wells, parts) if features == "union" else None
+    del parts, joined  # their readouts, where some have been left out since
     wells, incomplete = without_missing(wells, source, tolerance=tolerance, elsewhere=elsewhere)
     left_out = [unread, idle, incomplete]
     if len(incomplete):
@@ -142,7 +143,7 @@ def read_profiles(
         wells, repeated = without_repeats(wells, source, list(dict.fromkeys(by)))
         left_out.append(repeated)
     if controls:
-        wells = wells.minus_controls(source, plate="plate")
+        wells = wells.minus_controls(source, plate="plate", copy=False)
     wells = replace(wells, info=wells.info.drop(columns="control_type", errors="ignore"))
     listing = pd.concat(left_out, ignore_index=True)
     missing = bool(tolerance) or features == "union"
@@ -181,6 +182,7 @@ def _read(
     read = n_texts <= n_numbers
     no_features |= {name: "column of text" for name, numeric in zip(columns, read, strict=True) if not numeric}
     profile = profiles[0] if len(profiles) == 1 else np.concatenate(profiles)
+    profiles.clear()
     features = [name for name, numeric in zip(columns, read, strict=True) if numeric]
     require(len(features) > 0, path, "no numeric feature", "at least one")
     info = _info(pd.concat(infos, ignore_index=True), named, controls, separate, path)

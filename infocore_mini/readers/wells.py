@@ -54,12 +54,13 @@ class Wells:
         """The wells at which `kept`, (n_wells,) booleans, is true."""
         return replace(self, profile=self.profile[kept], info=self.info[kept].reset_index(drop=True))
 
-    def minus_controls(self, source: str, plate: str = "batch") -> Wells:
+    def minus_controls(self, source: str, plate: str = "batch", *, copy: bool = True) -> Wells:
         """The same wells after the mean over the control wells of each one's plate is subtracted.
 
         Args:
             source: what to name in an error.
             plate: column of `info` that says which wells are corrected together.
+            copy: False overwrites `profile`, which saves its memory.
 
         A readout that no control well of a plate has is missing on that plate.
 
@@ -74,7 +75,7 @@ class Wells:
         )
         bare = plates[np.bincount(codes[control], minlength=len(plates)) == 0]
         require(len(bare) == 0, source, f"no control well on {listed(bare)}", "at least one on every plate")
-        profile = self.profile.copy()
+        profile = self.profile.copy() if copy else self.profile
         for code in range(len(plates)):
             on_plate = codes == code
             there = profile[on_plate & control]
