@@ -33,7 +33,7 @@ from .tables import (
 from .usable import with_labels, without_idle_features, without_missing, without_repeats
 from .wells import ReadScreen, Wells, canonical_smiles
 
-BLOCK = 8192  # rows of a table that are in memory as they were read
+BLOCK = 8192  # rows of a table of text that are in memory as they were read
 METADATA = re.compile(r"(image_)?metadata_", re.IGNORECASE)
 NO_FEATURES = {  # of CellProfiler's modules, and of programs that save tables
     "column without a name": r"(Unnamed: \d+.*|index|level_\d+|__index_level_\d+__|\.\.\.\d+)?",
@@ -177,7 +177,8 @@ def _read(
         n_numbers = n_numbers + [there for _, there, _ in values]
         n_texts = n_texts + [odd for _, _, odd in values]
         profiles.append(np.column_stack([column for column, _, _ in values] or [np.empty((len(block), 0), np.float32)]))
-        infos.append(block[[name for name in block if _describes(name, needed)]])
+        infos.append(block[[name for name in block if _describes(name, needed)]].copy())
+        del block, values
     require(len(columns) > 0, path, "no numeric feature", "at least one")
     read = n_texts <= n_numbers
     no_features |= {name: "column of text" for name, numeric in zip(columns, read, strict=True) if not numeric}
@@ -215,7 +216,8 @@ def _as_numbers(column: pd.Series) -> tuple[NDArray[np.float32], int, int]:
     numeric = pd.api.types.is_numeric_dtype(column)
     values = column if numeric else pd.to_numeric(column, errors="coerce")
     with np.errstate(over="ignore"):  # to infinity, which is left out by its name
-        numbers = values.to_numpy(dtype=np.float32, na_value=np.nan)
+        plain = isinstance(values.dtype, np.dtype)
+        numbers = values.to_numpy(dtype=np.float32) if plain else values.to_numpy(dtype=np.float32, na_value=np.nan)
     odd = 0 if numeric else int((there & np.isnan(numbers)).sum())
     return numbers, int(there.sum()) - odd, odd
 

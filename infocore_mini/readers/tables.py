@@ -33,6 +33,7 @@ NO_VALUE = re.compile(r"-666(\.0*)?")  # the Connectivity Map's mark for a missi
 MICROMOLAR = {"": 0, "m": 6, "mm": 3, "um": 0, "nm": -3, "pm": -6}  # powers of ten of M, mM, uM, nM and pM
 MICROMOLAR |= {unit[:-1] + "mol/l": power for unit, power in MICROMOLAR.items() if unit}
 HOURS = {"": 0, "h": 0, "hr": 0, "hrs": 0, "hour": 0, "hours": 0}
+GROUP = 64  # columns of a Parquet file read at once
 QUANTITY = re.compile(r"([-+]?\d*[.,]?\d+(?:e[-+]?\d+)?)\s*([a-z/]*)")
 
 
@@ -121,10 +122,10 @@ def read_table(path: Path, columns: Sequence[str], *, text: Iterable[str] = (), 
 def table_blocks(
     path: Path, columns: Sequence[str], *, text: Iterable[str] = (), rows: int | None = None, **options: Any
 ) -> Iterator[pd.DataFrame]:
-    """A table in blocks of at most `rows` lines; what is asked of it is checked on the first, see `read_table`."""
+    """A table in blocks, one of text in blocks of at most `rows` lines; what is asked of it is checked on the first, see `read_table`."""
     text, seen = list(text), 0
     try:
-        for block in _parquet(path, rows) if _is_parquet(path) else _lines(path, text, rows, options):
+        for block in _parquet(path) if _is_parquet(path) else _lines(path, text, rows, options):
             if not seen:
                 require_columns(block, columns, path)
             for name in text:
@@ -145,15 +146,13 @@ def _is_parquet(path: Path) -> bool:
         return file.read(4) == b"PAR1" or path.suffix.lower() in (".parquet", ".pq")
 
 
-def _parquet(path: Path, rows: int | None) -> Iterator[pd.DataFrame]:
+def _parquet(path: Path) -> Iterator[pd.DataFrame]:
+    """The whole table, read some columns at a time: a row group often holds all rows, and Arrow copies what it reads."""
     with pq.ParquetFile(path) as file:
-        if rows is None or file.metadata.num_rows == 0:
-            batches: Iterable[Any] = [file.read()]
-        else:
-            batches = file.iter_batches(rows)
-        for batch in batches:
-            table = batch.to_pandas()
-            yield table.reset_index() if table.index.names != [None] else table
+        names = [name for name in file.schema_arrow.names if not name.startswith("__index_level_")]
+        groups = [names[start : start + GROUP] for start in range(0, len(names), GROUP)]
+        tables = [file.read(columns=group, use_threads=False).to_pandas(ignore_metadata=True) for group in groups]
+        yield pd.concat([pd.DataFrame(index=range(file.metadata.num_rows)), *tables], axis=1)
 
 
 def _lines(path: Path, text: Sequence[str], rows: int | None, options: Mapping[str, Any]) -> Iterator[pd.DataFrame]:
