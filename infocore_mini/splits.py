@@ -123,8 +123,8 @@ def replicate_batches(
 ) -> NDArray[np.int64]:
     """Experimental batches that repeat each other's molecules, under one label: for ``split(together=...)``.
 
-    Two belong together if of the one with fewer molecules at least the share ``overlap`` is in the other, or if
-    others link them so.
+    Two belong together if of the molecules of either at least the share ``overlap`` is in both (Jaccard), or if others
+    link them so.
 
     Args:
         screen: what they lie in.
@@ -146,7 +146,7 @@ def replicate_batches(
     member = csr_array((np.ones(pairs.shape[1]), tuple(pairs)), shape=(screen.n_batches, int(molecule.max()) + 1))
     shared = (member @ member.T).tocoo()
     count = np.bincount(pairs[0], minlength=screen.n_batches)
-    linked = shared.data >= overlap * np.minimum(count[shared.row], count[shared.col])
+    linked = shared.data >= overlap * (count[shared.row] + count[shared.col] - shared.data)
     graph = csr_array((shared.data[linked], (shared.row[linked], shared.col[linked])), shape=shared.shape)
     return connected_components(graph, directed=False)[1].astype(np.int64)
 

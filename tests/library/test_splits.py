@@ -149,11 +149,16 @@ def test_batches_that_repeat_molecules_can_be_kept_together():
     screen = made(molecule, batch)
     together = replicate_batches(screen)
     assert together.tolist() == [0, 0, 0, 1, 2, 3]
-    assert replicate_batches(screen, overlap=0.1).tolist() == [0, 0, 0, 1, 1, 2]
+    assert replicate_batches(screen, overlap=2 / 38).tolist() == [0, 0, 0, 1, 1, 2]
     for seed in range(5):
         found = split(screen, "batch", seed=seed, held_out=0.25, validation=0.2, together=together)
         assert sorted(len({0, 1, 2} & labels(part, "batch")) for part in found) == [0, 0, 3]
         assert found.report["molecules of train"].tolist()[2] <= 2
+
+
+def test_a_small_batch_of_molecules_that_others_have_links_none():
+    screen = made(np.concatenate([np.arange(20), np.arange(20, 40), [3, 30]]), np.repeat([0, 1, 2], [20, 20, 2]))
+    assert replicate_batches(screen).tolist() == [0, 1, 2]
 
 
 def test_a_batch_without_profiles_is_no_replicate(nested):
