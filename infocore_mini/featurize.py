@@ -325,7 +325,8 @@ def _bits(radius: int, n_bits: int, mols: list[Mol]) -> NDArray[np.float32]:
 
 
 def _scaffolds(mols: list[Mol]) -> list[str]:
-    return [MurckoScaffoldSmiles(mol=_plainly_spelt(mol), includeChirality=False) for mol in mols]
+    with rdBase.BlockLogs():  # a lone proton, such as a hydrochloride's, is worth a warning to RDKit
+        return [MurckoScaffoldSmiles(mol=_plainly_spelt(mol), includeChirality=False) for mol in mols]
 
 
 def _plainly_spelt(mol: Mol) -> Mol:

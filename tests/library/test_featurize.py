@@ -390,3 +390,8 @@ def test_descriptors_are_rdkits():
     molecules = [Chem.MolFromSmiles("CCO"), Chem.MolFromSmiles("c1ccccc1C(=O)O")]
     assert table[:, names.index("CrippenClogP")] == pytest.approx([MolLogP(m) for m in molecules], rel=1e-6)
     assert np.isfinite(table).all() and table.shape == (2, len(names))
+
+
+def test_scaffolds_are_found_without_a_word(capfd):
+    assert murcko_scaffold(["[H+].c1ccccc1CN", "CC"]) == ["c1ccccc1", ""]
+    assert capfd.readouterr() == ("", "")
