@@ -54,7 +54,6 @@ from infocore_mini.experiments.retrieval import report as chapter
 from infocore_mini.experiments.retrieval import run as experiment
 
 parameters = check_parameters(globals())
-pd.options.display.max_colwidth = 60
 
 # %% [markdown]
 # ## Query, library, rank
@@ -78,6 +77,9 @@ pd.options.display.max_colwidth = 60
 
 
 # %% tags=["nbval-check-output"]
+pd.options.display.max_colwidth = 60
+
+
 def at(*degrees):
     return np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], axis=1)
 

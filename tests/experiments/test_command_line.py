@@ -9,10 +9,15 @@ import pytest
 from infocore_mini.experiments import __main__ as command_line
 from infocore_mini.experiments.results import stored
 
+PLANNED = {"connectivity_map"}  # its plan is written down, and it has not been run
 
-def test_every_stored_study_has_its_name_on_the_command_line():
+
+def test_every_study_on_the_command_line_is_stored_or_planned():
     for name in command_line.STUDIES:
-        if name != "mol2vec":  # its vectors are the result
+        if name in PLANNED:
+            with pytest.raises(FileNotFoundError):
+                stored(name)
+        elif name != "mol2vec":  # its vectors are the result
             assert stored(name).name == name
 
 
