@@ -18,9 +18,10 @@ from rdkit import Chem, rdBase
 
 from benchmarks.timing import interleaved, ratio
 from infocore_mini.experiments.results import save_results
-from infocore_mini.featurize import UNSEEN, load_vectors, mol2vec
+from infocore_mini.featurize import mol2vec
 from infocore_mini.readers.property import property_files, read_property
 from infocore_mini.sources import fetch, sha256_of
+from infocore_mini.vectors import UNSEEN, load_vectors
 
 
 @dataclass(frozen=True)

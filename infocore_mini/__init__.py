@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from infocore_mini.lazy import attach
 
 if TYPE_CHECKING:
     from infocore_mini.config import Config
@@ -27,14 +28,4 @@ _HOME = {
     "pretrain_screen": "train",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """A name of the face when it is first asked for, so that nothing loads what it does not need."""
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """The face."""
-    return sorted([*__all__, "__version__"])
+__getattr__, __dir__ = attach(__name__, _HOME)

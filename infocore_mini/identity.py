@@ -19,8 +19,8 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import Mol
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
-from infocore_mini.featurize import InvalidSmiles, by_chunk
 from infocore_mini.screens import PairedScreen
+from infocore_mini.smiles import InvalidSmiles, by_chunk
 
 MAX_TAUTOMERS = 200  # beyond, a molecule is known by the tautomers that InChI itself sees
 _AT_ONCE = 64  # molecules a process is given at a time: tautomers cost some 50 ms each

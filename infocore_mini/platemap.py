@@ -110,13 +110,13 @@ class Controls:
 
     Attributes:
         profile: (n_controls, n_g) float32 readouts, corrected as the screen's are; NaN = not measured.
-        batch: (n_controls,) int64 code of the experimental batch, of the screen's `batch_names`.
+        batch_id: (n_controls,) int64 code of the experimental batch, of the screen's `batch_names`.
         cell_line: (n_controls,) int64 code of the cell line, of the screen's `cell_line_names`.
         info: columns of n_controls rows, as the screen's `info`.
     """
 
     profile: Tensor
-    batch: Tensor
+    batch_id: Tensor
     cell_line: Tensor
     info: Columns = field(default_factory=Columns)
 
@@ -163,7 +163,10 @@ class Controls:
         """ValueError unless these are control wells of a screen with so many features, batches and cell lines."""
         found = self.profile.shape[1]
         require(found == n_features, "controls.profile", f"{found} features", f"{n_features} like profile")
-        for name, codes, n_codes in (("batch", self.batch, n_batches), ("cell_line", self.cell_line, n_cell_lines)):
+        for name, codes, n_codes in (
+            ("batch_id", self.batch_id, n_batches),
+            ("cell_line", self.cell_line, n_cell_lines),
+        ):
             fits = codes.shape == (len(self),) and codes.dtype == torch.int64
             got = f"{tuple(codes.shape)} of {codes.dtype}"
             require(fits, f"controls.{name}", got, f"({len(self)},) of torch.int64")

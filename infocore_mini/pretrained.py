@@ -124,7 +124,8 @@ class Pretrained:
     def embed(self, screen: PairedScreen) -> tuple[Tensor, Tensor]:
         """(z_screen, z_drug) of each condition, both (n_conditions, d): mean profile, and drug under its cell line.
 
-        Raises ValueError for other features of the readout than the model was trained on.
+        Raises ValueError for other features of the readout than the model was trained on, and for a model with
+        cell-line heads for a cell line that it has not seen.
         """
         names, known = screen.feature_names, self.trained_on.screen_features
         if names and known and names != known:
@@ -132,9 +133,18 @@ class Pretrained:
             raise ValueError(
                 f"screen: got feature_names {what}, expected the {len(known)} that the model was trained on"
             )
-        cell_line = screen.cell_line if self.config.cell_line_heads else None
+        cell_line = self._heads(screen) if self.config.cell_line_heads else None
         z_drug = self.embed_drug(screen.drug[screen.drug_id], cell_line)
         return self.embed_screen(screen.mean_profile()), z_drug
+
+    def _heads(self, screen: PairedScreen) -> Tensor:
+        """(n_conditions,) codes of the cell lines as the model has them, by name."""
+        head = {name: code for code, name in enumerate(self.trained_on.cell_line_names)}
+        names = [screen.cell_line_names[code] for code in screen.cell_line.unique().tolist()]
+        unknown = [name for name in names if name not in head]
+        if unknown:
+            raise ValueError(f"screen: got cell line {unknown[0]!r}, expected those of training: {', '.join(head)}")
+        return torch.tensor([head.get(name, -1) for name in screen.cell_line_names])[screen.cell_line]
 
     def drug_body(self) -> tuple[nn.Module, nn.Module]:
         """(scaler, body) of the drug encoder, copies: features -> scaled features -> (n, d) universal drug encoding.

@@ -150,7 +150,7 @@ def pretrain_screen(
             held_out = validation
 
             def score(model: TwoTower) -> float:
-                return retrieval_score(Pretrained(model, config, trainer.shapes), held_out)
+                return retrieval_score(Pretrained(model, config, trainer.shapes, trained_on=trained_on), held_out)
 
             name = checksum(ScreenPairs(held_out, "cpu").tensors()) if checkpoint is not None else ""
             trainer = Trainer(pairs, config, scaled=True, score=score, validate_every=validate_every, validation=name)

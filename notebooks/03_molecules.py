@@ -46,9 +46,11 @@ from infocore_mini.experiments.molecules import figures
 from infocore_mini.experiments.molecules import report as chapter
 from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.results import save_results
-from infocore_mini.featurize import InvalidSmiles, load_vectors, mol2vec, substructure_sentences
+from infocore_mini.featurize import mol2vec, substructure_sentences
 from infocore_mini.parameters import Count
+from infocore_mini.smiles import InvalidSmiles
 from infocore_mini.sources import registry
+from infocore_mini.vectors import load_vectors
 
 parameters = check_parameters(globals(), MAP_MOLECULES=Count)
 

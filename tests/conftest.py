@@ -7,9 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from infocore_mini.sources import DataUnavailable, fetch
+
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 sys.path.insert(0, str(ROOT / "book"))  # execute.py, build.py, store_outputs.py
+
+
+def at_hand(*files: str) -> None:
+    """Skip the test, saying why, unless these files of ``data/sources.csv`` can be had."""
+    try:
+        for file in files:
+            fetch(file)
+    except DataUnavailable as reason:
+        pytest.skip(f"needs the real file: {reason}")
 
 
 @pytest.fixture(scope="session")

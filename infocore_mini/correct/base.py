@@ -23,12 +23,12 @@ class Wells:
 
     Attributes:
         profile: (n, n_g) float32; NaN = not measured.
-        batch: (n,) int64 code of the experimental batch.
+        batch_id: (n,) int64 code of the experimental batch.
         info: columns of n rows.
     """
 
     profile: NDArray[np.float32]
-    batch: NDArray[np.int64]
+    batch_id: NDArray[np.int64]
     info: Columns
 
     def __len__(self) -> int:
@@ -88,7 +88,7 @@ def controls(screen: PairedScreen) -> Wells | None:
     """All control wells that the screen carries."""
     if screen.controls is None:
         return None
-    return Wells(screen.controls.profile.numpy(), screen.controls.batch.numpy(), screen.controls.info)
+    return Wells(screen.controls.profile.numpy(), screen.controls.batch_id.numpy(), screen.controls.info)
 
 
 def fitted_on(screen: PairedScreen, which: WhichWells, what: str) -> Wells:
@@ -104,8 +104,8 @@ def fitted_on(screen: PairedScreen, which: WhichWells, what: str) -> Wells:
     """
     found = controls(screen)
     if found is not None:
-        here = np.isin(found.batch, screen.profile_batch.numpy())
-        found = Wells(found.profile[here], found.batch[here], found.info.take(here)) if here.any() else None
+        here = np.isin(found.batch_id, screen.profile_batch.numpy())
+        found = Wells(found.profile[here], found.batch_id[here], found.info.take(here)) if here.any() else None
     if which == "controls":
         if found is None:
             raise ValueError(
@@ -118,7 +118,7 @@ def fitted_on(screen: PairedScreen, which: WhichWells, what: str) -> Wells:
 def joined(a: Wells, b: Wells) -> Wells:
     """Both, with the columns that both have."""
     shared = {name: np.concatenate([a.info[name], b.info[name]]) for name in a.info if name in b.info}
-    return Wells(np.concatenate([a.profile, b.profile]), np.concatenate([a.batch, b.batch]), Columns(shared))
+    return Wells(np.concatenate([a.profile, b.profile]), np.concatenate([a.batch_id, b.batch_id]), Columns(shared))
 
 
 def labels(screen: PairedScreen, by: str) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
@@ -142,7 +142,7 @@ def labels(screen: PairedScreen, by: str) -> tuple[NDArray[np.int64], NDArray[np
         if wells is None:
             values.append(np.zeros(0, dtype=object))
         elif by not in screen.info:
-            values.append(np.array(screen.batch_names, dtype=object)[wells.batch])
+            values.append(np.array(screen.batch_names, dtype=object)[wells.batch_id])
         elif by in wells.info and not pd.isna(wells.info[by]).any():
             values.append(wells.info[by].astype(object))
         else:

@@ -43,5 +43,5 @@ class BatchCentring(Correction):
             raise ValueError(f"screen: got experimental batch {name!r}, expected those that fit has seen")
         controls = screen.controls
         if controls is not None:
-            controls = replace(controls, profile=controls.profile - self.mean_[controls.batch].nan_to_num(0.0))
+            controls = replace(controls, profile=controls.profile - self.mean_[controls.batch_id].nan_to_num(0.0))
         return replace(screen, profile=screen.profile - self.mean_[screen.profile_batch], controls=controls)

@@ -33,8 +33,8 @@ class ComBat(Correction):
         from combatlearn import ComBat as Model  # takes seconds, and few need it
 
         wells = fitted_on(screen, "all", "ComBat")
-        self.batches = np.unique(wells.batch)
-        if len(self.batches) < 2 or np.bincount(wells.batch)[self.batches].min() < 2:
+        self.batches = np.unique(wells.batch_id)
+        if len(self.batches) < 2 or np.bincount(wells.batch_id)[self.batches].min() < 2:
             raise ValueError("screen: got one experimental batch, or one with a single well; ComBat expects two of two")
         frame = pd.DataFrame(measured(wells, "ComBat"))
         self.model = Model(batch=_labels(wells), mean_only=self.mean_only).fit(frame)
@@ -44,7 +44,7 @@ class ComBat(Correction):
         wells, found = treated(screen), controls(screen)
         if screen.batch_names != self.batch_names:
             raise ValueError("screen: got other batch_names than in fit, expected a part of one screen for ComBat")
-        new = np.setdiff1d(wells.batch, self.batches)
+        new = np.setdiff1d(wells.batch_id, self.batches)
         if len(new):
             raise ValueError(
                 f"screen: got {len(new)} experimental batches that fit has not seen (first "
@@ -61,14 +61,14 @@ class ComBat(Correction):
 
 
 def _labels(wells: Wells) -> pd.Series:
-    return pd.Series(wells.batch.astype(str))
+    return pd.Series(wells.batch_id.astype(str))
 
 
 def _in(found: Controls | None, batches: NDArray) -> Controls | None:
     """The control wells of some experimental batches."""
     if found is None:
         return None
-    here = torch.from_numpy(np.isin(found.batch.numpy(), batches))
+    here = torch.from_numpy(np.isin(found.batch_id.numpy(), batches))
     if not bool(here.any()):
         return None
-    return Controls(found.profile[here], found.batch[here], found.cell_line[here], found.info.take(here))
+    return Controls(found.profile[here], found.batch_id[here], found.cell_line[here], found.info.take(here))

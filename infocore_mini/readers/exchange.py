@@ -226,7 +226,7 @@ def _table(screen: PairedScreen, called: Callable[[str], str], taken: Iterable[s
     condition, controls = screen.condition, screen.controls
     cell_line, batch = screen.cell_line[condition], screen.profile_batch
     if controls is not None:
-        cell_line, batch = torch.cat([cell_line, controls.cell_line]), torch.cat([batch, controls.batch])
+        cell_line, batch = torch.cat([cell_line, controls.cell_line]), torch.cat([batch, controls.batch_id])
     n, without_molecule = len(batch), [None] * (len(batch) - len(condition))
     smiles = [*screen.smiles[screen.drug_id[condition]].astype(object), *without_molecule]
     columns = {

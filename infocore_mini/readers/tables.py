@@ -161,7 +161,7 @@ def _lines(path: Path, text: Sequence[str], rows: int | None, options: Mapping[s
         while len(head) > 1 and re.fullmatch(r'\s*|"?sep=.{1,3}\s*', head[0]):  # empty, or what Excel takes for itself
             n_before, head = n_before + 1, head[1:]
         lines.seek(0)
-        sep = next((sep for sep in "\t" if sep in head[0]), ";" if head[0].count(";") > head[0].count(",") else ",")
+        sep = "\t" if "\t" in head[0] else max(",;", key=head[0].count)
         found = _form(head, sep) | {"skiprows": n_before, "dtype": dict.fromkeys(text, str), "low_memory": False}
         found |= {key: value for key, value in options.items() if key != "encoding"}
         tables: Any = pd.read_csv(lines, sep=sep, chunksize=rows, **found)

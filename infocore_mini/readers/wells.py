@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from rdkit import Chem, rdBase
 
-from infocore_mini.featurize import MAX_SMILES
 from infocore_mini.identity import canonical
 from infocore_mini.platemap import TAKEN
 from infocore_mini.screens import Featuriser, PairedScreen
+from infocore_mini.smiles import MAX_SMILES
 
 from .tables import LEFT_OUT_COLUMNS, listed, report, require
 

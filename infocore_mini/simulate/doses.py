@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-
-def require(holds: bool, name: str, got: object, expected: str) -> None:
-    """Raises ValueError, naming the argument, unless `holds`."""
-    if not holds:
-        raise ValueError(f"{name}: got {got}, expected {expected}")
+from infocore_mini.validation import require
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from torch import Tensor
 from infocore_mini.featurize import mol2vec
 from infocore_mini.screens import Featuriser, PairedScreen
 from infocore_mini.simulate.batches import SimulatedBatches, unit_rms
-from infocore_mini.simulate.doses import CP_DOSES, GE_DOSES, Doses, require
+from infocore_mini.simulate.doses import CP_DOSES, GE_DOSES, Doses
 from infocore_mini.simulate.molecules import Molecules, sample_molecules, substructure_counts
-from infocore_mini.validation import as_matrix
+from infocore_mini.validation import as_matrix, require
 
 __all__ = ["CP_DOSES", "GE_DOSES", "Doses", "SimulatedScreen", "simulate_screen"]
 

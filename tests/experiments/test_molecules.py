@@ -14,8 +14,9 @@ from infocore_mini import sources
 from infocore_mini.experiments.molecules import figures
 from infocore_mini.experiments.molecules import report as chapter
 from infocore_mini.experiments.molecules.run import CORPUS, Training, mark_rare, train
-from infocore_mini.featurize import UNSEEN, SubstructureVectors, load_vectors, mol2vec, substructure_sentences
+from infocore_mini.featurize import mol2vec, substructure_sentences
 from infocore_mini.sources import DataUnavailable, registry
+from infocore_mini.vectors import UNSEEN, SubstructureVectors, load_vectors
 
 SMILES = list(chapter.NAMED.values())
 SMALL = Training(dim=8, epochs=1)

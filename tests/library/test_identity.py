@@ -9,10 +9,10 @@ import pytest
 from rdkit import Chem
 
 from infocore_mini import identity
-from infocore_mini.featurize import InvalidSmiles
 from infocore_mini.identity import canonical, merged, molecule_groups, parent_smiles, parents
 from infocore_mini.screens import PairedScreen
 from infocore_mini.simulate.molecules import sample_molecules
+from infocore_mini.smiles import InvalidSmiles
 
 PAMOIC = "OC(=O)c1cc2ccccc2c(Cc2c(O)c(C(=O)O)cc3ccccc23)c1O"
 SAME = {

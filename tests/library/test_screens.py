@@ -208,7 +208,7 @@ def test_control_wells_are_known_by_the_labels_of_the_screen():
     rows = table()
     controls = with_plate_map(rows).controls
     made = screen(rows)
-    assert [made.batch_names[code] for code in controls.batch] == rows["batch"].unique()[:2].tolist()
+    assert [made.batch_names[code] for code in controls.batch_id] == rows["batch"].unique()[:2].tolist()
     assert controls.cell_line.tolist() == [0, 1] and len(controls) == 2
     assert controls.info["well"].tolist() == ["A01", None]
     one_line = screen(rows, cell_line=None, controls={"profile": np.ones((1, 5)), "batch": [rows["batch"][0]]})
@@ -293,9 +293,12 @@ def test_control_wells_that_do_not_fit_are_named(controls, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"batch": torch.tensor([9, 0])}, r"controls.batch: got 0..9, expected codes in 0..\d"),
+        ({"batch_id": torch.tensor([9, 0])}, r"controls.batch_id: got 0..9, expected codes in 0..\d"),
         ({"cell_line": torch.tensor([-1, 0])}, r"controls.cell_line: got -1..0"),
-        ({"batch": torch.zeros(2)}, r"controls.batch: got \(2,\) of torch.float32, expected \(2,\) of torch.int64"),
+        (
+            {"batch_id": torch.zeros(2)},
+            r"controls.batch_id: got \(2,\) of torch.float32, expected \(2,\) of torch.int64",
+        ),
         ({"profile": torch.ones(0, 5)}, r"controls.profile: got \(0, 5\) of torch.float32"),
     ],
 )

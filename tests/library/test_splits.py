@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from infocore_mini import Config, PairedScreen, pretrain_screen
-from infocore_mini.featurize import InvalidSmiles, murcko_scaffold
+from infocore_mini.featurize import murcko_scaffold
 from infocore_mini.identity import molecule_groups
+from infocore_mini.smiles import InvalidSmiles
 from infocore_mini.splits import replicate_batches, split
 
 PAIRS = [

@@ -13,9 +13,10 @@ from scipy.stats import spearmanr
 from sklearn.metrics.pairwise import cosine_similarity
 
 from infocore_mini.experiments.molecules.drugs import DRUGS, NAMED
-from infocore_mini.featurize import SubstructureVectors, mol2vec, morgan, substructure_sentences, tanimoto
+from infocore_mini.featurize import mol2vec, morgan, substructure_sentences, tanimoto
 from infocore_mini.simulate.molecules import drug_like
 from infocore_mini.sources import DataUnavailable, fetch
+from infocore_mini.vectors import SubstructureVectors
 
 LIBRARY = "broad_id_smiles.tsv.gz"
 QUERIES = ("aspirin", "diazepam", "dexamethasone", "imatinib", "penicillin V")

@@ -16,8 +16,9 @@ from pathlib import Path
 from gensim.models import Word2Vec
 
 from infocore_mini.experiments.results import provenance
-from infocore_mini.featurize import RADIUS, UNSEEN, SubstructureVectors, substructure_sentences
+from infocore_mini.featurize import RADIUS, substructure_sentences
 from infocore_mini.sources import fetch, registry
+from infocore_mini.vectors import UNSEEN, SubstructureVectors
 
 CORPUS = "smiles_corpus.txt.gz"
 

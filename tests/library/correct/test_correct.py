@@ -64,7 +64,7 @@ def on(screen: PairedScreen, plates) -> PairedScreen:
 
 def of_plate(screen: PairedScreen, plate: int) -> tuple[np.ndarray, np.ndarray]:
     return screen.profile[screen.profile_batch == plate].numpy(), screen.controls.profile[
-        screen.controls.batch == plate
+        screen.controls.batch_id == plate
     ].numpy()
 
 
@@ -100,7 +100,7 @@ def test_robust_z_is_median_and_deviation(screen, wells):
 
 def test_a_spread_of_0_does_not_blow_up(screen):
     control = screen.controls.profile.clone()
-    control[screen.controls.batch == 4, 0] = 1.0  # on one plate
+    control[screen.controls.batch_id == 4, 0] = 1.0  # on one plate
     control[:, 1] = 2.0  # everywhere
     control[torch.arange(len(control)) % 3 > 0, 2] = 3.0  # most wells equal
     flat = replace(screen, controls=replace(screen.controls, profile=control))
@@ -177,7 +177,7 @@ def test_combat_knows_the_batches_of_training_alone(screen):
     found = correction.transform(on(screen, [1, 2]))
     whole = correction.transform(train)
     np.testing.assert_allclose(found.profile, on(whole, [1, 2]).profile, atol=1e-5)
-    assert sorted(set(found.controls.batch.tolist())) == [0, 1, 2]
+    assert sorted(set(found.controls.batch_id.tolist())) == [0, 1, 2]
     with pytest.raises(ValueError, match="3 experimental batches that fit has not seen \\(first 'plate 3'\\)"):
         correction.transform(screen)
 
@@ -197,7 +197,7 @@ def test_a_new_plate_is_transformed_as_if_it_came_alone_and_training_never_sees_
     whole, alone = fitted.transform(screen), fitted.transform(on(screen, [5]))
     np.testing.assert_allclose(on(whole, [5]).profile, alone.profile, atol=1e-5)
     control = screen.controls.profile.clone()
-    control[screen.controls.batch > 3] += 100.0  # control wells of other batches than those of training
+    control[screen.controls.batch_id > 3] += 100.0  # control wells of other batches than those of training
     other = correction.fit(replace(on(screen, [0, 1, 2, 3]), controls=replace(screen.controls, profile=control)))
     np.testing.assert_allclose(other.transform(on(screen, [0])).profile, on(whole, [0]).profile, atol=1e-5)
 
@@ -223,8 +223,8 @@ def test_what_needs_controls_says_so(screen, correction):
 
 
 def test_a_plate_without_controls_is_named(screen):
-    there = screen.controls.batch != 2
-    some = replace(screen.controls, profile=screen.controls.profile[there], batch=screen.controls.batch[there],
+    there = screen.controls.batch_id != 2
+    some = replace(screen.controls, profile=screen.controls.profile[there], batch_id=screen.controls.batch_id[there],
                    cell_line=screen.controls.cell_line[there], info=screen.controls.info.take(there))  # fmt: skip
     with pytest.raises(ValueError, match="1 of 6 values of 'plate' without a control well \\(first 'plate 2'\\)"):
         ControlMean("plate").fit_transform(replace(screen, controls=some))

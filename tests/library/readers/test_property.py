@@ -5,26 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import at_hand
 from rdkit import Chem
 
 from infocore_mini.readers import ReadError
 from infocore_mini.readers.property import PROPERTY_SETS, property_files, read_property
-from infocore_mini.sources import DataUnavailable, data_file, fetch
+from infocore_mini.sources import data_file
 
 ROWS = {"BBBP": 2039, "BACE": 1513, "ClinTox": 1478, "SIDER": 1427, "HIV": 41127, "Tox21": 7831, "ToxCast": 8597}
 
 
-def at_hand(name: str) -> None:
-    try:
-        for file in property_files(name):
-            fetch(file)
-    except DataUnavailable as error:
-        pytest.skip(f"needs the real file: {error}")
-
-
 @pytest.mark.parametrize("name", PROPERTY_SETS)
 def test_real_sets_have_the_papers_sizes(name):
-    at_hand(name)
+    at_hand(*property_files(name))
     data = read_property(name)
     paper = json.loads(data_file("paper_tables.json").read_text())["table3_and_8_property_prediction"]
     assert len(data.tasks) == paper["tasks"][name] == data.target.shape[1]
@@ -54,7 +47,7 @@ def test_a_users_own_file_is_never_taken_for_a_registered_one(tmp_path, monkeypa
     assert len(read_property("BBBP", Path("bbbp.csv"))) == len(read_property("BBBP", own)) == 3
     with pytest.raises(ReadError, match=r"'bbbp.csv', a name in data/sources.csv and another file here"):
         read_property("BBBP", "bbbp.csv")
-    at_hand("BBBP")
+    at_hand(*property_files("BBBP"))
     assert len(read_property("BBBP")) > 2000
 
 

@@ -45,7 +45,7 @@ def test_plate_map_and_control_wells_go_into_the_screen():
     assert screen.info["plate"].tolist() == ["2", "1", "3"] and screen.info["dose"].tolist() == [10.0, 1.0, 3.0]
     assert screen.info["name"].tolist() == ["acid", "ethanol", "ethanol"]
     assert np.array_equal(screen.controls.profile, made.profile[[0, 3]])
-    assert [screen.batch_names[code] for code in screen.controls.batch] == ["a", "b"]
+    assert [screen.batch_names[code] for code in screen.controls.batch_id] == ["a", "b"]
     assert screen.controls.info["cell_count"].tolist() == [100.0, 110.0]
 
 

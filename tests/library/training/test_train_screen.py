@@ -372,3 +372,15 @@ def test_a_model_refuses_readouts_with_other_features():
         model.embed(replace(named[2], feature_names=tuple("ihgfedcba")))
     with pytest.raises(ValueError, match="feature_names such as 'A'"):
         model.embed(replace(named[2], feature_names=tuple("Abcdefghi")))
+
+
+def test_heads_are_found_by_the_names_of_the_cell_lines():
+    split = toy().split(0)
+    lines = replace(split.train, cell_line_names=("A375", "MCF7"))
+    test = replace(split.test, cell_line_names=("A375", "MCF7"))
+    model = pretrain_screen(lines, Config(**FULL))
+    swapped = replace(test, cell_line=1 - test.cell_line, cell_line_names=("MCF7", "A375"))
+    for z, again in zip(model.embed(test), model.embed(swapped)):
+        assert torch.equal(z, again)
+    with pytest.raises(ValueError, match="got cell line 'PC3', expected those of training: A375, MCF7"):
+        model.embed(replace(test, cell_line_names=("A375", "PC3")))
