@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from infocore_mini.evaluate.mixing import same_label_neighbours
 from infocore_mini.featurize import tanimoto
 from infocore_mini.simulate.molecules import substructure_counts
 
@@ -104,12 +105,9 @@ def run_correlations(runs: Sequence[Plate]) -> tuple[np.ndarray, np.ndarray]:
 
 def same_plate_rate(profiles: Sequence[np.ndarray], molecule: Sequence[np.ndarray]) -> float:
     """Share of wells whose nearest neighbour by cosine, among wells with another molecule, lies on their own plate."""
-    x = np.concatenate(profiles)
-    x = x / np.linalg.norm(x, axis=1, keepdims=True)
-    name = np.concatenate(molecule)
     plate = np.repeat(np.arange(len(profiles)), [len(p) for p in profiles])
-    similarity = np.where(name[:, None] == name, -np.inf, x @ x.T)
-    return float((plate[similarity.argmax(1)] == plate).mean())
+    names = np.concatenate(molecule)
+    return same_label_neighbours(np.concatenate(profiles), plate, other_than=names, n_permutations=1).rate
 
 
 def replicate_correlations(plate: Plate) -> tuple[np.ndarray, np.ndarray]:

@@ -27,6 +27,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from joblib import Parallel, delayed
 
@@ -135,9 +136,9 @@ def neighbours(z: np.ndarray, screen: PairedScreen) -> dict[str, float]:
         whose nearest neighbour in another experimental batch is the same molecule, of those that have one there, and
         "same_drug_chance", the expected share in a random order.
     """
-    batch, molecule = screen.batch_id.numpy(), screen.drug_id.numpy()
-    of_batch = same_label_neighbours(z, batch, other_than=molecule, strata=screen.cell_line.numpy())
-    hit, chance = same_drug_elsewhere(z, molecule, batch)
+    batch_id, molecule = screen.batch_id.numpy(), screen.drug_id.numpy()
+    of_batch = same_label_neighbours(z, batch_id, other_than=molecule, strata=screen.cell_line.numpy())
+    hit, chance = same_drug_elsewhere(z, molecule, batch_id)
     return {
         "same_batch": of_batch.rate,
         "same_batch_permuted": of_batch.chance,
@@ -146,26 +147,25 @@ def neighbours(z: np.ndarray, screen: PairedScreen) -> dict[str, float]:
     }
 
 
-def same_drug_elsewhere(z: np.ndarray, molecule: np.ndarray, batch: np.ndarray) -> tuple[float, float]:
-    """(hit, chance): how often the nearest row of another batch, by cosine, is the same molecule.
+def same_drug_elsewhere(z: np.ndarray, molecule: np.ndarray, batch_id: np.ndarray) -> tuple[float, float]:
+    """(hit, chance): how often the nearest row of another experimental batch, by cosine, is the same molecule.
 
     Rows whose molecule is in no other batch are not counted.
 
     Args:
-        z: (n, d). molecule, batch: (n,) codes.
+        z: (n, d), no row of zeros. molecule, batch_id: (n,) codes.
 
     Raises:
         ValueError: if no molecule is in two batches.
     """
-    unit = z / np.linalg.norm(z, axis=1, keepdims=True).clip(1e-12)
-    other = batch[:, None] != batch
-    same = (molecule[:, None] == molecule) & other
-    counted = same.any(1)
+    _, pair, count = np.unique(np.stack([molecule, batch_id]), axis=1, return_inverse=True, return_counts=True)
+    elsewhere = np.bincount(molecule)[molecule] - count[pair.reshape(-1)]
+    others = len(batch_id) - np.bincount(batch_id)[batch_id]
+    counted = elsewhere > 0
     if not counted.any():
         raise ValueError("molecule: none is in two batches, expected some")
-    nearest = np.where(other, unit @ unit.T, -np.inf)[counted].argmax(1)
-    chance = same[counted].sum(1) / other[counted].sum(1)
-    return float(same[counted, nearest].mean()), float(chance.mean())
+    found = same_label_neighbours(z, molecule, other_than=batch_id, n_permutations=1)
+    return found.rate * found.n / int(counted.sum()), float((elsewhere[counted] / others[counted]).mean())
 
 
 def store(output: Path, runs: Path, n_jobs: int = 2) -> Path:
@@ -186,12 +186,8 @@ def store(output: Path, runs: Path, n_jobs: int = 2) -> Path:
         {"method": method, "candidate": candidate, "input": kind, "seed": seed, "validation": made.result["validation"]}
         for (method, candidate, kind, seed), made in zip(tasks, records, strict=True)
     ]
-    best: dict[tuple, int] = {}
-    for i, row in enumerate(search):
-        key = row["method"], row["input"], row["seed"]
-        if key not in best or row["validation"] > search[best[key]]["validation"]:
-            best[key] = i
-    chosen = [search[i] | records[i].result["test"] for i in best.values()]
+    best = pd.DataFrame(search).groupby(["method", "input", "seed"], sort=False)["validation"].idxmax()
+    chosen = [search[i] | records[i].result["test"] for i in best]
     results = {"chosen": chosen, "search": search, "before": before()}
     parameters = {
         "settings": dict(SETTINGS),
