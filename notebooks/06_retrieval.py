@@ -77,9 +77,6 @@ parameters = check_parameters(globals())
 
 
 # %% tags=["nbval-check-output"]
-pd.options.display.max_colwidth = 60
-
-
 def at(*degrees):
     return np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], axis=1)
 
