@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from rdkit import Chem, rdBase
-from rdkit.Chem import Mol
+from rdkit.Chem import Mol, rdMolHash
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from infocore_mini.screens import PairedScreen
@@ -38,6 +38,7 @@ CNCC(O)C(O)C(O)C(O)CO NC(CO)(CO)CO NCCO OCCNCCO OCCN(CCO)CCO NCCN CCNCC CCN(CC)C
 C1CCC(NC2CCCCC2)CC1 C[N+](C)(C)CCO c1ccc(CNCCNCc2ccccc2)cc1
 CO CCO CC(C)O CC(O)CO CC(C)=O CC#N CS(C)=O CN(C)C=O CCOC(C)=O CCOCC C1CCOC1 C1COCCO1 ClCCl ClC(Cl)Cl
 """.split()
+_ORGANIC = {5, 6, 7, 8, 9, 15, 16, 17, 35, 53}  # no metal among them
 _INORGANIC = ["OC(=O)O", "C#N", "N=C=S", "O=C=O"]  # hold carbon all the same
 
 
@@ -105,12 +106,44 @@ def merged(smiles: Iterable[str], *, stereo: bool = True, n_jobs: int = 1) -> pd
         InvalidSmiles: if a row is no molecule or holds no atom.
     """
     smiles = list(smiles)
-    table = pd.DataFrame({"parent": parents(smiles, stereo=stereo, n_jobs=n_jobs), "spelling": smiles}, dtype=object)
+    table = pd.DataFrame({"parent": _labels(smiles, stereo, n_jobs), "spelling": smiles}, dtype=object)
     found = table.groupby("parent")["spelling"].agg(
         spellings=lambda texts: tuple(sorted(set(texts))), count="size"
     )  # fmt: skip
     several = found[found["spellings"].map(len) > 1].reset_index()
     return several.sort_values(["count", "parent"], ascending=[False, True], ignore_index=True)
+
+
+def one_spelling(
+    smiles: Iterable[str], count: ArrayLike | None = None, *, stereo: bool = False, n_jobs: int = 1
+) -> NDArray[np.object_]:
+    """Each molecule in one of the ways in which it comes: that of most rows, and of those the first in the alphabet.
+
+    So a screen holds the drug itself rather than its parent: the features of a salt that nobody writes otherwise stay.
+
+    Args:
+        smiles: n SMILES.
+        count: (n,) how many rows each of them stands for; None = one.
+        stereo: tell stereoisomers apart.
+        n_jobs: processes, as in joblib.
+
+    Returns:
+        (n,) SMILES, all among those given; equal for those that `molecule_groups` puts together.
+
+    Raises:
+        InvalidSmiles: if a row is no molecule or holds no atom.
+
+    Examples:
+        >>> one_spelling(["CCN.Cl", "CCN.Cl", "CCN", "CCO"]).tolist()
+        ['CCN.Cl', 'CCN.Cl', 'CCN.Cl', 'CCO']
+    """
+    smiles = list(smiles)
+    table = pd.DataFrame({"parent": _labels(smiles, stereo, n_jobs), "spelling": smiles}, dtype=object)
+    table["count"] = 1 if count is None else np.asarray(count)
+    total = table.groupby(["parent", "spelling"], as_index=False)["count"].sum()
+    order = total.sort_values(["count", "spelling"], ascending=[False, True])
+    chosen = order.drop_duplicates("parent").set_index("parent")["spelling"]
+    return chosen.loc[table["parent"]].to_numpy(dtype=object)
 
 
 def molecule_groups(
@@ -132,14 +165,12 @@ def molecule_groups(
     """
     smiles = molecules.smiles.tolist() if isinstance(molecules, PairedScreen) else list(molecules)
     try:
-        found = parents(smiles, stereo=stereo, n_jobs=n_jobs)
+        found = _labels(smiles, stereo, n_jobs)
     except InvalidSmiles as error:
         if not names:
             raise
         unread = {row for row, *_ in error.faults}
-        read = iter(
-            parents([text for row, text in enumerate(smiles) if row not in unread], stereo=stereo, n_jobs=n_jobs)
-        )
+        read = iter(_labels([text for row, text in enumerate(smiles) if row not in unread], stereo, n_jobs))
         found = [f"name {text}" if row in unread else next(read) for row, text in enumerate(smiles)]
     return pd.factorize(np.array(found, dtype=object))[0].astype(np.int64)
 
@@ -159,6 +190,42 @@ def canonical(mol: Mol) -> str:
             return text
         text = Chem.MolToSmiles(again)
     return min(seen[seen.index(text) :])
+
+
+def _labels(smiles: Iterable[str], stereo: bool, n_jobs: int) -> list[str]:
+    """Equal for equal parents: the parent's key, or less where no other molecule of these can have the same parent.
+
+    Tautomers cost fifty times what the bare graph of a molecule costs, and two molecules of another graph are none.
+    """
+    smiles = list(smiles) if not isinstance(smiles, str) else smiles
+    graphs = list(chain.from_iterable(by_chunk(_graphs, smiles, n_jobs, at_once=_AT_ONCE)))
+    spellings: dict[str, set[str]] = {}
+    for graph, text in zip(graphs, smiles):
+        spellings.setdefault(graph, set()).add(text)
+    unsure = [row for row, graph in enumerate(graphs) if len(spellings[graph]) > 1]
+    found = [f"graph {graph}" for graph in graphs]
+    for row, key in zip(unsure, parents([smiles[row] for row in unsure], stereo=stereo, n_jobs=n_jobs)):
+        found[row] = key
+    return found
+
+
+def _graphs(mols: list[Mol]) -> list[str]:
+    """The elements and bonds of each parent, whatever their orders, charges, hydrogens and directions."""
+    for mol in mols:
+        Chem.RemoveStereochemistry(mol)
+    with rdBase.BlockLogs():
+        return [rdMolHash.MolHash(_bare(mol), rdMolHash.HashFunction.ElementGraph) for mol in mols]
+
+
+def _bare(mol: Mol) -> Mol:
+    """The fragment that `_parent` chooses; a molecule of one fragment without metals, isotopes, hydrogens is its own."""
+    plain = all(atom.GetAtomicNum() in _ORGANIC and not atom.GetIsotope() for atom in mol.GetAtoms())
+    if plain and len(Chem.GetMolFrags(mol)) == 1:
+        return mol
+    try:
+        return _chosen(_neutral(mol))
+    except (RuntimeError, ValueError):  # what RDKit raises; `_parent` then takes it as drawn
+        return mol
 
 
 def _found(smiles: Iterable[str], stereo: bool, n_jobs: int) -> list[_Parent]:

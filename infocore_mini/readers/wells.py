@@ -11,12 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from rdkit import Chem, rdBase
 
-from infocore_mini.identity import canonical
+from infocore_mini.identity import canonical, one_spelling
 from infocore_mini.platemap import TAKEN
 from infocore_mini.screens import Featuriser, PairedScreen
 from infocore_mini.smiles import MAX_SMILES
 
 from .tables import LEFT_OUT_COLUMNS, listed, report, require
+
+
+MERGED_COLUMNS = ["smiles", "spelling", "profiles"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -26,9 +29,12 @@ class ReadScreen(PairedScreen):
     Attributes:
         left_out: columns name, reason, profiles: each molecule or kind of well left out, why, and how many profiles
             it had.
+        merged: columns smiles, spelling, profiles: each SMILES that the files have for a molecule, as salt, tautomer or
+            stereoisomer, beside the one that the screen knows it by, and how many profiles it had.
     """
 
     left_out: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEFT_OUT_COLUMNS))
+    merged: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=MERGED_COLUMNS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +102,9 @@ class Wells:
     ) -> ReadScreen:
         """The screen of the treated wells, its molecules under canonical SMILES; wells without one are listed.
 
+        Salts, tautomers and stereoisomers of one molecule are one (`identity.one_spelling`), so that no split parts
+        them, none is another's negative and each is found where the molecule is; they are listed, too. Stereoisomers
+        stay conditions of their own, since they may act in other ways.
         It keeps the further columns of `info`, and the control wells of its experimental batches and cell lines.
 
         Args:
@@ -119,25 +128,26 @@ class Wells:
         missing = report(self.info["name"][~control][~usable], reason[~usable])
         rows = np.flatnonzero(~control)[usable]
         require(len(rows) > 0, source, f"no well with a usable SMILES among {len(self)}", "at least one")
+        molecules, merged = _as_one(canonical[usable])
         kept = self.info.iloc[rows]
-        keys = kept[list(separate)]
-        condition = keys.groupby(list(separate), dropna=False).ngroup() if separate else None
+        keys = [*(kept[name].to_numpy() for name in separate), molecules["isomer"].to_numpy()]
+        condition = pd.DataFrame(dict(enumerate(keys))).groupby(list(range(len(keys))), dropna=False).ngroup()
         shared = [name for name in ("batch", "cell_line") if name in kept]
         alone = control & ~self.info[shared].isin({name: kept[name].unique() for name in shared}).all(axis=1).to_numpy()
         unused = report(self.info["name"][alone], "control well without a molecule in its batch and cell line")
         screen = ReadScreen.from_profiles(
-            smiles=canonical[usable].tolist(),
+            smiles=molecules["smiles"].tolist(),
             drug=drug,
             profile=Rows(self.profile, rows),
             batch=kept["batch"].tolist(),
             cell_line=kept["cell_line"].tolist() if "cell_line" in kept else None,
-            condition=None if condition is None else condition.tolist(),
+            condition=condition.tolist(),
             feature_names=self.feature_names,
             allow_missing=allow_missing,
             info=_plate_map(kept),
             controls=self._controls(np.flatnonzero(control & ~alone)),
         )
-        return replace(screen, left_out=pd.concat([left_out, missing, unused], ignore_index=True))
+        return replace(screen, left_out=pd.concat([left_out, missing, unused], ignore_index=True), merged=merged)
 
     def _controls(self, rows: NDArray[np.intp]) -> dict[str, Any] | None:
         """Control wells as `PairedScreen.from_profiles` takes them."""
@@ -194,6 +204,18 @@ def canonical_smiles(smiles: Iterable[object]) -> tuple[pd.Series, pd.Series]:
     read = [found.get(text, ("", "no SMILES")) for text in given]
     canonical = pd.Series([text for text, _ in read], dtype=object)
     return canonical, pd.Series([reason for _, reason in read], dtype=object)
+
+
+def _as_one(spellings: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The molecule of each row, `smiles`, which `isomer` of it that is, and what was merged, as in `ReadScreen`."""
+    count = spellings.value_counts(sort=False)
+    found = pd.DataFrame(
+        {name: one_spelling(count.index, count, stereo=stereo) for name, stereo in (("smiles", False), ("isomer", True))},
+        index=count.index,
+    )
+    merged = found[["smiles"]].assign(spelling=count.index, profiles=count)
+    several = merged["smiles"].map(merged["smiles"].value_counts()) > 1
+    return found.loc[spellings], merged[several].sort_values(["smiles", "spelling"], ignore_index=True)
 
 
 def _canonical(text: object) -> tuple[str, str]:

@@ -34,7 +34,7 @@ def assert_equal(a: PairedScreen, b: PairedScreen) -> None:
             assert x.tolist() == y.tolist(), name
         elif name == "controls" and x is not None:
             assert x.info == y.info
-            for part in ("profile", "batch", "cell_line"):
+            for part in ("profile", "batch_id", "cell_line"):
                 torch.testing.assert_close(getattr(x, part), getattr(y, part), rtol=0, atol=0, equal_nan=True)
         else:
             assert x == y, name
