@@ -78,7 +78,7 @@ def parents(smiles: Iterable[str], *, stereo: bool = True, n_jobs: int = 1) -> l
         >>> aspirin == sodium_salt, aspirin == toluene
         (True, False)
     """
-    return [parent.key for parent in _found(smiles, stereo, n_jobs)]
+    return [parent.key for parent in _warned(smiles, stereo, n_jobs)]
 
 
 def parent_smiles(smiles: Iterable[str], *, stereo: bool = True, n_jobs: int = 1) -> list[str]:
@@ -87,7 +87,7 @@ def parent_smiles(smiles: Iterable[str], *, stereo: bool = True, n_jobs: int = 1
     Raises:
         InvalidSmiles: if a row is no molecule or holds no atom.
     """
-    return [parent.smiles for parent in _found(smiles, stereo, n_jobs)]
+    return [parent.smiles for parent in _warned(smiles, stereo, n_jobs)]
 
 
 def merged(smiles: Iterable[str], *, stereo: bool = True, n_jobs: int = 1) -> pd.DataFrame:
@@ -106,11 +106,13 @@ def merged(smiles: Iterable[str], *, stereo: bool = True, n_jobs: int = 1) -> pd
         InvalidSmiles: if a row is no molecule or holds no atom.
     """
     smiles = list(smiles)
-    table = pd.DataFrame({"parent": _labels(smiles, stereo, n_jobs), "spelling": smiles}, dtype=object)
-    found = table.groupby("parent")["spelling"].agg(
+    table = pd.DataFrame({"label": _labels(smiles, stereo, n_jobs), "spelling": smiles}, dtype=object)
+    found = table.groupby("label")["spelling"].agg(
         spellings=lambda texts: tuple(sorted(set(texts))), count="size"
     )  # fmt: skip
-    several = found[found["spellings"].map(len) > 1].reset_index()
+    several = found[found["spellings"].map(len) > 1]
+    first = [spellings[0] for spellings in several["spellings"]]
+    several = several.assign(parent=parents(first, stereo=stereo, n_jobs=n_jobs))[["parent", "spellings", "count"]]
     return several.sort_values(["count", "parent"], ascending=[False, True], ignore_index=True)
 
 
@@ -193,28 +195,32 @@ def canonical(mol: Mol) -> str:
 
 
 def _labels(smiles: Iterable[str], stereo: bool, n_jobs: int) -> list[str]:
-    """Equal for equal parents: the parent's key, or less where no other molecule of these can have the same parent.
+    """Equal for equal parents: the parent's key, or less where that tells which of these molecules have one parent.
 
-    Tautomers cost fifty times what the bare graph of a molecule costs, and two molecules of another graph are none.
+    Tautomers cost fifty times what the bare graph of a molecule costs, and molecules of two graphs are none.
     """
     smiles = list(smiles) if not isinstance(smiles, str) else smiles
-    graphs = list(chain.from_iterable(by_chunk(_graphs, smiles, n_jobs, at_once=_AT_ONCE)))
-    spellings: dict[str, set[str]] = {}
-    for graph, text in zip(graphs, smiles):
-        spellings.setdefault(graph, set()).add(text)
-    unsure = [row for row, graph in enumerate(graphs) if len(spellings[graph]) > 1]
-    found = [f"graph {graph}" for graph in graphs]
-    for row, key in zip(unsure, parents([smiles[row] for row in unsure], stereo=stereo, n_jobs=n_jobs)):
-        found[row] = key
-    return found
+    found = list(chain.from_iterable(by_chunk(partial(_graphs, stereo), smiles, n_jobs, at_once=_AT_ONCE)))
+    drawn: dict[str, dict[str, str]] = {}  # graph -> the ways to draw it -> the first SMILES
+    for (graph, drawing), text in zip(found, smiles):
+        drawn.setdefault(graph, {}).setdefault(drawing, text)
+    unsure = {drawing: text for ways in drawn.values() if len(ways) > 1 for drawing, text in ways.items()}
+    key = dict(zip(unsure, (parent.key for parent in _found(unsure.values(), stereo, n_jobs))))
+    return [key.get(drawing, graph) for graph, drawing in found]
 
 
-def _graphs(mols: list[Mol]) -> list[str]:
-    """The elements and bonds of each parent, whatever their orders, charges, hydrogens and directions."""
-    for mol in mols:
-        Chem.RemoveStereochemistry(mol)
+def _graphs(stereo: bool, mols: list[Mol]) -> list[tuple[str, str]]:
+    """Of each parent the elements and bonds, whatever their orders, charges and hydrogens; and the parent as drawn."""
+    found = []
     with rdBase.BlockLogs():
-        return [rdMolHash.MolHash(_bare(mol), rdMolHash.HashFunction.ElementGraph) for mol in mols]
+        for mol in mols:
+            if not stereo:
+                Chem.RemoveStereochemistry(mol)
+            bare = _bare(mol)
+            drawing = Chem.MolToSmiles(bare)
+            Chem.RemoveStereochemistry(bare)
+            found.append((rdMolHash.MolHash(bare, rdMolHash.HashFunction.ElementGraph), drawing))
+    return found
 
 
 def _bare(mol: Mol) -> Mol:
@@ -229,8 +235,13 @@ def _bare(mol: Mol) -> Mol:
 
 
 def _found(smiles: Iterable[str], stereo: bool, n_jobs: int) -> list[_Parent]:
+    return list(chain.from_iterable(by_chunk(partial(_parents, stereo), smiles, n_jobs, at_once=_AT_ONCE)))
+
+
+def _warned(smiles: Iterable[str], stereo: bool, n_jobs: int) -> list[_Parent]:
+    """The parents, and a warning that says how many of them are less sure."""
     smiles = list(smiles) if not isinstance(smiles, str) else smiles
-    found = list(chain.from_iterable(by_chunk(partial(_parents, stereo), smiles, n_jobs, at_once=_AT_ONCE)))
+    found = _found(smiles, stereo, n_jobs)
     faults = [(text, parent.fault) for text, parent in zip(smiles, found) if parent.fault]
     if faults:
         count = f"{len(faults)} of {len(found)} molecules are known less well"

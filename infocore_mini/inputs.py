@@ -79,6 +79,16 @@ def equal_rows(x: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.array([code.setdefault(row.tobytes(), len(code)) for row in x + 0.0], dtype=np.int64)  # -0.0 is 0.0
 
 
+def molecules(value: Any, features: NDArray[np.float64]) -> NDArray[np.int64]:
+    """(n,) codes of the rows' molecules: salts, tautomers, stereoisomers of one are it; of features, equal rows are one."""
+    if not is_smiles(value):
+        return equal_rows(features)
+    from infocore_mini.identity import molecule_groups
+
+    texts, row = np.unique(np.asarray(list(value), dtype=str), return_inverse=True)
+    return molecule_groups(texts.tolist())[row]
+
+
 def row_names(value: Any, n: int) -> NDArray[Any]:
     """(n,) SMILES, the labels of a table's rows, or row numbers."""
     if is_smiles(value):

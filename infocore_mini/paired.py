@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from infocore_mini.config import Config
-from infocore_mini.inputs import drug_features, equal_rows, is_smiles, label_codes, row_names, table_of_numbers
+from infocore_mini.inputs import drug_features, is_smiles, label_codes, molecules, row_names, table_of_numbers
 from infocore_mini.parameters import Method, ParameterError, explain
 from infocore_mini.pretrained import Pretrained, TrainedOn
 from infocore_mini.train import pretrain
@@ -49,7 +49,7 @@ class PairedEstimator(BaseEstimator):
             y_screen: (n, n_g) screen readouts, row i belongs to drug row i; array, table or AnnData.
             batch_id: (n,) label of each row's experimental batch: any sortable labels. CLIP needs none.
             molecule: (n,) label of each row's molecule. Rows of one molecule are never each other's negatives;
-                None = rows with equal drug features are one molecule.
+                None = rows with equal drug features are one molecule; of SMILES, salts, tautomers and stereoisomers.
 
         Returns:
             self; after an error it counts as not fitted.
@@ -74,7 +74,7 @@ class PairedEstimator(BaseEstimator):
         if batch_id is None and self.method == "clip":
             batch_id = np.zeros(n, dtype=int)
         batches, codes = label_codes("batch_id", batch_id, n)
-        groups = equal_rows(drug) if molecule is None else label_codes("molecule", molecule, n)[1]
+        groups = molecules(X_drug, drug) if molecule is None else label_codes("molecule", molecule, n)[1]
         repeated = len(np.unique(groups)) < n
         trained_on = TrainedOn(
             batch_names=tuple(batches.tolist()),
@@ -156,7 +156,8 @@ class PairedEstimator(BaseEstimator):
         """Top-1 retrieval accuracy, a fraction: how often the molecule nearest to a readout is its own.
 
         Args:
-            X_drug, y_screen: n paired rows that were not trained on. Rows with equal drug features are one molecule.
+            X_drug, y_screen: n paired rows that were not trained on. What is one molecule is as in ``fit``; the library
+                has each as its first row.
             batch_id: (n,) labels; then only molecules of the query's experimental batch are candidates.
 
         Raises:
@@ -168,7 +169,8 @@ class PairedEstimator(BaseEstimator):
         n = len(z_drug)
         if len(z_screen) != n:
             raise ValueError(f"y_screen: got {len(z_screen)} rows, expected {n} like X_drug")
-        _, first, target = np.unique(equal_rows(drug_features(X_drug)[0]), return_index=True, return_inverse=True)
+        features, _, _ = drug_features(X_drug)
+        _, first, target = np.unique(molecules(X_drug, features), return_index=True, return_inverse=True)
         if batch_id is None:
             return retrieval_accuracy(z_screen, z_drug[first], target, top=(1,))[1]
         batches, codes = label_codes("batch_id", batch_id, n)

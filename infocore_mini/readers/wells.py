@@ -18,7 +18,6 @@ from infocore_mini.smiles import MAX_SMILES
 
 from .tables import LEFT_OUT_COLUMNS, listed, report, require
 
-
 MERGED_COLUMNS = ["smiles", "spelling", "profiles"]
 
 
@@ -209,13 +208,12 @@ def canonical_smiles(smiles: Iterable[object]) -> tuple[pd.Series, pd.Series]:
 def _as_one(spellings: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The molecule of each row, `smiles`, which `isomer` of it that is, and what was merged, as in `ReadScreen`."""
     count = spellings.value_counts(sort=False)
-    found = pd.DataFrame(
-        {name: one_spelling(count.index, count, stereo=stereo) for name, stereo in (("smiles", False), ("isomer", True))},
-        index=count.index,
-    )
-    merged = found[["smiles"]].assign(spelling=count.index, profiles=count)
-    several = merged["smiles"].map(merged["smiles"].value_counts()) > 1
-    return found.loc[spellings], merged[several].sort_values(["smiles", "spelling"], ignore_index=True)
+    found = pd.DataFrame({"smiles": one_spelling(count.index, count), "isomer": count.index}, index=count.index)
+    several = found["smiles"].map(found["smiles"].value_counts()) > 1
+    written = found.index[several]
+    found.loc[several, "isomer"] = one_spelling(written, count[written], stereo=True)
+    merged = found.loc[several, ["smiles"]].assign(spelling=written, profiles=count[written])
+    return found.loc[spellings], merged.sort_values(["smiles", "spelling"], ignore_index=True)
 
 
 def _canonical(text: object) -> tuple[str, str]:

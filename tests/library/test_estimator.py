@@ -234,6 +234,18 @@ def test_rows_of_one_molecule_are_never_each_others_negatives():
     assert named.pretrained_.history[-1]["contrastive"] < 1.5 < apart.pretrained_.history[-1]["contrastive"]
 
 
+def test_of_smiles_salts_and_tautomers_are_one_molecule():
+    rng = np.random.default_rng(0)
+    spelt = [[text, f"{text}.Cl", f"{text}.O"] for text in ("CCN", "CCCCO", "c1ccccc1", "OC(=O)C1CC1", "CC#N", "CCSC")]
+    smiles = [rng.choice(ways) for ways in spelt for _ in range(40)]
+    readout = np.repeat(4 * np.eye(6), 40, axis=0) + 0.05 * rng.normal(size=(240, 6))
+    settings = dict(epochs=30, minibatch_size=64, embedding_dim=16)
+    merged = CLIP(**settings).fit(smiles, readout)
+    apart = CLIP(**settings).fit(smiles, readout, molecule=smiles)
+    assert merged.pretrained_.history[-1]["contrastive"] < 0.9 < apart.pretrained_.history[-1]["contrastive"]
+    assert merged.score(smiles, readout) == 1.0  # one candidate for each molecule, whichever way it is written
+
+
 def test_large_offsets_and_tiny_units_do_not_spoil_the_scaling():
     x, y, batch = rows()
     plain = InfoCORE(**SMALL).fit(x, y, batch_id=batch)

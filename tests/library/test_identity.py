@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from rdkit import Chem
 
 from infocore_mini import identity
-from infocore_mini.identity import canonical, merged, molecule_groups, parent_smiles, parents
+from infocore_mini.identity import canonical, merged, molecule_groups, one_spelling, parent_smiles, parents
 from infocore_mini.screens import PairedScreen
 from infocore_mini.simulate.molecules import sample_molecules
 from infocore_mini.smiles import InvalidSmiles
@@ -120,6 +122,29 @@ def test_groups_are_codes_in_the_order_of_the_molecules():
     assert codes.tolist() == [0, 1, 2, 2, 1] and codes.dtype == np.int64
     assert molecule_groups(HANDS["ibuprofen"], stereo=True).tolist() == [0, 1]
     assert molecule_groups([]).shape == (0,)
+
+
+@pytest.mark.parametrize("stereo", [False, True])
+def test_groups_are_those_of_the_parents_though_few_parents_are_worked_out(drugs, stereo, monkeypatch):
+    given = [text for spellings in (*SAME.values(), *HANDS.values()) for text in spellings] + drugs
+    given += [f"{text}.Cl" for text in drugs[:10]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = pd.factorize(np.array(parents(given, stereo=stereo), dtype=object))[0]
+    asked: list[str] = []
+    monkeypatch.setattr(
+        identity, "_parent", lambda text, _, known=identity._parent: asked.append(text) or known(text, _)
+    )
+    assert molecule_groups(given, stereo=stereo).tolist() == expected.tolist()
+    assert not set(asked) & {canonical(Chem.MolFromSmiles(text)) for text in drugs}  # no two of them look alike
+
+
+def test_one_spelling_is_the_one_of_most_rows():
+    given = ["CCN.Cl", "CCN", "Oc1ccccn1", "O=c1cccc[nH]1", "CCO", "CCN"]
+    assert one_spelling(given).tolist() == ["CCN", "CCN", "O=c1cccc[nH]1", "O=c1cccc[nH]1", "CCO", "CCN"]
+    assert one_spelling(given[:3], [5, 1, 1]).tolist() == ["CCN.Cl", "CCN.Cl", "Oc1ccccn1"]
+    assert one_spelling(HANDS["ibuprofen"], stereo=True).tolist() == list(HANDS["ibuprofen"])
+    assert one_spelling([]).shape == (0,)
 
 
 def test_groups_of_a_screen_are_those_of_its_molecules():

@@ -59,7 +59,7 @@ def real():
 
 
 def test_the_real_screen_has_the_size_its_card_says(real):
-    assert (len(real.smiles), len(real.profile), real.n_batches) == (3170, 5113, 15)
+    assert (len(real.smiles), len(real.profile), real.n_batches) == (3087, 5113, 15)
     assert real.left_out.groupby("reason")["profiles"].sum().to_dict() == {"no SMILES": 351, "of no named library": 123}
     libraries = pd.DataFrame({"molecule": real.drug_id[real.condition], "library": real.profile_batch})
     assert (libraries.groupby("molecule")["library"].nunique() > 1).sum() > 1000

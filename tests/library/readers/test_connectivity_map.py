@@ -154,7 +154,7 @@ def test_all_genes_show_the_experimental_batch_within_one_cell_line_too(real):
 
 def test_the_screen_of_larger_batches_has_the_size_its_card_says(real):
     screen = read_connectivity_map(drug=lengths, min_molecules=8)
-    assert (len(screen.smiles), len(screen.profile), screen.n_batches) == (1058, 5007, 138)
+    assert (len(screen.smiles), len(screen.profile), screen.n_batches) == (1044, 5007, 138)
     assert screen.cell_line_names == ("HL60", "MCF7", "PC3")
     reasons = screen.left_out.groupby("reason")["profiles"].sum().to_dict()
     assert reasons == {"no SMILES": 679, "fewer than 8 molecules": 414}

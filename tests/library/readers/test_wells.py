@@ -7,8 +7,11 @@ import datetime
 import numpy as np
 import pandas as pd
 import pytest
+from rdkit import Chem
 
 from infocore_mini.readers import ReadError, Wells
+from infocore_mini.splits import split
+from infocore_mini.training.pairs import ScreenPairs
 
 
 def length_and_carbons(smiles):
@@ -78,3 +81,52 @@ def test_without_control_wells_there_are_none():
     assert wells(is_control=False).screen(length_and_carbons, "file").controls is None
     with pytest.raises(ReadError, match="no well with a usable SMILES"):
         wells(smiles=None).screen(length_and_carbons, "file")
+
+
+# ------------------------------------------------------------------ one molecule under several SMILES
+
+
+def test_salts_tautomers_and_stereoisomers_are_one_molecule_and_listed():
+    spelt = ["CC(N)C(=O)O", "CC(N)C(=O)O", "CC(N)C(=O)O.Cl", "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CCO"]
+    info = pd.DataFrame({"name": list("aabcde"), "smiles": spelt, "batch": "p", "is_control": False})
+    profile = np.arange(12, dtype=np.float32).reshape(6, 2)
+    screen = Wells(profile, info, ("x", "y")).screen(length_and_carbons, "file")
+    assert screen.smiles.tolist() == ["CC(N)C(=O)O", "CCO"]
+    conditions = [set(screen.profile[screen.condition == code, 0].tolist()) for code in range(len(screen))]
+    assert sorted(map(sorted, conditions)) == [[0, 2, 4], [6], [8], [10]]  # the two hands may act in two ways
+    assert screen.smiles[screen.drug_id].tolist() == ["CC(N)C(=O)O"] * 3 + ["CCO"]
+    assert screen.merged.columns.tolist() == ["smiles", "spelling", "profiles"]
+    assert dict(zip(screen.merged["spelling"], screen.merged["profiles"])) == {
+        "CC(N)C(=O)O": 2,
+        "CC(N)C(=O)O.Cl": 1,
+        "C[C@H](N)C(=O)O": 1,
+        "C[C@@H](N)C(=O)O": 1,
+    }
+    assert set(screen.merged["smiles"]) == {"CC(N)C(=O)O"}
+
+
+def test_of_a_thousand_ways_to_write_molecules_no_parent_is_in_two_parts_and_none_is_its_own_negative():
+    rings = ["c1ccccc1", "c1ccncc1", "C1CCCCC1", "c1ccoc1", "c1ccsc1"]
+    acids = [f"C[C@H](N){'C' * n}{ring}" for ring in rings for n in range(8)] + ["O=c1cccc[nH]1"]
+    salts = ["", ".Cl", ".OC(=O)C(=O)O", ".O", ".CS(=O)(=O)O"]
+    spelt = [
+        (parent, Chem.MolToSmiles(Chem.MolFromSmiles(text + salt), doRandom=True))
+        for parent in acids
+        for text in (parent, parent.replace("@", "@@") if "@" in parent else "Oc1ccccn1")
+        for salt in salts
+        for _ in range(3)
+    ]
+    assert len(spelt) > 1000
+    truth = [parent for parent, _ in spelt]
+    info = pd.DataFrame(
+        {"name": truth, "smiles": [text for _, text in spelt], "batch": np.arange(len(spelt)) % 4, "is_control": False}
+    )
+    screen = Wells(np.ones((len(spelt), 2), dtype=np.float32), info, ("x", "y")).screen(length_and_carbons, "file")
+    assert len(screen.drug) == len(acids)
+    for parts in (screen.split(0), split(screen, "molecule", seed=0), split(screen, "scaffold", seed=0)):
+        names = [set(part.info["name"]) for part in parts]
+        assert sum(map(len, names)) == len(acids) == len(set.union(*names))
+    pairs = ScreenPairs(screen, "cpu")
+    name = screen.info["name"][screen.first_profile]
+    assert pairs.drug_id is not None  # whose equal rows the losses leave out of the negatives
+    assert len(set(zip(pairs.drug_id.tolist(), name))) == len(acids)
