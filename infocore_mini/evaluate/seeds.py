@@ -21,28 +21,35 @@ class Interval(NamedTuple):
     high: np.ndarray
 
 
-def half_width(values: ArrayLike) -> np.ndarray:
-    """Half of the 95 % t-interval of the mean over the last axis, (..., n) -> (...); NaN for n < 2, or with a NaN."""
+def half_width(values: ArrayLike, *, overlap: float = 0.0) -> np.ndarray:
+    """Half of the 95 % t-interval of the mean over the last axis, (..., n) -> (...); NaN for n < 2, or with a NaN.
+
+    Args:
+        values: scores of n seeds.
+        overlap: test rows over the other rows, where every seed splits the same data: such scores hang together, and
+            the variance of their mean is s^2 (1/n + overlap) (Nadeau and Bengio 2003). 0: every seed draws its own.
+    """
     values = np.asarray(values, dtype=float)
     n = values.shape[-1]
     if n < 2:
         return np.full(values.shape[:-1], np.nan)[()]
-    return stats.t.ppf(0.975, n - 1) * values.std(axis=-1, ddof=1) / np.sqrt(n)
+    return stats.t.ppf(0.975, n - 1) * values.std(axis=-1, ddof=1) * np.sqrt(1 / n + overlap)
 
 
-def t_interval(values: ArrayLike) -> Interval:
-    """Mean and 95 % t-interval over the last axis, (..., n) -> (...)."""
-    mean, half = np.asarray(values, dtype=float).mean(axis=-1), half_width(values)
+def t_interval(values: ArrayLike, *, overlap: float = 0.0) -> Interval:
+    """Mean and 95 % t-interval over the last axis, (..., n) -> (...); ``overlap`` as in `half_width`."""
+    mean, half = np.asarray(values, dtype=float).mean(axis=-1), half_width(values, overlap=overlap)
     return Interval(mean, mean - half, mean + half)
 
 
-def paired(ours: pd.Series | float, theirs: pd.Series | float) -> Interval:
+def paired(ours: pd.Series | float, theirs: pd.Series | float, *, overlap: float = 0.0) -> Interval:
     """One method minus another, paired by seed: the mean difference over the seeds that both have, with its t-interval.
 
     Args:
         ours, theirs: scores by seed, or a single number, the score of a method that draws nothing at random.
+        overlap: as in `half_width`.
     """
-    return t_interval(pd.Series(ours - theirs).dropna())
+    return t_interval(pd.Series(ours - theirs).dropna(), overlap=overlap)
 
 
 def over_seeds(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:

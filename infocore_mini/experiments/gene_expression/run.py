@@ -18,7 +18,7 @@ half-width says what could have been seen. No run is left out, none is added aft
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from itertools import product
@@ -41,6 +41,7 @@ from infocore_mini.pretrained import Pretrained
 from infocore_mini.readers import read_connectivity_map
 from infocore_mini.readers.connectivity_map import DOWN, INSTANCES, UP
 from infocore_mini.screens import PairedScreen, Split
+from infocore_mini.simulate.screen import simulate_screen
 from infocore_mini.train import pretrain_screen
 
 FILES = (UP, DOWN, INSTANCES)
@@ -84,35 +85,44 @@ CANDIDATES: Mapping[str, tuple[dict[str, Any], ...]] = MappingProxyType(
 
 
 @cache
-def screen() -> PairedScreen:
-    """The conditions of the Connectivity Map, one experimental batch each. Raises `sources.DataUnavailable`."""
+def screen(*, simulated: bool = False) -> PairedScreen:
+    """The conditions of the Connectivity Map, one experimental batch each. Raises `sources.DataUnavailable`.
+
+    ``simulated``: a small simulated screen, for a page whose files cannot be had; it must say so.
+    """
+    if simulated:
+        return simulate_screen(0, n_drugs=600, cell_lines=("MCF7", "PC3"), n_batches=24, n_features=300).screen
     return read_connectivity_map(min_molecules=8).per_batch()
 
 
-def split_of(seed: int, kind: str) -> Split:
+def split_of(seed: int, kind: str, *, simulated: bool = False) -> Split:
     """Training, validation and test molecules; ``kind`` "raw" or "centred", on the training conditions' batch means."""
-    split = screen().split(seed)
+    split = screen(simulated=simulated).split(seed)
     if kind == "raw":
         return split
     correction = BatchCentring().fit(split.train)
     return Split(*(correction.transform(part) for part in split))
 
 
-def run(method: str, candidate: int, kind: str, seed: int, folder: Path | None = None) -> Record:
-    """Train one candidate of a method on one split and one kind of input, and score it.
+def run(
+    method: str, candidate: int, kind: str, seed: int, folder: Path | None = None, *, simulated: bool = False
+) -> Record:
+    """Train one candidate of a method on one split and one kind of input, and score it; arguments as in `screen`.
 
     Returns:
         A record whose result is {"validation": the score that chooses, "test": as `scores`}.
     """
     settings = {**SETTINGS, **CANDIDATES[method][candidate], "method": method, "seed": seed}
     described = {"input": kind, "config": asdict(Config(**settings)), "minimum_library": MINIMUM_LIBRARY}
+    if simulated:
+        described["screen"] = "simulated"
 
     def make() -> Made:
         torch.set_num_threads(1)
-        split = split_of(seed, kind)
+        split = split_of(seed, kind, simulated=simulated)
         model = pretrain_screen(split.train, Config(**settings), validation=split.validation)
         best = max(epoch["validation"] for epoch in model.history if "validation" in epoch)
-        return {"validation": best, "test": scores(model, split)}, checksums(FILES)
+        return {"validation": best, "test": scores(model, split)}, {} if simulated else checksums(FILES)
 
     return kept(folder, "connectivity-map", described, make)
 
@@ -168,27 +178,50 @@ def same_drug_elsewhere(z: np.ndarray, molecule: np.ndarray, batch_id: np.ndarra
     return found.rate * found.n / int(counted.sum()), float((elsewhere[counted] / others[counted]).mean())
 
 
+def run_all(
+    folder: Path | None = None,
+    *,
+    seeds: Sequence[int] = SEEDS,
+    n_candidates: int = 4,
+    simulated: bool = False,
+    n_jobs: int = 2,
+    verbose: int = 0,
+) -> tuple[list[dict[str, Any]], list[Record]]:
+    """The first candidates of every method on every kind of input, ``n_jobs`` runs at a time.
+
+    Returns:
+        A row for each run, {"method", "candidate", "input", "seed", "validation"} and what `scores` returns, and its
+        record.
+    """
+    keys = ("seed", "input", "method", "candidate")
+    tasks = [dict(zip(keys, values)) for values in product(seeds, INPUTS, CANDIDATES, range(n_candidates))]
+    records = Parallel(n_jobs=n_jobs, verbose=verbose)(
+        delayed(run)(task["method"], task["candidate"], task["input"], task["seed"], folder, simulated=simulated)
+        for task in tasks
+    )
+    rows = [
+        task | {"validation": made.result["validation"]} | made.result["test"]
+        for task, made in zip(tasks, records, strict=True)
+    ]
+    return rows, records
+
+
+def chosen(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Of every method, input and split the row of the candidate that is best on validation; of equals the first."""
+    validation = pd.DataFrame(rows)[["method", "input", "seed", "validation"]]
+    best = validation.groupby(["method", "input", "seed"], sort=False)["validation"].idxmax()
+    return [dict(rows[i]) for i in best]
+
+
 def store(output: Path, runs: Path, n_jobs: int = 2) -> Path:
     """Run what is missing in the folder ``runs`` and write ``results/connectivity_map.json``.
 
     Results: "chosen", a row for each method, input and split: its candidate and scores; "search", the validation score
     of every candidate; "before", the neighbours of the profiles themselves, without any training.
     """
-    tasks = [
-        (method, candidate, kind, seed)
-        for seed in SEEDS
-        for kind in INPUTS
-        for method, candidates in CANDIDATES.items()
-        for candidate in range(len(candidates))
-    ]
-    records = Parallel(n_jobs=n_jobs, verbose=10)(delayed(run)(*task, runs) for task in tasks)
-    search = [
-        {"method": method, "candidate": candidate, "input": kind, "seed": seed, "validation": made.result["validation"]}
-        for (method, candidate, kind, seed), made in zip(tasks, records, strict=True)
-    ]
-    best = pd.DataFrame(search).groupby(["method", "input", "seed"], sort=False)["validation"].idxmax()
-    chosen = [search[i] | records[i].result["test"] for i in best]
-    results = {"chosen": chosen, "search": search, "before": before()}
+    rows, records = run_all(runs, n_jobs=n_jobs, verbose=10)
+    search = [{name: row[name] for name in ("method", "candidate", "input", "seed", "validation")} for row in rows]
+    results = {"chosen": chosen(rows), "search": search, "before": before()}
     parameters = {
         "settings": dict(SETTINGS),
         "candidates": dict(CANDIDATES),
@@ -201,8 +234,8 @@ def store(output: Path, runs: Path, n_jobs: int = 2) -> Path:
     return save_results("connectivity_map", parameters, results, output_dir=output, runs=made)
 
 
-def before() -> dict[str, dict[str, float]]:
+def before(*, simulated: bool = False) -> dict[str, dict[str, float]]:
     """`neighbours` of all mean profiles, raw and with every experimental batch centred; nothing is trained."""
-    whole = screen()
+    whole = screen(simulated=simulated)
     centred = BatchCentring().fit(whole).transform(whole)
     return {kind: neighbours(part.mean_profile().numpy(), part) for kind, part in zip(INPUTS, (whole, centred))}

@@ -128,8 +128,8 @@ def l1000_plates(seed: int) -> PairedScreen:
 
 
 def toxcast(seed: int) -> PairedScreen:
-    """ToxCast as a screen."""
-    return read_toxcast()
+    """ToxCast as a screen; a molecule whose salts went through two campaigns is a condition in each."""
+    return read_toxcast().per_batch()
 
 
 _GENE_EXPRESSION = Study("gene_expression", simulated_gene_expression, SETTINGS, shape=REDUCED, files=REAL_FILES)

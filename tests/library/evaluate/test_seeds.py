@@ -19,6 +19,29 @@ def test_the_interval_is_scipys(n):
     assert half_width(values) == pytest.approx((high - low) / 2)
 
 
+def test_splits_of_one_data_set_have_wider_intervals():
+    """Nadeau and Bengio (2003), corrected resampled t-test: 1/n becomes 1/n + n_test / n_train."""
+    values = np.array([0.1, 0.2, 0.4])
+    expected = stats.t.ppf(0.975, 2) * np.sqrt(values.var(ddof=1) * (1 / 3 + 0.25))
+    assert half_width(values, overlap=0.25) == pytest.approx(expected)
+    assert t_interval(values, overlap=0.25).low == pytest.approx(values.mean() - expected)
+    scores = pd.Series(values)
+    assert paired(scores, 0.0, overlap=0.25) == pytest.approx(t_interval(values, overlap=0.25))
+
+
+def test_repeated_splits_need_the_correction_to_be_right():
+    """Means of a tenth of the rows, of ten splits: the plain interval misses the truth several times too often."""
+    rng = np.random.default_rng(0)
+    missed = {0.0: 0, 0.25: 0}
+    for _ in range(300):
+        data = rng.normal(size=100)
+        scores = [data[rng.permutation(100)[:20]].mean() for _ in range(10)]
+        for overlap in missed:
+            found = t_interval(scores, overlap=overlap)
+            missed[overlap] += not found.low <= 0 <= found.high
+    assert missed[0.25] / 300 < 0.1 < 0.15 < missed[0.0] / 300
+
+
 def test_intervals_are_over_the_last_axis():
     values = np.random.default_rng(0).normal(size=(4, 3, 5))
     found = t_interval(values)
