@@ -153,7 +153,7 @@ report.beside_paper(on_comas, pairs, report.paper_frameworks("cell_painting"))
 # Within an experimental batch InfoCORE leads CLIP by either framework, and by SimCLR, with its smaller $\alpha$, by more; CCL loses half of the whole library; and the framework matters less than the method.
 # What does not come back is InfoCORE's gain among all molecules: by SimCLR its top-1 is about CLIP's, with a wide interval, and its top-5 is below (first table).
 # The queue gives CLIP a little, as in the paper, and InfoCORE nothing that six seeds could tell.
-# On COMAS three splits of 811 molecules tell one thing: CCL loses the whole library.
+# On COMAS three splits of 733 molecules tell one thing: CCL loses the whole library.
 #
 # ## $\alpha$ and $\lambda$
 #

@@ -52,6 +52,15 @@ def paired(ours: pd.Series | float, theirs: pd.Series | float, *, overlap: float
     return t_interval(pd.Series(ours - theirs).dropna(), overlap=overlap)
 
 
+def detectable(values: ArrayLike, *, overlap: float = 0.0, power: float = 0.8) -> np.ndarray:
+    """The smallest true mean that the interval of `t_interval` would tell from zero with this power, (..., n) -> (...).
+
+    It is worked out from the scatter seen, so it says what a null result could have found; ``overlap`` as in `half_width`.
+    """
+    n = np.asarray(values).shape[-1]
+    return half_width(values, overlap=overlap) * (1 + stats.t.ppf(power, n - 1) / stats.t.ppf(0.975, n - 1))
+
+
 def over_seeds(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
     """Mean accuracy over seeds with its 95 % t-interval, from `screen_retrieval` tables by seed.
 

@@ -14,6 +14,7 @@ from infocore_mini.experiments.calibration import run as calibration
 from infocore_mini.experiments.fairness import run as fairness
 from infocore_mini.experiments.gene_expression import run as connectivity_map
 from infocore_mini.experiments.molecules import run as molecules
+from infocore_mini.experiments.molecules import tables
 from infocore_mini.experiments.performance import full_shape
 from infocore_mini.experiments.pretraining import run as pretraining
 from infocore_mini.experiments.pretraining.studies import STUDIES as PRETRAINING
@@ -30,6 +31,7 @@ STUDIES: Mapping[str, Store] = {
     "calibration": calibration.store,
     "full_shape": full_shape.store,
     "mol2vec": molecules.store,
+    "broad_smiles": tables.store,
 }
 
 

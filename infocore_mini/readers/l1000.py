@@ -16,6 +16,7 @@ import pandas as pd
 
 from infocore_mini.featurize import mol2vec
 from infocore_mini.screens import Featuriser
+from infocore_mini.sources import data_file
 
 from .gct import Gct, read_gct
 from .tables import hours, listed, located, micromolar, read_table, report, require, require_columns
@@ -23,7 +24,7 @@ from .usable import with_labels, without_missing
 from .wells import ReadScreen, Wells
 
 PLATES = ("l1000_CPC006_A375_6H_X1.gctx", "l1000_LJP005_A375_24H_X1_B19.gct", "l1000_LJP009_A375_24H_X1_B20.gct")
-SMILES_TABLE = "broad_id_smiles.tsv.gz"
+SMILES_TABLE = "broad_smiles.tsv"  # our own, of the compounds in the files that the project knows
 BRD_CORE = 13  # characters of a BRD id that name the compound; what follows names salt and lot
 COMPOUND_KINDS = ("trt_cp", "trt_poscon")  # a positive control is a drug like another
 ALIASES = {
@@ -36,12 +37,12 @@ ALIASES = {
 NEEDED = ["pert_id", "pert_type", "cell_id", "pert_dose", "pert_time"]
 
 
-def read_l1000_wells(paths: Sequence[str | Path] = PLATES, *, smiles: str | Path = SMILES_TABLE) -> Wells:
+def read_l1000_wells(paths: Sequence[str | Path] = PLATES, *, smiles: str | Path | None = None) -> Wells:
     """The wells of single L1000 level-3 plates, DMSO wells included, nothing subtracted.
 
     Args:
         paths: GCT 1.3 or GCTX files, or names in ``data/sources.csv``; their genes may come in any order.
-        smiles: table with the columns broad_id and smiles.
+        smiles: table with the columns broad_id and smiles; None = the project's own, of these plates' compounds.
 
     Returns:
         Wells with 978 log2 expressions each, NaN where missing, named by gene symbol; `info` has name (the BRD id),
@@ -62,8 +63,7 @@ def read_l1000_wells(paths: Sequence[str | Path] = PLATES, *, smiles: str | Path
     info = pd.concat([_plate_info(plate, path) for plate, path in zip(plates, found, strict=True)], ignore_index=True)
     twice = info[info.duplicated(["batch", "well"])]
     require(len(twice) == 0, "paths", f"wells twice on {listed(twice['batch'].unique())}", "every plate once")
-    table = read_table(located(smiles), ["broad_id", "smiles"], text=["broad_id", "smiles"])
-    info["smiles"] = smiles_of(info["name"], table["broad_id"], table["smiles"])
+    info["smiles"] = smiles_of(info["name"], *broad_table(smiles))
     return Wells(profile, info, _gene_names(plates[0], found[0]))
 
 
@@ -71,7 +71,7 @@ def read_l1000(
     paths: Sequence[str | Path] = PLATES,
     *,
     drug: Featuriser = mol2vec,
-    smiles: str | Path = SMILES_TABLE,
+    smiles: str | Path | None = None,
     cell_lines: Collection[str] | None = None,
     separate: Sequence[str] = (),
 ) -> ReadScreen:
@@ -194,6 +194,13 @@ def _landmarks(path: Path) -> pd.Series:
     table = table[table["pr_is_lm"] == "1"]
     require(len(table) > 0, path, "no gene with pr_is_lm = 1", "the landmark genes")
     return table.set_index("pr_gene_id")["pr_gene_symbol"]
+
+
+def broad_table(smiles: str | Path | None = None) -> tuple[pd.Series, pd.Series]:
+    """The columns broad_id and smiles of a table; None = the project's own."""
+    path = data_file(SMILES_TABLE) if smiles is None else located(smiles)
+    table = read_table(path, ["broad_id", "smiles"], text=["broad_id", "smiles"])
+    return table["broad_id"], table["smiles"]
 
 
 def smiles_of(names: pd.Series, ids: pd.Series, smiles: pd.Series) -> pd.Series:

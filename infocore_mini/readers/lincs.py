@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .l1000 import SMILES_TABLE, smiles_of
+from .l1000 import broad_table, smiles_of
 from .tables import as_text, located, numbers, read_table, require
 from .wells import Wells
 
@@ -23,14 +23,14 @@ COLUMNS = {
 }
 
 
-def read_lincs_pilot_wells(path: str | Path = WELLS, *, smiles: str | Path = SMILES_TABLE) -> Wells:
+def read_lincs_pilot_wells(path: str | Path = WELLS, *, smiles: str | Path | None = None) -> Wells:
     """The wells of LINCS pilot 1, of whose readout only the number of cells is public in a small file.
 
     For semi-synthetic screens: the plates, maps, replicates and doses are real, a readout is to be drawn.
 
     Args:
         path: table with plate, well, plate_map, Batch_Number, Batch_Date, broad_sample, mmoles_per_liter, cell_count.
-        smiles: table with the columns broad_id and smiles.
+        smiles: table with the columns broad_id and smiles; None = the project's own.
 
     Returns:
         Wells with one readout, cell_count; `info` has name (the BRD id), smiles, batch (the plate), plate, well, row,
@@ -47,12 +47,11 @@ def read_lincs_pilot_wells(path: str | Path = WELLS, *, smiles: str | Path = SMI
     count = numbers(table, ["cell_count"], path, "cell counts")
     require(bool(np.isfinite(count).all()), path, "wells without a cell count", "one for each")
     info = table[list(COLUMNS)].set_axis(list(COLUMNS.values()), axis=1)
-    known = read_table(located(smiles), ["broad_id", "smiles"])
     control = info["name"].isna()
     position = info["well"].str.extract(r"^([A-P])(\d\d)$")
     info = info.assign(
         name=info["name"].fillna("DMSO"),
-        smiles=smiles_of(as_text(info["name"]), known["broad_id"], known["smiles"]),
+        smiles=smiles_of(as_text(info["name"]), *broad_table(smiles)),
         batch=info["plate"],
         row=position[0],
         column=position[1].astype(float).astype("Int64"),

@@ -19,7 +19,7 @@ from infocore_mini.parameters import TargetKind
 from infocore_mini.sources import fetch
 
 from .gct import read_gct
-from .l1000 import SMILES_TABLE, smiles_of
+from .l1000 import broad_table, smiles_of
 from .tables import located, numbers, read_table, report, require
 from .wells import canonical_smiles
 
@@ -70,7 +70,7 @@ PROPERTY_SETS = (*MOLECULENET, "PRISM")
 def property_files(name: str) -> tuple[str, ...]:
     """Names in ``data/sources.csv`` of the files behind a property set. Raises ValueError for an unknown set."""
     _check_name(name)
-    return (PRISM, SMILES_TABLE) if name == "PRISM" else (MOLECULENET[name][0],)
+    return (PRISM,) if name == "PRISM" else (MOLECULENET[name][0],)
 
 
 def read_property(name: str, path: str | Path | None = None) -> PropertySet:
@@ -109,9 +109,8 @@ def _read_prism(path: Path) -> PropertySet:
     missing = sorted(set(PRISM_LINES) - set(gct.rows["cell_iname"]))
     require(not missing, path, f"no cell line {', '.join(missing)}", "the five lines of the paper")
     column = pd.Index(gct.rows["cell_iname"]).get_indexer(list(PRISM_LINES))
-    broad = read_table(fetch(SMILES_TABLE), ["broad_id", "smiles"])
     ids = pd.Series(gct.columns.index)
-    smiles = smiles_of(ids, broad["broad_id"], broad["smiles"])
+    smiles = smiles_of(ids, *broad_table())
     return _checked("PRISM", "regression", path, ids, smiles, gct.matrix[:, column], PRISM_LINES)
 
 

@@ -9,7 +9,7 @@ import pytest
 from infocore_mini.experiments import __main__ as command_line
 from infocore_mini.experiments.results import stored
 
-PLANNED = {"connectivity_map"}  # its plan is written down, and it has not been run
+PLANNED: set[str] = set()  # plans that are written down and have not been run
 
 
 def test_every_study_on_the_command_line_is_stored_or_planned():
@@ -17,7 +17,7 @@ def test_every_study_on_the_command_line_is_stored_or_planned():
         if name in PLANNED:
             with pytest.raises(FileNotFoundError):
                 stored(name)
-        elif name != "mol2vec":  # its vectors are the result
+        elif name not in ("mol2vec", "broad_smiles"):  # whose results are data of their own
             assert stored(name).name == name
 
 

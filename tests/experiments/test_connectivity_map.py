@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from infocore_mini.experiments.gene_expression import run as study
+from infocore_mini.experiments.neighbours import same_drug_elsewhere
 from infocore_mini.screens import PairedScreen
 
 
@@ -29,23 +30,23 @@ def test_every_method_has_as_many_candidates_and_the_same_rest():
 
 def test_the_same_drug_elsewhere_by_hand():
     z = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
-    hit, chance = study.same_drug_elsewhere(z, np.array([7, 7, 8, 9]), np.array([0, 1, 1, 0]))
+    hit, chance = same_drug_elsewhere(z, np.array([7, 7, 8, 9]), np.array([0, 1, 1, 0]))
     assert hit == 1.0 and chance == pytest.approx(0.5)  # molecule 7 alone is in two batches, of two rows elsewhere each
-    hit, _ = study.same_drug_elsewhere(z[[0, 2, 1, 3]], np.array([7, 7, 8, 9]), np.array([0, 1, 1, 0]))
+    hit, _ = same_drug_elsewhere(z[[0, 2, 1, 3]], np.array([7, 7, 8, 9]), np.array([0, 1, 1, 0]))
     assert hit == 0.0
     with pytest.raises(ValueError, match="none is in two batches"):
-        study.same_drug_elsewhere(z, np.arange(4), np.array([0, 1, 1, 0]))
+        same_drug_elsewhere(z, np.arange(4), np.array([0, 1, 1, 0]))
 
 
 def test_centring_takes_the_batch_out_of_the_neighbours_and_leaves_the_drug(monkeypatch):
-    monkeypatch.setattr(study, "screen", toy)
+    monkeypatch.setattr(study, "screen", lambda *, simulated=False: toy())
     found = study.before()
     assert found["raw"]["same_batch"] > 0.9 > 0.6 > found["centred"]["same_batch"]
     assert found["centred"]["same_drug"] > 0.9 > found["raw"]["same_drug_chance"]
 
 
 def test_a_run_is_kept_with_its_validation_and_test_scores(monkeypatch, tmp_path):
-    monkeypatch.setattr(study, "screen", toy)
+    monkeypatch.setattr(study, "screen", lambda *, simulated=False: toy())
     monkeypatch.setattr(study, "SETTINGS", dict(study.SETTINGS) | dict(epochs=2, minibatch_size=8, halve_at=()))
     monkeypatch.setattr(study, "MINIMUM_LIBRARY", 2)
     record = study.run("infocore", 0, "centred", 0, tmp_path)

@@ -6,15 +6,17 @@ import hashlib
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
 from mol2vec.features import insert_unk
 from sklearn.metrics import pairwise
 
 from infocore_mini import sources
-from infocore_mini.experiments.molecules import figures
+from infocore_mini.experiments.molecules import figures, tables
 from infocore_mini.experiments.molecules import report as chapter
 from infocore_mini.experiments.molecules.run import CORPUS, Training, mark_rare, train
 from infocore_mini.featurize import mol2vec, substructure_sentences
+from infocore_mini.readers.l1000 import SMILES_TABLE
 from infocore_mini.sources import DataUnavailable, registry
 from infocore_mini.vectors import UNSEEN, SubstructureVectors, load_vectors
 
@@ -128,3 +130,13 @@ def test_figures_show_what_they_are_given(no_list, vectors):
     fig = figures.size_and_map(mol2vec(SMILES[:30], vectors=vectors), chapter.heavy_atoms(SMILES[:30]), groups, seed=0)
     assert sorted(len(dots.get_offsets()) for dots in fig.axes[1].collections) == [10, 20]
     assert [text.get_text() for text in fig.legends[0].get_texts()] == ["steroid"]
+
+
+def test_the_table_of_broad_ids_is_what_its_command_makes():
+    try:
+        made = tables.broad_smiles()
+    except DataUnavailable as reason:
+        pytest.skip(f"data: {reason}")
+    stored = pd.read_csv(sources.data_file(SMILES_TABLE), sep="\t")
+    pd.testing.assert_frame_equal(made, stored, check_dtype=False)
+    assert stored["broad_id"].is_unique and len(stored) > 2500

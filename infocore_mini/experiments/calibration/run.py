@@ -30,7 +30,7 @@ from infocore_mini.experiments.calibration.plates import real_plates, real_runs,
 from infocore_mini.experiments.records import kept
 from infocore_mini.experiments.results import checksums, save_results
 from infocore_mini.readers.cell_painting import COMAS
-from infocore_mini.readers.l1000 import PLATES, SMILES_TABLE
+from infocore_mini.readers.l1000 import PLATES
 from infocore_mini.simulate.screen import CP_DOSES, GE_DOSES, SimulatedScreen, simulate_screen
 
 SEEDS = (9001, 9002)  # of the simulations compared with the real plates
@@ -136,7 +136,7 @@ def _top(table: pd.DataFrame) -> dict[str, float]:
 def store(output: Path, runs: Path, n_jobs: int = 1) -> Path:
     """Measure what is missing in the folder ``runs`` and write ``results/calibration.json``; one process, no matter what."""
     measured = {
-        "gene_expression": (gene_expression, GE_DOSES, (*PLATES, SMILES_TABLE)),
+        "gene_expression": (gene_expression, GE_DOSES, PLATES),
         "cell_painting": (cell_painting, CP_DOSES, COMAS),
     }
     parameters = {"seeds": SEEDS, "draws": DRAWS, "percentiles": PERCENTILES, "chosen_not_calibrated": CHOSEN}

@@ -10,10 +10,29 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from infocore_mini.correct import ControlMean, Correction, PlateCentring, RobustZ, Sphering
+from infocore_mini.experiments.neighbours import of_real_screens
 from infocore_mini.experiments.pretraining.report import Tables, accuracies
-from infocore_mini.readers import Wells, read_bbbc021_wells
+from infocore_mini.readers import Wells, read_bbbc021_wells, read_injury
 from infocore_mini.screens import PairedScreen
 from infocore_mini.simulate.screen import CP_DOSES, simulate_screen
+
+# What is commonly done to plates with solvent wells.
+_CORRECTIONS: dict[str, tuple[Correction, ...]] = {
+    "as published": (),
+    "mean of the solvent wells": (ControlMean(),),
+    "robust z by the solvent wells": (RobustZ(),),
+    "mean of the whole plate": (PlateCentring(),),
+    "mean of the solvent wells, then sphering": (ControlMean(), Sphering()),
+}
+
+
+def injury_plates() -> tuple[pd.DataFrame, str]:
+    """Percent of Dahlin's wells whose nearest neighbour shares the plate, or the drug, by correction; and a notice.
+
+    Labels are permuted within the two experiments. See `neighbours.of_real_screens`.
+    """
+    return of_real_screens({"Dahlin 2023": read_injury}, _CORRECTIONS, strata="experiment")
 
 
 def bbbc021_weeks(wells: Wells | None = None) -> pd.DataFrame:

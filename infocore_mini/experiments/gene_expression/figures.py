@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from sklearn.decomposition import PCA
 
+from infocore_mini.evaluate.seeds import half_width
 from infocore_mini.experiments.names import METHOD_NAMES
 from infocore_mini.experiments.style import CATEGORIES, METHOD_COLOURS, NEUTRAL, figure, finish
 
@@ -30,6 +32,36 @@ def plates_in_two_dimensions(panels: Mapping[str, Sequence[np.ndarray]], names: 
             start += len(profile)
         ax.set(title=title, xlabel="first principal component", ylabel="second", xticks=[], yticks=[])
     axes[0, 0].legend(fontsize=8, markerscale=2)
+    return finish(fig)
+
+
+def scores_by_method(table: pd.DataFrame, chance: Mapping[str, float], overlap: float) -> Figure:
+    """A panel for each score: every split, the mean and its 95 % interval, for each method and kind of input.
+
+    Args:
+        table: percent, index (input, method, seed), a column a score.
+        chance: percent, by score: a dotted line.
+        overlap: of the splits, as in `evaluate.seeds.half_width`.
+    """
+    fig, axes = figure(2, 2, panel=(3.6, 2.5))
+    colours = {METHOD_NAMES[key]: colour for key, colour in METHOD_COLOURS.items()}
+    kinds, methods = table.index.unique("input"), table.index.unique("method")
+    for ax, score in zip(axes.flat, table):
+        by_seed = table[score].unstack("seed").T
+        for j, kind in enumerate(kinds):
+            for i, method in enumerate(methods):
+                values, place = by_seed[kind, method], i + 0.3 * (j - (len(kinds) - 1) / 2)
+                look = dict(color=colours[method], mfc="white" if j == 0 else colours[method])
+                ax.plot([place - 0.09] * len(values), values, "o", ms=2.5, color=NEUTRAL, alpha=0.5, lw=0)
+                ax.errorbar(place, values.mean(), half_width(values, overlap=overlap), fmt="o", capsize=2, **look)
+        ax.axhline(chance[score], color=NEUTRAL, lw=0.8, ls=":")
+        ax.set_xticks(range(len(methods)), methods)
+        ax.set(title=score, ylabel="%", ylim=(0, None))
+    handles = [
+        Line2D([], [], marker="o", lw=0, color=NEUTRAL, mfc="white" if j == 0 else NEUTRAL, label=f"{kind} input")
+        for j, kind in enumerate(kinds)
+    ]
+    fig.legend(handles=handles, fontsize=8, ncol=2, loc="outside upper center")
     return finish(fig)
 
 

@@ -26,14 +26,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
 
 from infocore_mini.config import Config
 from infocore_mini.correct import BatchCentring
-from infocore_mini.evaluate.mixing import same_label_neighbours
+from infocore_mini.experiments.neighbours import neighbours
 from infocore_mini.experiments.pretraining.run import score
 from infocore_mini.experiments.records import Made, Record, kept
 from infocore_mini.experiments.results import checksums, save_results
@@ -131,51 +130,6 @@ def scores(model: Pretrained, split: Split) -> dict[str, Any]:
     """Scores on the test molecules: those of every pretraining study, and of the neighbours of the readouts."""
     z_screen, _ = model.embed(split.test)
     return score(model, split, MINIMUM_LIBRARY) | {"neighbours": neighbours(z_screen.numpy(), split.test)}
-
-
-def neighbours(z: np.ndarray, screen: PairedScreen) -> dict[str, float]:
-    """Whom the readouts' nearest neighbours come from, by cosine.
-
-    Args:
-        z: (n_conditions, d) embeddings, or mean profiles.
-        screen: conditions that lie in one experimental batch each.
-
-    Returns:
-        "same_batch": share of conditions whose nearest neighbour of another molecule is of their own experimental
-        batch, and "same_batch_permuted" under labels permuted within the cell line; "same_drug": share of conditions
-        whose nearest neighbour in another experimental batch is the same molecule, of those that have one there, and
-        "same_drug_chance", the expected share in a random order.
-    """
-    batch_id, molecule = screen.batch_id.numpy(), screen.drug_id.numpy()
-    of_batch = same_label_neighbours(z, batch_id, other_than=molecule, strata=screen.cell_line.numpy())
-    hit, chance = same_drug_elsewhere(z, molecule, batch_id)
-    return {
-        "same_batch": of_batch.rate,
-        "same_batch_permuted": of_batch.chance,
-        "same_drug": hit,
-        "same_drug_chance": chance,
-    }
-
-
-def same_drug_elsewhere(z: np.ndarray, molecule: np.ndarray, batch_id: np.ndarray) -> tuple[float, float]:
-    """(hit, chance): how often the nearest row of another experimental batch, by cosine, is the same molecule.
-
-    Rows whose molecule is in no other batch are not counted.
-
-    Args:
-        z: (n, d), no row of zeros. molecule, batch_id: (n,) codes.
-
-    Raises:
-        ValueError: if no molecule is in two batches.
-    """
-    _, pair, count = np.unique(np.stack([molecule, batch_id]), axis=1, return_inverse=True, return_counts=True)
-    elsewhere = np.bincount(molecule)[molecule] - count[pair.reshape(-1)]
-    others = len(batch_id) - np.bincount(batch_id)[batch_id]
-    counted = elsewhere > 0
-    if not counted.any():
-        raise ValueError("molecule: none is in two batches, expected some")
-    found = same_label_neighbours(z, molecule, other_than=batch_id, n_permutations=1)
-    return found.rate * found.n / int(counted.sum()), float((elsewhere[counted] / others[counted]).mean())
 
 
 def run_all(

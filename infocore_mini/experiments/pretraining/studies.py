@@ -9,7 +9,7 @@ from infocore_mini.experiments.names import Arm
 from infocore_mini.experiments.pretraining.run import METHODS, SETTINGS, Study, ablation_arms
 from infocore_mini.readers import read_comas, read_l1000, read_toxcast
 from infocore_mini.readers.cell_painting import COMAS
-from infocore_mini.readers.l1000 import PLATES, SMILES_TABLE
+from infocore_mini.readers.l1000 import PLATES
 from infocore_mini.readers.toxcast import TOXCAST
 from infocore_mini.screens import PairedScreen
 from infocore_mini.simulate.molecules import REAL_FILES
@@ -165,7 +165,7 @@ STUDIES = MappingProxyType(
                 arms=_CLIP_AND_INFOCORE,
                 seeds=_SIX_SEEDS,
             ),
-            Study("l1000_plates", l1000_plates, _FEW_MOLECULES, minimum_library=5, files=(*PLATES, SMILES_TABLE)),
+            Study("l1000_plates", l1000_plates, _FEW_MOLECULES, minimum_library=5, files=PLATES),
             Study(
                 "toxcast",
                 toxcast,

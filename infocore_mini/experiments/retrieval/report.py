@@ -8,19 +8,36 @@ import numpy as np
 import pandas as pd
 from sklearn.preprocessing import StandardScaler
 
+from infocore_mini.correct import Correction, PlateCentring, RobustZ
 from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
 from infocore_mini.evaluate.seeds import compare, over_seeds, paired
 from infocore_mini.experiments.names import METHOD_ARMS, Arm
+from infocore_mini.experiments.neighbours import of_real_screens
 from infocore_mini.experiments.pretraining.report import Tables
 from infocore_mini.experiments.pretraining.run import Study, batch_probe
 from infocore_mini.experiments.results import paper_table
 from infocore_mini.experiments.retrieval.run import Embeddings, Trained
 from infocore_mini.featurize import morgan
+from infocore_mini.readers import read_yeast_growth, read_zebrafish
 from infocore_mini.screens import PairedScreen
 
 # Of the paper's screens (its section 3.2): all molecules, and conditions per cell line.
 _PAPER_MOLECULES = {"gene_expression": (17_753, 82_914 / 9), "cell_painting": (30_204, 30_204)}
 TITLES = {"toxcast": "ToxCast", "simulated": "simulated stand-in"}
+
+
+def real_batches() -> tuple[pd.DataFrame, str]:
+    """Percent of readouts of zebrafish and yeast whose nearest neighbour shares the experimental batch; and a notice.
+
+    See `neighbours.of_real_screens`.
+    """
+    corrections: dict[str, tuple[Correction, ...]] = {
+        "as published": (),
+        "mean of the batch": (PlateCentring(),),
+        "robust z of the batch": (RobustZ(wells="all"),),
+    }
+    screens = {"zebrafish behaviour": read_zebrafish, "yeast growth": read_yeast_growth}
+    return of_real_screens(screens, corrections)
 
 
 def banner(study: Study) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from infocore_mini.evaluate.seeds import half_width, paired, t_interval
+from infocore_mini.evaluate.seeds import detectable, half_width, paired, t_interval
 
 
 @pytest.mark.parametrize("n", [2, 3, 10])
@@ -40,6 +40,17 @@ def test_repeated_splits_need_the_correction_to_be_right():
             found = t_interval(scores, overlap=overlap)
             missed[overlap] += not found.low <= 0 <= found.high
     assert missed[0.25] / 300 < 0.1 < 0.15 < missed[0.0] / 300
+
+
+def test_an_effect_of_the_detectable_size_is_found_four_times_in_five():
+    rng, n, found, sizes = np.random.default_rng(0), 6, 0, []
+    for _ in range(2000):
+        noise = rng.normal(size=n)
+        sizes.append(detectable(noise))
+    size = np.sqrt(np.mean(np.square(sizes)))  # the scatter of a few seeds is itself uncertain
+    for _ in range(2000):
+        found += t_interval(rng.normal(size, size=n)).low > 0
+    assert found / 2000 == pytest.approx(0.8, abs=0.06)
 
 
 def test_intervals_are_over_the_last_axis():

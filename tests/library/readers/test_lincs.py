@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from infocore_mini.readers import ReadError, read_lincs_pilot_wells
-from infocore_mini.readers.l1000 import SMILES_TABLE
 from infocore_mini.readers.lincs import WELLS
 from infocore_mini.sources import DataUnavailable, fetch
 
@@ -45,7 +44,7 @@ def test_a_well_that_stands_twice_and_one_without_a_count_are_named(small):
 
 def test_the_real_design_has_the_size_its_card_says_and_half_the_variance_of_its_controls_is_the_plates():
     try:
-        [fetch(name) for name in (WELLS, SMILES_TABLE)]
+        fetch(WELLS)
     except DataUnavailable as reason:
         pytest.skip(f"data: {reason}")
     wells = read_lincs_pilot_wells()

@@ -20,7 +20,7 @@ from infocore_mini.readers.cell_painting import BBBC021, COMAS, IMAGE_COLUMNS
 from infocore_mini.readers.l1000 import PLATES, SMILES_TABLE
 from infocore_mini.readers.toxcast import TOXCAST
 from infocore_mini.screens import PairedScreen
-from infocore_mini.sources import DataUnavailable, fetch, registry
+from infocore_mini.sources import DataUnavailable, data_file, fetch, registry
 
 MOLECULES = {"BRD-K00000001": "CCO", "BRD-K00000002": "OC(C)=O", "BRD-K00000003": "c1ccccc1", "BRD-K00000004": "C1CC"}
 
@@ -281,7 +281,7 @@ def test_faults_of_a_release_are_named(release):
 
 
 def test_the_three_real_plates():
-    paths = real(*PLATES, SMILES_TABLE)
+    paths = real(*PLATES)
     wells = readers.read_l1000_wells()
     assert wells.profile.shape == (1119, 978) and wells.info["is_control"].sum() == 16 + 26 + 22
     assert wells.info.groupby("batch").size().tolist() == [371, 377, 371]
@@ -306,10 +306,10 @@ def test_the_three_real_plates():
 
 
 def test_a_release_written_from_a_real_plate(tmp_path):
-    paths = real(*PLATES, SMILES_TABLE)
+    paths = real(*PLATES)
     plate = gct.read_gct(paths[1])
     instances = plate.columns.reset_index(names="inst_id").assign(rna_plate=plate.columns["det_plate"].to_numpy())
-    compounds = pd.read_csv(paths[3], sep="\t").set_axis(["pert_id", "canonical_smiles"], axis=1)
+    compounds = pd.read_csv(data_file(SMILES_TABLE), sep="\t").set_axis(["pert_id", "canonical_smiles"], axis=1)
     files = write_release(tmp_path, instances, plate.rows["pr_gene_symbol"], plate.matrix, compounds)
     from_release = readers.read_l1000_release(**files, drug=length_and_carbons, cell_lines=["A375"])
     from_plate = readers.read_l1000([PLATES[1]], drug=length_and_carbons)
@@ -503,4 +503,4 @@ def test_toxcast_merges_spellings_and_lists_rare_campaigns(tmp_path):
 
 
 def test_the_default_files_are_in_the_registry():
-    assert {*PLATES, SMILES_TABLE, *COMAS, BBBC021, TOXCAST} <= set(registry())
+    assert {*PLATES, *COMAS, BBBC021, TOXCAST} <= set(registry())
