@@ -81,6 +81,7 @@ class PairedEstimator(BaseEstimator):
             drug_features=drug_names,
             screen_features=screen_names,
             featuriser=featuriser,
+            molecules=tuple(sorted(set(map(str, X_drug)))) if is_smiles(X_drug) else (),
         )
         pretrained = pretrain(drug, screen, codes, config, molecule=groups if repeated else None, standardise=True)
         pretrained.trained_on = trained_on

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
@@ -35,6 +37,8 @@ class TrainedOn:
         cell_line_names: of the cell lines, likewise.
         drug_features, screen_features: names of the columns, or ().
         featuriser: what turned SMILES into drug features, such as "mol2vec"; None = features came as such.
+        molecules: SMILES, one for each molecule; () where they had none.
+        corrections: what had been done to the readouts, as `PairedScreen.corrections`; None = not known.
     """
 
     batch_names: tuple[str | int | float, ...] = ()
@@ -42,6 +46,8 @@ class TrainedOn:
     drug_features: tuple[str, ...] = ()
     screen_features: tuple[str, ...] = ()
     featuriser: str | None = None
+    molecules: tuple[str, ...] = ()
+    corrections: tuple[str, ...] | None = None
 
 
 class Pretrained:
@@ -124,18 +130,54 @@ class Pretrained:
     def embed(self, screen: PairedScreen) -> tuple[Tensor, Tensor]:
         """(z_screen, z_drug) of each condition, both (n_conditions, d): mean profile, and drug under its cell line.
 
-        Raises ValueError for other features of the readout than the model was trained on, and for a model with
-        cell-line heads for a cell line that it has not seen.
+        Features with names are taken in the order of training, and further ones are left out.
+
+        Raises:
+            ValueError: if a feature that the model was trained on is missing, the readouts were corrected in another
+                way than those of training, or, for a model with cell-line heads, a cell line is new.
         """
-        names, known = screen.feature_names, self.trained_on.screen_features
-        if names and known and names != known:
-            what = "in another order" if set(names) == set(known) else f"such as {sorted(set(names) ^ set(known))[0]!r}"
-            raise ValueError(
-                f"screen: got feature_names {what}, expected the {len(known)} that the model was trained on"
-            )
+        known = self.trained_on.corrections
+        if known is not None and screen.corrections != known:
+            given, expected = (", then ".join(steps) or "nothing" for steps in (screen.corrections, known))
+            raise ValueError(f"screen: got readouts corrected by {given}, expected {expected}, as in training")
         cell_line = self._heads(screen) if self.config.cell_line_heads else None
         z_drug = self.embed_drug(screen.drug[screen.drug_id], cell_line)
-        return self.embed_screen(screen.mean_profile()), z_drug
+        return self.embed_screen(screen.mean_profile()[:, self._columns(screen)]), z_drug
+
+    def has_seen(self, smiles: Sequence[str]) -> NDArray[np.bool_]:
+        """Whether the model was trained on each molecule, under whatever salt, charge, tautomer or stereoisomer.
+
+        Args:
+            smiles: n SMILES.
+
+        Returns:
+            (n,) booleans.
+
+        Raises:
+            ValueError: if the model was trained without SMILES.
+            InvalidSmiles: if a row is no molecule.
+        """
+        from infocore_mini.identity import molecule_groups  # here, since embedding needs no chemistry
+
+        known = self.trained_on.molecules
+        if not known:
+            raise ValueError("trained_on.molecules: got none, expected a model that was trained on SMILES")
+        group = molecule_groups([*smiles, *known])
+        return np.isin(group[: len(smiles)], group[len(smiles) :])
+
+    def _columns(self, screen: PairedScreen) -> list[int] | slice:
+        """Where the features of training are among the screen's; all, in order, where one of both has no names."""
+        names, known = screen.feature_names, self.trained_on.screen_features
+        if not names or not known or names == known:
+            return slice(None)
+        place = {name: at for at, name in enumerate(names)}
+        missing = [name for name in known if name not in place]
+        if missing:
+            raise ValueError(
+                f"screen: got {len(names)} features without {len(missing)} of those that the model was trained on, such as "
+                f"{missing[0]!r}; expected its {len(known)} (readers take them as features=model.trained_on.screen_features)"
+            )
+        return [place[name] for name in known]
 
     def _heads(self, screen: PairedScreen) -> Tensor:
         """(n_conditions,) codes of the cell lines as the model has them, by name."""

@@ -39,6 +39,7 @@ class PairedScreen:
             batch), `well`, `row`, `column`, `site`, `dose` (micromolar), `time` (hours), `cell_count` and columns of
             other names; see `platemap.Columns`.
         controls: the control wells, or None.  Other screens made of this one share all of them.
+        corrections: what was done to the readouts, in order, as readers and `correct` write it; () = nothing that is known.
 
     Examples:
         Three wells, two of them replicates of one condition; the drug features here are counts of atoms:
@@ -68,6 +69,7 @@ class PairedScreen:
     feature_names: tuple[str, ...] = ()
     info: Columns = field(default_factory=Columns)
     controls: Controls | None = None
+    corrections: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Shapes and codes that do not fit raise ValueError."""

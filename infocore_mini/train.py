@@ -102,8 +102,9 @@ def pretrain_screen(
     Args:
         screen: the training molecules.
         config: method and all settings.
-        validation: other molecules of the same screen, or other experimental batches. The weights of the epoch with the best retrieval on
-            them are returned (``retrieval_score``); None = those of the last epoch.
+        validation: other molecules of the same screen, or other experimental batches, under the same corrections. The
+            weights of the epoch with the best retrieval on them are returned (``retrieval_score``); None = those of the
+            last epoch.
         validate_every: epochs between two scores; the last epoch is always scored.
         checkpoint, progress: see ``pretrain``.
 
@@ -141,6 +142,8 @@ def pretrain_screen(
         batch_names=screen.batch_names,
         cell_line_names=screen.cell_line_names,
         screen_features=screen.feature_names,
+        molecules=tuple(map(str, screen.smiles)),
+        corrections=screen.corrections,
     )
     with _seeded(config):
         pairs = ScreenPairs(screen, config.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -66,11 +67,17 @@ class Correction(ABC):
         n, names = self._features
         if (screen.profile.shape[1], screen.feature_names) != (n, names):
             raise ValueError(f"screen: got {screen.profile.shape[1]} features or other names, expected the {n} of fit")
-        return self._transform(screen)
+        corrected = self._transform(screen)
+        return replace(corrected, corrections=(*screen.corrections, repr(self)))
 
     def fit_transform(self, screen: PairedScreen) -> PairedScreen:
         """``fit(screen).transform(screen)``."""
         return self.fit(screen).transform(screen)
+
+    def __repr__(self) -> str:
+        """As it was called, such as ``RobustZ(by='batch', wells='controls', floor=0.1)``."""
+        names = signature(type(self)).parameters
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
     @abstractmethod
     def _fit(self, screen: PairedScreen) -> None: ...

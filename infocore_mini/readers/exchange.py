@@ -68,6 +68,7 @@ def to_anndata(screen: PairedScreen) -> anndata.AnnData:
     data.uns["has_feature_names"] = bool(screen.feature_names)
     data.uns["n_profiles"] = len(screen.profile)
     data.uns["info"] = json.dumps(_types(screen))
+    data.uns["corrections"] = json.dumps(screen.corrections)
     for name in NAMES:
         data.uns[name] = np.array(getattr(screen, name), dtype=object)
     return data
@@ -83,7 +84,7 @@ def from_anndata(data: anndata.AnnData) -> PairedScreen:
         ReadError: if a part is missing, or a label is none of those in uns.
     """
     require_columns(data.obs, [*OBS.values(), "is_control"], "data.obs")
-    parts = ("drug", "smiles", "has_feature_names", "n_profiles", "info", *NAMES)
+    parts = ("drug", "smiles", "has_feature_names", "n_profiles", "info", "corrections", *NAMES)
     missing = [name for name in parts if name not in data.uns]
     require(not missing, "data.uns", f"no {listed(missing)}", "what to_anndata stores")
     require(data.X is not None, "data", "no X", "a matrix of profiles")
@@ -97,6 +98,7 @@ def from_anndata(data: anndata.AnnData) -> PairedScreen:
         smiles=list(map(str, data.uns["smiles"])),
         n_profiles=int(data.uns["n_profiles"]),
         types=json.loads(str(data.uns["info"])),
+        corrections=tuple(json.loads(str(data.uns["corrections"]))),
         feature_names=features,
         **{name: tuple(map(str, data.uns[name])) for name in NAMES},
     )
@@ -139,7 +141,7 @@ def write_parquet(screen: PairedScreen, folder: str | Path) -> None:
         for name, column in table.items()
     }
     fields = [(name, array.type) for name, array in labels.items()] + [(name, pa.float32()) for name in names]
-    stored = {name: getattr(screen, name) for name in (*NAMES, "feature_names")}
+    stored = {name: getattr(screen, name) for name in (*NAMES, "feature_names", "corrections")}
     stored |= {"n_profiles": len(screen.profile), "n_features": len(names), "types": _types(screen)}
     schema = pa.schema(fields, {SCHEMA_KEY: json.dumps(stored)})
     folder.mkdir(parents=True, exist_ok=True)
@@ -184,7 +186,7 @@ def read_parquet(folder: str | Path) -> PairedScreen:
             drug=drug.to_numpy(),
             n_profiles=stored["n_profiles"],
             types=stored["types"],
-            **{name: tuple(stored[name]) for name in (*NAMES, "feature_names")},
+            **{name: tuple(stored[name]) for name in (*NAMES, "feature_names", "corrections")},
         )
 
 
@@ -281,6 +283,7 @@ def _rebuilt(
     batch_names: tuple[str, ...],
     cell_line_names: tuple[str, ...],
     feature_names: tuple[str, ...],
+    corrections: tuple[str, ...],
 ) -> PairedScreen:
     """The screen of a table like `_table`'s, in any order, and of its profiles in blocks of rows."""
     control = table[called("is_control")].to_numpy(dtype=bool)
@@ -334,6 +337,7 @@ def _rebuilt(
         feature_names=feature_names,
         info=info("profiles", rows),
         controls=controls,
+        corrections=corrections,
     )
 
 

@@ -72,7 +72,7 @@ def read_profiles(
     exclude: Sequence[str] = (),
     smiles_table: str | Path | None = None,
     smiles_key: str | None = None,
-    features: Literal["intersection", "union"] = "intersection",
+    features: Literal["intersection", "union"] | Sequence[str] = "intersection",
     tolerance: float = 0.0,
 ) -> ReadScreen:
     """Per-well profiles as pycytominer writes them and Bray et al. (2017) published them, in text or Parquet.
@@ -97,7 +97,8 @@ def read_profiles(
         smiles_table: table that holds the column `smiles` in place of the profiles' own.
         smiles_key: its column with the names, None = called like `name`.
         features: of several files, "intersection" keeps the features that all have, "union" every one: NaN where a file
-            has it not.
+            has it not. Names take these features alone, in this order, whether or not they vary here: those that a
+            model was trained on (``model.trained_on.screen_features``), so that a new plate is read as the training was.
         tolerance: wells and features with at most this share of missing values stay, the gaps as NaN.
 
     Returns:
@@ -109,7 +110,11 @@ def read_profiles(
     """
     paths = [located(one) for one in ([path] if isinstance(path, str | Path) else path)]
     require(len(paths) > 0, "path", repr(path), "a file or a list of files")
-    require(features in ("intersection", "union"), "features", repr(features), '"intersection" or "union"')
+    by_name = not isinstance(features, str)
+    fits = (
+        len(features) > 0 and len(set(features)) == len(features) if by_name else features in ("intersection", "union")
+    )
+    require(fits, "features", repr(features), '"intersection", "union", or names, each once')
     named = {"smiles": smiles, "name": name, "batch": batch, "plate": plate}
     named |= {
         key: column
@@ -121,13 +126,16 @@ def read_profiles(
     further = [name for name in separate if name not in named]  # "dose" is the column that `dose` names
     parts = [_read(one, named, controls, further, exclude) for one in paths]
     source = listed(paths)
-    joined, unread = _joined(parts, features, source)
-    wells, idle = without_idle_features(joined, source)
+    wells, unread = _joined(parts, features, source)
+    left_out = [unread]
+    if not by_name:
+        wells, idle = without_idle_features(wells, source)
+        left_out.append(idle)
     elsewhere = _elsewhere(wells, parts) if features == "union" else None
-    del parts, joined  # their readouts, where some have been left out since
-    wells, incomplete = without_missing(wells, source, tolerance=tolerance, elsewhere=elsewhere)
-    left_out = [unread, idle, incomplete]
-    if len(incomplete):
+    del parts  # their readouts, where some have been left out since
+    wells, incomplete = without_missing(wells, source, tolerance=tolerance, elsewhere=elsewhere, all_features=by_name)
+    left_out.append(incomplete)
+    if len(incomplete) and not by_name:
         wells, idle = without_idle_features(wells, source)
         left_out.append(idle)
     if smiles_table is not None:
@@ -259,13 +267,17 @@ def _info(
 # ---- several files -----------------------------------------------------------------------------------------------
 
 
-def _joined(parts: list[_Part], features: str, source: str) -> tuple[Wells, pd.DataFrame]:
+def _joined(parts: list[_Part], features: str | Sequence[str], source: str) -> tuple[Wells, pd.DataFrame]:
     """The wells of all files, and the columns that are not among their features."""
     names = list(dict.fromkeys(name for part in parts for name in part.features))
     shared = set(names).intersection(*[part.features for part in parts])
     kept = names if features == "union" else [name for name in names if name in shared]
+    if not isinstance(features, str):
+        absent = [name for name in features if name not in shared]
+        require(not absent, source, f"no feature {listed(absent)}", f"the {len(features)} in `features`")
+        kept = list(features)
     require(len(kept) > 0, source, "files without a common feature", "at least one, or features='union'")
-    if len(parts) == 1:
+    if len(parts) == 1 and kept == parts[0].features:
         profile = parts[0].profile
     else:
         profile = np.full((sum(len(part.info) for part in parts), len(kept)), np.nan, dtype=np.float32)
@@ -280,8 +292,9 @@ def _joined(parts: list[_Part], features: str, source: str) -> tuple[Wells, pd.D
         for part in parts
         for name, reason in part.no_features.items()
     ]
+    reason = "feature that not every file has" if isinstance(features, str) else "feature that was not asked for"
     somewhere = [
-        report([name], "feature that not every file has").assign(profiles=len(part.info))
+        report([name], reason).assign(profiles=len(part.info))
         for part in parts
         for name in part.features
         if name not in set(kept)
@@ -308,7 +321,7 @@ def _with_smiles(wells: Wells, path: Path, key: str, smiles: str) -> tuple[Wells
     found = wells.info["name"].map(table.drop_duplicates(key).set_index(key)[smiles])
     got = f"none of the names {listed(wells.info['name'].dropna().unique())} under {key}"
     require(found.notna().any(), path, got, "structures of the profiles' names")
-    kept = Wells(wells.profile, wells.info.assign(smiles=found), wells.feature_names)
+    kept = replace(wells, info=wells.info.assign(smiles=found))
     reason = f"several structures in {path.name}"
     return (kept.where(~unsure) if unsure.any() else kept), report(wells.info["name"][unsure], reason)
 

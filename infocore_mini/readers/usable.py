@@ -17,7 +17,12 @@ ABSURD = 1e12  # a readout divided by a spread of 0 upstream; float32 overflows 
 
 
 def without_missing(
-    wells: Wells, source: str, *, tolerance: float = 0.0, elsewhere: NDArray[np.bool_] | None = None
+    wells: Wells,
+    source: str,
+    *,
+    tolerance: float = 0.0,
+    elsewhere: NDArray[np.bool_] | None = None,
+    all_features: bool = False,
 ) -> tuple[Wells, pd.DataFrame]:
     """The wells and features without missing values; a value of 1e12 or more, or infinity, counts as missing.
 
@@ -30,6 +35,7 @@ def without_missing(
         source: what to name in an error.
         tolerance: wells and features with at most this share of missing values stay, their gaps as NaN.
         elsewhere: (n_wells, n_g) booleans: NaN that is meant, since the well's file has no such feature; not counted.
+        all_features: every feature stays, and each well with more than the tolerance goes.
 
     Returns:
         The wells, and a table like `ReadScreen.left_out`.
@@ -46,7 +52,10 @@ def without_missing(
         bad &= ~elsewhere
     if not bad.any():
         return wells, pd.DataFrame(columns=LEFT_OUT_COLUMNS)
-    kept, features = largest_complete(bad, tolerance)
+    if all_features:
+        kept, features = bad.mean(axis=1) <= tolerance, np.ones(bad.shape[1], dtype=bool)
+    else:
+        kept, features = largest_complete(bad, tolerance)
     n_bad, n_all = int(bad.sum()), bad.size
     expected = f"fewer, or a tolerance above {tolerance:g}"
     require(
@@ -61,7 +70,8 @@ def without_missing(
     ]
     profile = np.where(bad, np.float32(np.nan), wells.profile) if tolerance else wells.profile
     info = wells.info[kept].reset_index(drop=True)
-    return Wells(profile[np.ix_(kept, features)], info, tuple(names[features])), pd.concat(left_out, ignore_index=True)
+    found = replace(wells, profile=profile[np.ix_(kept, features)], info=info, feature_names=tuple(names[features]))
+    return found, pd.concat(left_out, ignore_index=True)
 
 
 def largest_complete(bad: NDArray[np.bool_], tolerance: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

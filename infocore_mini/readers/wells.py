@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from rdkit import Chem, rdBase
 
+from infocore_mini.correct import ControlMean
 from infocore_mini.identity import canonical, one_spelling
 from infocore_mini.platemap import TAKEN
 from infocore_mini.screens import Featuriser, PairedScreen
@@ -45,11 +46,13 @@ class Wells:
         info: n_wells rows with the columns `name` (of the molecule), `smiles` (as in the file; missing = unknown),
             `batch`, `is_control` and what else the reader found, such as `cell_line`, `dose`, `time`, `well`.
         feature_names: (n_g,) names of the readouts.
+        corrections: what was done to them since they were in the file, as in `PairedScreen`.
     """
 
     profile: NDArray[np.float32]
     info: pd.DataFrame
     feature_names: tuple[str, ...]
+    corrections: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Number of wells."""
@@ -88,7 +91,7 @@ class Wells:
             with np.errstate(invalid="ignore"):  # 0 / 0 = NaN
                 mean = there.sum(0, dtype=np.float64, where=measured) / measured.sum(0)
             profile[on_plate] -= mean.astype(np.float32)
-        return replace(self, profile=profile)
+        return replace(self, profile=profile, corrections=(*self.corrections, repr(ControlMean(plate))))
 
     def screen(
         self,
@@ -146,7 +149,12 @@ class Wells:
             info=_plate_map(kept),
             controls=self._controls(np.flatnonzero(control & ~alone)),
         )
-        return replace(screen, left_out=pd.concat([left_out, missing, unused], ignore_index=True), merged=merged)
+        return replace(
+            screen,
+            left_out=pd.concat([left_out, missing, unused], ignore_index=True),
+            merged=merged,
+            corrections=self.corrections,
+        )
 
     def _controls(self, rows: NDArray[np.intp]) -> dict[str, Any] | None:
         """Control wells as `PairedScreen.from_profiles` takes them."""

@@ -64,7 +64,7 @@ def check_screen(screen: PairedScreen, config: Config, validation: PairedScreen 
         raise ValueError(f"validate_every: got {validate_every}, expected at least 1 epoch")
     if validation is None:
         return
-    for name in ("batch_names", "cell_line_names", "feature_names"):
+    for name in ("batch_names", "cell_line_names", "feature_names", "corrections"):
         if getattr(screen, name) != getattr(validation, name):
             raise ValueError(f"validation: got other {name} than screen, expected a subset of the same screen")
     shared = np.intersect1d(screen.smiles, validation.smiles)

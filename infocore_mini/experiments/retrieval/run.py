@@ -31,9 +31,10 @@ class Trained(NamedTuple):
 def extremes(screen: PairedScreen, seed: int) -> dict[str, Embeddings]:
     """Embeddings that know the experimental batch alone, nothing, and the molecule alone; hard batch labels."""
     label = one_hot(screen.batch_id, screen.n_batches).float()
+    of_molecule = torch.zeros(len(screen.drug), screen.n_batches).index_add_(0, screen.drug_id, label)[screen.drug_id]
     nothing = torch.ones(len(screen), 1)
     molecule = torch.randn(len(screen.drug), 64, generator=torch.Generator().manual_seed(seed))[screen.drug_id]
-    return {"batch alone": (label, label), "constant": (nothing, nothing), "perfect": (molecule, molecule)}
+    return {"batch alone": (label, of_molecule), "constant": (nothing, nothing), "perfect": (molecule, molecule)}
 
 
 def campaign_from_structure(split: Split) -> Embeddings:

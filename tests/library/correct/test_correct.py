@@ -203,6 +203,12 @@ def test_a_new_plate_is_transformed_as_if_it_came_alone_and_training_never_sees_
 
 
 @pytest.mark.parametrize("correction", ALL, ids=lambda c: type(c).__name__)
+def test_a_correction_is_written_down(screen, correction):
+    steps = correction.fit(screen).transform(replace(screen, corrections=("before",))).corrections
+    assert steps == ("before", repr(correction)) and repr(correction).startswith(f"{type(correction).__name__}(")
+
+
+@pytest.mark.parametrize("correction", ALL, ids=lambda c: type(c).__name__)
 def test_no_correction_reads_molecules_and_all_else_stays(screen, correction):
     before = screen.profile.clone()
     found = correction.fit_transform(screen)

@@ -90,7 +90,9 @@ def screen():
 SCREENS = {
     "bare": lambda: made(feature_names=()).subset([1, 2, 3]),
     "named": lambda: made().subset([1, 2, 3]),
-    "every field filled": lambda: made(info=EVERY_COLUMN, controls=CONTROLS),
+    "every field filled": lambda: replace(
+        made(info=EVERY_COLUMN, controls=CONTROLS), corrections=("ControlMean(by='plate')", "Sphering(ridge=0.1)")
+    ),
     "info alone": lambda: made(info=EVERY_COLUMN),
     "controls alone": lambda: made(controls=CONTROLS),
     "a part": lambda: made(info=EVERY_COLUMN, controls=CONTROLS).per_batch().subset([3, 1]),

@@ -204,6 +204,29 @@ def test_the_plate_map_comes_along(table, read):
 # ---- several files, structures kept elsewhere --------------------------------------------------------------------
 
 
+def test_a_new_plate_is_read_with_the_features_of_training(table, read):
+    new = table.rename(columns={"Cells_F3": "Cells_new"}).assign(Cells_F5=1.0)  # one that never varies here
+    assert "Cells_F5" not in read(new).feature_names
+    known = ["Cells_F7", "Cells_F5", "Cells_F0"]
+    screen = read(new, features=known, controls=None)
+    assert screen.feature_names == tuple(known)
+    treated = screen.info["name"] == "x4"
+    of_table = new[new["Metadata_broad_sample"] == "x4"][known].to_numpy(dtype=np.float32)
+    assert np.allclose(np.sort(screen.profile[treated], axis=0), np.sort(of_table, axis=0))
+    assert left_out(screen)["Cells_new"] == ("feature that was not asked for", 16)
+    with pytest.raises(ReadError, match="no feature Cells_F3, expected the 2 in `features`"):
+        read(new, features=["Cells_F0", "Cells_F3"])
+    with pytest.raises(ReadError, match='features: got .*expected "intersection", "union", or names, each once'):
+        read(new, features=["Cells_F0", "Cells_F0"])
+    new.loc[4, "Cells_F7"] = np.nan
+    screen = read(new, features=known)
+    assert screen.feature_names == tuple(known) and len(screen.profile) == 11  # the well goes, no feature does
+
+
+def test_a_screen_says_that_its_controls_were_subtracted(table, read):
+    assert read(table).corrections == ("ControlMean(by='plate')",) and read(table, controls=None).corrections == ()
+
+
 def test_plates_with_other_features_share_some_or_have_all(table, read):
     first, second = table[:8].drop(columns="Cells_F0"), table[8:].drop(columns="Cells_F1")
     shared = read(first, second)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from infocore_mini.config import Config
+from infocore_mini.correct import BatchCentring
 from infocore_mini.encoders import CellLineEncoder, Scaler, _every_head, _grouped_by_head
 from infocore_mini.pretrained import Pretrained
 from infocore_mini.screens import PairedScreen
@@ -362,16 +363,48 @@ def test_a_validation_that_cannot_choose_is_refused():
         pretrain_screen(split.train, Config(**SMALL), validation=split.validation, validate_every=0)
 
 
-def test_a_model_refuses_readouts_with_other_features():
+def test_a_model_finds_its_features_by_name():
     split = toy().split(0)
     named = [replace(part, feature_names=tuple("abcdefghi")) for part in split]
     model = pretrain_screen(named[0], Config(**SMALL))
     assert model.trained_on.screen_features == tuple("abcdefghi")
-    model.embed(named[2])
-    with pytest.raises(ValueError, match="feature_names in another order"):
-        model.embed(replace(named[2], feature_names=tuple("ihgfedcba")))
-    with pytest.raises(ValueError, match="feature_names such as 'A'"):
+    z = model.embed(named[2])[0]
+    order = [8, 3, 0, 1, 2, 4, 5, 6, 7]
+    shuffled = replace(named[2], profile=named[2].profile[:, order], feature_names=tuple("abcdefghi"[k] for k in order))
+    assert torch.equal(model.embed(shuffled)[0], z)
+    more = torch.cat([torch.ones(len(named[2].profile), 1), named[2].profile], dim=1)
+    assert torch.equal(model.embed(replace(named[2], profile=more, feature_names=("z", *"abcdefghi")))[0], z)
+    with pytest.raises(ValueError, match="without 1 of those that the model was trained on, such as 'a'"):
         model.embed(replace(named[2], feature_names=tuple("Abcdefghi")))
+
+
+def test_a_model_knows_how_its_readouts_were_corrected():
+    split = toy().split(0)
+    correction = BatchCentring().fit(split.train)
+    centred = [correction.transform(part) for part in split]
+    model = pretrain_screen(centred[0], Config(**SMALL), validation=centred[1])
+    assert model.trained_on.corrections == ("BatchCentring()",)
+    assert model.trained_on.molecules == tuple(split.train.smiles)
+    model.embed(centred[2])
+    with pytest.raises(ValueError, match=r"corrected by nothing, expected BatchCentring\(\), as in training"):
+        model.embed(split.test)
+    with pytest.raises(ValueError, match="other corrections than screen"):
+        pretrain_screen(centred[0], Config(**SMALL), validation=split.validation)
+
+
+def test_a_model_says_which_molecules_it_has_seen(tmp_path):
+    screen = PairedScreen.from_profiles(
+        smiles=["CCN.Cl", "CCO", "Oc1ccccn1", "CCC"] * 3,
+        drug=lambda texts: np.arange(2.0 * len(texts)).reshape(-1, 2),
+        profile=np.random.default_rng(0).normal(size=(12, 3)),
+        batch=[0, 1] * 6,
+    )
+    pretrain_screen(screen, Config(**SMALL | dict(method="clip"))).save(tmp_path / "model.safetensors")
+    model = Pretrained.load(tmp_path / "model.safetensors")
+    assert model.has_seen(["CCN", "O=c1cccc[nH]1", "CCCC"]).tolist() == [True, True, False]
+    nameless = pretrain(np.eye(8), np.eye(8), np.arange(8) % 2, Config(method="clip", epochs=1, minibatch_size=4))
+    with pytest.raises(ValueError, match="trained without|trained on SMILES"):
+        nameless.has_seen(["CCN"])
 
 
 def test_heads_are_found_by_the_names_of_the_cell_lines():
