@@ -135,7 +135,7 @@ near, notice = chapter.real_batches()
 Markdown(f"> {notice}")
 
 # %%
-near.round(1)
+near.round(1).astype(object).where(near.notna(), "")
 
 # %% [markdown]
 # In both, a readout lies nearest to its own batch far more often than it should.
