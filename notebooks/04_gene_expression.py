@@ -94,7 +94,7 @@ near.round(1)
 # %% [markdown]
 # Four of five readouts lie nearest to another drug of their own batch, where permuted labels give one in fifty.
 # Subtracting the mean of the batch seems to cure it: 8 % are left.
-# **Half of that cure is an artefact.**
+# **Most of that cure is an artefact.**
 # A mean that contains the readout itself pushes the rows of a batch apart; on held-out molecules, centred on a mean of some twenty-five others, more than 40 % still have their neighbour in the batch, because the error of that mean is shared by all of them.
 # The same drug in another batch is found a little more often after centring: what went was not biology.
 #

@@ -133,7 +133,7 @@ report.lead_in_points(by_arm, "infocore", "ccl", "InfoCORE minus CCL (points)")
 #
 # Why no gain? A reading, not a measurement: the design leaves little to correct.
 # Between the two runs structure says nothing about the batch.
-# Between the two screens it says everything, and then, as the next section shows, no method can tell batch from biology.
+# Between the two screens it says everything, and then, as BBBC021 below shows, no method can tell batch from biology.
 # In the paper, too, CLIP and InfoCORE lie close on cell painting: see the last table.
 #
 # ### A live run
@@ -151,7 +151,7 @@ report.side_by_side(live).map(lambda text: text.replace(" ± nan", ""))
 #
 # For each well take the nearest neighbour by cosine; for treated wells, among *other* molecules.
 # How often is it of the same plate, and how often would it be under labels permuted within the experiment?
-# And, as a price tag: of treated wells, how many find *the same drug* as their nearest neighbour on another plate?
+# And, as a price tag: of treated wells, how many find *the same drug* as their nearest neighbour on another plate? In percent:
 
 # %%
 plates, notice = chapter.injury_plates()

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from conftest import NOTEBOOKS, ROOT
 from playwright.sync_api import Browser, Page, sync_playwright
 
 pytestmark = pytest.mark.xdist_group("book")
@@ -28,18 +29,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PAGES = (
-    "book/intro.html",
-    "book/how_to_use.html",
-    "book/notation.html",
-    "book/glossary.html",
-    "book/data.html",
-    "book/references.html",
-    "notebooks/00_start_here.html",
-    "notebooks/01_derivation.html",
-    "notebooks/02_simulation.html",
-    "notebooks/08_fairness.html",
-)
+PAGES = sorted(f"{path.parent.name}/{path.stem}.html" for path in [*(ROOT / "book").glob("*.md"), *NOTEBOOKS])
 
 
 def find_chromium() -> str | None:
