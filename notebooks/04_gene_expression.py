@@ -82,6 +82,7 @@ figures.plates_in_two_dimensions({"as published": raw, "batch mean subtracted": 
 # Beside it stands a truth that needs no model and no structure: of readouts whose drug was measured in another batch, too, how many have *the same drug* as their nearest neighbour outside their own batch?
 #
 # The last two rows repeat it on the fifth of the molecules that are held out, centred on the means of the *training* molecules, as a method that meets new molecules has to.
+# In percent:
 
 # %%
 splits = {

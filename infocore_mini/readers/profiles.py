@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,6 +15,7 @@ from infocore_mini.featurize import mol2vec
 from infocore_mini.platemap import TAKEN, standard_name
 from infocore_mini.screens import Featuriser
 
+from .readouts import Readouts, read_readouts
 from .tables import (
     LEFT_OUT_COLUMNS,
     ReadError,
@@ -28,31 +27,13 @@ from .tables import (
     read_table,
     report,
     require,
-    table_blocks,
 )
 from .usable import with_labels, without_idle_features, without_missing, without_repeats
 from .wells import ReadScreen, Wells, canonical_smiles
 
-BLOCK = 8192  # rows of a table of text that are in memory as they were read
-METADATA = re.compile(r"(image_)?metadata_", re.IGNORECASE)
-NO_FEATURES = {  # of CellProfiler's modules, and of programs that save tables
-    "column without a name": r"(Unnamed: \d+.*|index|level_\d+|__index_level_\d+__|\.\.\.\d+)?",
-    "place in the image": r"(.*_)?(Location|AreaShape)_(Center|CenterMassIntensity|MaxIntensity|BoundingBox).*",
-    "number of an object": r".*ObjectNumber.*|(.*_)?Object_Number|(.*_)?(Image|Table)Number|(.*_)?Parent_.*",
-    "name of a well": r"(Plate|Well|Row|Col|Column|Site|Field|Batch|Replicate|Dose|Concentration|Time|Timepoint)(_?(ID|No|Nr|Number|Index))?",
-}  # fmt: skip
 VEHICLES = ("dmso", "water", "h2o", "pbs", "saline", "vehicle", "mock", "untreated", "medium", "media", "empty")
 DMSO = "CS(C)=O"
 CONTROL_TYPE = "Metadata_control_type"  # JUMP's: negcon, poscon_cp, poscon_diverse, ...
-
-
-class _Part(NamedTuple):
-    """What one file holds: columns that describe wells, readouts, and the columns that are no features, with reasons."""
-
-    info: pd.DataFrame
-    profile: NDArray[np.float32]
-    features: list[str]
-    no_features: dict[str, str]
 
 
 def read_profiles(
@@ -155,7 +136,7 @@ def read_profiles(
     wells = replace(wells, info=wells.info.drop(columns="control_type", errors="ignore"))
     listing = pd.concat(left_out, ignore_index=True)
     missing = bool(tolerance) or features == "union"
-    return wells.screen(drug, source, separate=separate, left_out=listing, allow_missing=missing)
+    return wells.screen(drug, source, separate=separate, left_out=listing, allow_missing=missing, copy=False)
 
 
 # ---- one file ----------------------------------------------------------------------------------------------------
@@ -167,67 +148,12 @@ def _read(
     controls: tuple[str, str | Collection[str]] | None,
     separate: Sequence[str],
     exclude: Sequence[str],
-) -> _Part:
+) -> Readouts:
     control = [controls[0]] if controls else []
     needed = [*named.values(), *control, *separate]
     text = [*named.values(), *control, CONTROL_TYPE, "Metadata_Well"]
-    infos: list[pd.DataFrame] = []
-    profiles: list[NDArray[np.float32]] = []
-    columns: list[str] = []
-    n_numbers = n_texts = np.zeros(0, dtype=int)
-    no_features: dict[str, str] = {}
-    for block in table_blocks(path, needed, text=text, rows=BLOCK):
-        if not infos:
-            no_features = _no_features(block, exclude, set(needed))
-            columns = [name for name in block if name not in no_features and not _describes(name, needed)]
-            n_numbers = n_texts = np.zeros(len(columns), dtype=int)
-        values = [_as_numbers(block[name]) for name in columns]
-        n_numbers = n_numbers + [there for _, there, _ in values]
-        n_texts = n_texts + [odd for _, _, odd in values]
-        profiles.append(np.column_stack([column for column, _, _ in values] or [np.empty((len(block), 0), np.float32)]))
-        infos.append(block[[name for name in block if _describes(name, needed)]].copy())
-        del block, values
-    require(len(columns) > 0, path, "no numeric feature", "at least one")
-    read = n_texts <= n_numbers
-    no_features |= {name: "column of text" for name, numeric in zip(columns, read, strict=True) if not numeric}
-    profile = profiles[0] if len(profiles) == 1 else np.concatenate(profiles)
-    profiles.clear()
-    features = [name for name, numeric in zip(columns, read, strict=True) if numeric]
-    require(len(features) > 0, path, "no numeric feature", "at least one")
-    info = _info(pd.concat(infos, ignore_index=True), named, controls, separate, path)
-    return _Part(info, profile if read.all() else profile[:, read], features, no_features)
-
-
-def _describes(name: object, needed: Collection[str]) -> bool:
-    return name in needed or bool(METADATA.match(str(name)))
-
-
-def _no_features(table: pd.DataFrame, exclude: Sequence[str], needed: Collection[str]) -> dict[str, str]:
-    """Columns that are no features by their names, with the reason."""
-    unknown = [pattern for pattern in exclude if not any(fnmatchcase(str(name), pattern) for name in table)]
-    require(not unknown, "exclude", listed(unknown), f"names or patterns of columns, some of {listed(table.columns)}")
-    found = {}
-    for name in table:
-        if _describes(name, needed):
-            continue
-        reason = next((why for why, form in NO_FEATURES.items() if re.fullmatch(form, str(name), re.IGNORECASE)), None)
-        if reason or any(fnmatchcase(str(name), pattern) for pattern in exclude):
-            found[name] = reason or "column in `exclude`"
-    return found
-
-
-def _as_numbers(column: pd.Series) -> tuple[NDArray[np.float32], int, int]:
-    """Values, NaN where missing or text; how many numbers there are, and how many entries are something else."""
-    if pd.api.types.is_bool_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
-        return np.full(len(column), np.nan, dtype=np.float32), 0, len(column)
-    there = column.notna().to_numpy()
-    numeric = pd.api.types.is_numeric_dtype(column)
-    values = column if numeric else pd.to_numeric(column, errors="coerce")
-    with np.errstate(over="ignore"):  # to infinity, which is left out by its name
-        plain = isinstance(values.dtype, np.dtype)
-        numbers = values.to_numpy(dtype=np.float32) if plain else values.to_numpy(dtype=np.float32, na_value=np.nan)
-    odd = 0 if numeric else int((there & np.isnan(numbers)).sum())
-    return numbers, int(there.sum()) - odd, odd
+    found = read_readouts(path, needed, text, exclude)
+    return found._replace(info=_info(found.info, named, controls, separate, path))
 
 
 def _info(
@@ -267,7 +193,7 @@ def _info(
 # ---- several files -----------------------------------------------------------------------------------------------
 
 
-def _joined(parts: list[_Part], features: str | Sequence[str], source: str) -> tuple[Wells, pd.DataFrame]:
+def _joined(parts: list[Readouts], features: str | Sequence[str], source: str) -> tuple[Wells, pd.DataFrame]:
     """The wells of all files, and the columns that are not among their features."""
     names = list(dict.fromkeys(name for part in parts for name in part.features))
     shared = set(names).intersection(*[part.features for part in parts])
@@ -304,7 +230,7 @@ def _joined(parts: list[_Part], features: str | Sequence[str], source: str) -> t
     return Wells(profile, info, tuple(kept)), left_out
 
 
-def _elsewhere(wells: Wells, parts: list[_Part]) -> NDArray[np.bool_]:
+def _elsewhere(wells: Wells, parts: list[Readouts]) -> NDArray[np.bool_]:
     """(n_wells, n_g): whether the well's file has no such feature."""
     absent = [~np.isin(wells.feature_names, part.features) for part in parts]
     return np.repeat(np.array(absent), [len(part.info) for part in parts], axis=0)

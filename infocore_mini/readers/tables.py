@@ -20,6 +20,7 @@ from typing import IO, Any, TextIO
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -33,7 +34,7 @@ NO_VALUE = re.compile(r"-666(\.0*)?")  # the Connectivity Map's mark for a missi
 MICROMOLAR = {"": 0, "m": 6, "mm": 3, "um": 0, "nm": -3, "pm": -6}  # powers of ten of M, mM, uM, nM and pM
 MICROMOLAR |= {unit[:-1] + "mol/l": power for unit, power in MICROMOLAR.items() if unit}
 HOURS = {"": 0, "h": 0, "hr": 0, "hrs": 0, "hour": 0, "hours": 0}
-GROUP = 64  # columns of a Parquet file read at once
+GROUP = 16  # columns of a Parquet file read at once
 QUANTITY = re.compile(r"([-+]?\d*[.,]?\d+(?:e[-+]?\d+)?)\s*([a-z/]*)")
 
 
@@ -125,7 +126,7 @@ def table_blocks(
     """A table in blocks, one of text in blocks of at most `rows` lines; what is asked of it is checked on the first, see `read_table`."""
     text, seen = list(text), 0
     try:
-        for block in _parquet(path) if _is_parquet(path) else _lines(path, text, rows, options):
+        for block in _parquet(path) if is_parquet(path) else _lines(path, text, rows, options):
             if not seen:
                 require_columns(block, columns, path)
             for name in text:
@@ -141,18 +142,40 @@ def table_blocks(
         raise ReadError(f"{path}: got {str(error).strip()}, expected {expected}") from error
 
 
-def _is_parquet(path: Path) -> bool:
+def is_parquet(path: Path) -> bool:
+    """Whether a file is Parquet, by its first bytes or its name."""
     with path.open("rb") as file:
         return file.read(4) == b"PAR1" or path.suffix.lower() in (".parquet", ".pq")
 
 
 def _parquet(path: Path) -> Iterator[pd.DataFrame]:
-    """The whole table, read some columns at a time: a row group often holds all rows, and Arrow copies what it reads."""
-    with pq.ParquetFile(path) as file:
+    """The whole table."""
+    names, n_rows = parquet_shape(path)
+    yield pd.concat([pd.DataFrame(index=range(n_rows)), *column_groups(path, names)], axis=1)
+
+
+def parquet_shape(path: Path) -> tuple[list[str], int]:
+    """The columns of a Parquet file, without the index of a table that was saved in it, and the number of rows."""
+    with _parquet_file(path) as file:
         names = [name for name in file.schema_arrow.names if not name.startswith("__index_level_")]
-        groups = [names[start : start + GROUP] for start in range(0, len(names), GROUP)]
-        tables = [file.read(columns=group, use_threads=False).to_pandas(ignore_metadata=True) for group in groups]
-        yield pd.concat([pd.DataFrame(index=range(file.metadata.num_rows)), *tables], axis=1)
+        return names, file.metadata.num_rows
+
+
+def column_groups(path: Path, names: list[str]) -> Iterator[pd.DataFrame]:
+    """Columns of a Parquet file, some at a time: a row group often holds all rows, and Arrow copies what it reads."""
+    with _parquet_file(path) as file:
+        for start in range(0, len(names), GROUP):
+            yield file.read(columns=names[start : start + GROUP], use_threads=False).to_pandas(ignore_metadata=True)
+            pa.default_memory_pool().release_unused()  # it would keep most of the file
+
+
+@contextmanager
+def _parquet_file(path: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except DAMAGED as error:
+        raise ReadError(f"{path}: got {str(error).strip()}, expected a readable table in Parquet") from error
 
 
 def _lines(path: Path, text: Sequence[str], rows: int | None, options: Mapping[str, Any]) -> Iterator[pd.DataFrame]:

@@ -16,6 +16,7 @@ from infocore_mini.identity import canonical, one_spelling
 from infocore_mini.platemap import TAKEN
 from infocore_mini.screens import Featuriser, PairedScreen
 from infocore_mini.smiles import MAX_SMILES
+from infocore_mini.validation import Spare
 
 from .tables import LEFT_OUT_COLUMNS, listed, report, require
 
@@ -101,6 +102,7 @@ class Wells:
         separate: Sequence[str] = (),
         left_out: pd.DataFrame | None = None,
         allow_missing: bool = False,
+        copy: bool = True,
     ) -> ReadScreen:
         """The screen of the treated wells, its molecules under canonical SMILES; wells without one are listed.
 
@@ -115,6 +117,7 @@ class Wells:
             separate: columns of `info`, such as "dose", that tell conditions apart beside molecule and cell line.
             left_out: what has been left out so far.
             allow_missing: NaN in `profile` stands for "not measured".
+            copy: False puts the rows of `profile` in order where they lie, which saves its memory.
 
         Returns:
             A screen whose conditions are molecule x cell line x what `separate` names.
@@ -140,7 +143,9 @@ class Wells:
         screen = ReadScreen.from_profiles(
             smiles=molecules["smiles"].tolist(),
             drug=drug,
-            profile=Rows(self.profile, rows),
+            profile=Rows(self.profile, rows)
+            if copy or not self.profile.flags.c_contiguous
+            else Spare(self.profile, rows),
             batch=kept["batch"].tolist(),
             cell_line=kept["cell_line"].tolist() if "cell_line" in kept else None,
             condition=condition.tolist(),

@@ -7,11 +7,13 @@ import datetime
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from rdkit import Chem
 
 from infocore_mini.readers import ReadError, Wells
 from infocore_mini.splits import split
 from infocore_mini.training.pairs import ScreenPairs
+from infocore_mini.validation import Spare, rows_in_order
 
 
 def length_and_carbons(smiles):
@@ -81,6 +83,29 @@ def test_without_control_wells_there_are_none():
     assert wells(is_control=False).screen(length_and_carbons, "file").controls is None
     with pytest.raises(ReadError, match="no well with a usable SMILES"):
         wells(smiles=None).screen(length_and_carbons, "file")
+
+
+def test_rows_put_in_order_where_they_lie_are_those_of_a_copy():
+    made = wells(smiles=[None, "OCC", "CC(=O)O", None, "CCO", None, "CCO"])
+    copied = made.screen(length_and_carbons, "file")
+    moved = wells(smiles=made.info["smiles"].tolist()).screen(length_and_carbons, "file", copy=False)
+    for name in ("profile", "condition", "profile_batch", "drug_id"):
+        assert torch.equal(getattr(moved, name), getattr(copied, name)), name
+    assert torch.equal(moved.controls.profile, copied.controls.profile)
+    assert np.array_equal(made.profile, wells().profile)  # what is copied is left alone
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_spare_rows_come_in_any_order_and_others_after_them(seed):
+    rng = np.random.default_rng(seed)
+    matrix = rng.normal(size=(50, 3)).astype(np.float32)
+    rows = np.sort(rng.choice(50, 30, replace=False))
+    place = rng.permutation(30)
+    expected = np.empty((30, 3), dtype=np.float32)
+    expected[place] = matrix[rows]
+    before = matrix.copy()
+    assert torch.equal(rows_in_order("x", Spare(matrix, rows), place), torch.from_numpy(expected))
+    assert np.array_equal(np.sort(matrix, axis=0), np.sort(before, axis=0))  # nothing is lost
 
 
 # ------------------------------------------------------------------ one molecule under several SMILES
