@@ -61,6 +61,9 @@ class Source:
     note: str
 
 
+BROAD_SMILES = "broad_smiles.tsv.gz"  # our own table: broad_id, smiles
+
+
 def data_file(name: str) -> Path:
     """Path of one of the small data files that the project made, found in an installed package and in a checkout alike.
 

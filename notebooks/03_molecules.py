@@ -40,7 +40,6 @@ MAP_MOLECULES = 1500
 # %% tags=["hide-input"]
 import numpy as np
 import pandas as pd
-from IPython.display import Markdown, display
 
 from infocore_mini.experiments.molecules import figures
 from infocore_mini.experiments.molecules import report as chapter
@@ -49,7 +48,6 @@ from infocore_mini.experiments.results import save_results
 from infocore_mini.featurize import mol2vec, substructure_sentences
 from infocore_mini.parameters import Count
 from infocore_mini.smiles import InvalidSmiles
-from infocore_mini.sources import registry
 from infocore_mini.vectors import load_vectors
 
 parameters = check_parameters(globals(), MAP_MOLECULES=Count)
@@ -151,11 +149,9 @@ pd.DataFrame({"words": [len(row) for row in words], "unseen": unseen}, index=lis
 
 # %%
 library = chapter.library()
-if library.notice:
-    display(Markdown(f"> **{library.notice}**"))
-found = chapter.features(library.smiles, vectors)
+found = chapter.features(library, vectors)
 neighbours = chapter.neighbours(chapter.QUERIES, library, found, vectors)
-print(f"library: {len(library.smiles):,} molecules")
+print(f"library: {len(library):,} molecules")
 
 # %% mystnb={"figure": {"caption": "Five drugs (left) and the four most similar library molecules: by Mol2vec in the upper row of each pair, by Morgan fingerprint in the lower. A name is given where we know it.", "name": "fig-drug-neighbours"}, "image": {"alt": "Grid of molecule drawings, two rows for each of aspirin, diazepam, dexamethasone, imatinib and penicillin V; most neighbours share the ring system of the drug."}}
 figures.neighbour_panels(neighbours, {name: chapter.NAMED[name] for name in chapter.QUERIES})
@@ -180,9 +176,9 @@ classes
 
 # %%
 n_map = MAP_MOLECULES * (5 if PROFILE == "paper" else 1)
-crowd = np.random.default_rng(SEED).permutation(len(library.smiles))[:n_map]
-rows = np.union1d(np.arange(min(len(chapter.NAMED), len(library.smiles))), crowd)  # the drugs come first in the library
-on_map = [library.smiles[row] for row in rows]
+crowd = np.random.default_rng(SEED).permutation(len(library))[:n_map]
+rows = np.union1d(np.arange(min(len(chapter.NAMED), len(library))), crowd)  # the drugs come first in the library
+on_map = [library[row] for row in rows]
 groups = [chapter.class_of(smiles) for smiles in on_map]
 
 # %% mystnb={"figure": {"caption": "Library molecules in the space of Mol2vec. Left: the first two principal components, coloured by size. Right: a t-SNE of cosine distances, with the drug classes from above.", "name": "fig-molecule-map"}, "image": {"alt": "Two scatter plots. On the left, colour runs smoothly from small to large molecules along the first axis; on the right, coloured markers of a class lie in clumps."}}
@@ -225,10 +221,9 @@ results = {
     "limits": measured.round(4).to_dict(),
     "same_class": classes.to_dict(),
     "neighbours": neighbours.round(4).to_dict("list"),
-    "library": len(library.smiles),
+    "library": len(library),
 }
-used = {} if library.notice else {chapter.LIBRARY: registry()[chapter.LIBRARY].sha256}
-path = save_results("03_molecules", parameters, results, output_dir=OUTPUT_DIR, data=used)
+path = save_results("03_molecules", parameters, results, output_dir=OUTPUT_DIR)
 path.name
 
 # %% [markdown]
@@ -264,14 +259,14 @@ path.name
 # ::::{exercise}
 # :label: ex-own-drug
 #
-# Take a drug that you know well and look for its neighbours among `library.smiles` with `chapter.similarity`.
+# Take a drug that you know well and look for its neighbours among `library` with `chapter.similarity`.
 # Which of the two featurisers finds the compounds that you would call its series?
 # ::::
 #
 # ::::{solution} ex-own-drug
 # :class: dropdown
 #
-# `scores = chapter.similarity("Mol2vec", mol2vec([smiles]), found["Mol2vec"])[0]`, then `[library.smiles[i] for i in (-scores).argsort()[:10]]`; with `morgan([smiles])`, `"Morgan"` and `found["Morgan"]` for the other.
+# `scores = chapter.similarity("Mol2vec", mol2vec([smiles]), found["Mol2vec"])[0]`, then `[library[i] for i in (-scores).argsort()[:10]]`; with `morgan([smiles])`, `"Morgan"` and `found["Morgan"]` for the other.
 # Expect both to find close analogues of a compact drug, and Mol2vec to wander for a large one made of common rings.
 # ::::
 #

@@ -16,7 +16,7 @@ import pandas as pd
 
 from infocore_mini.featurize import mol2vec
 from infocore_mini.screens import Featuriser
-from infocore_mini.sources import data_file
+from infocore_mini.sources import BROAD_SMILES, data_file
 
 from .gct import Gct, read_gct
 from .tables import hours, listed, located, micromolar, read_table, report, require, require_columns
@@ -24,7 +24,6 @@ from .usable import with_labels, without_missing
 from .wells import ReadScreen, Wells
 
 PLATES = ("l1000_CPC006_A375_6H_X1.gctx", "l1000_LJP005_A375_24H_X1_B19.gct", "l1000_LJP009_A375_24H_X1_B20.gct")
-SMILES_TABLE = "broad_smiles.tsv"  # our own, of the compounds in the files that the project knows
 BRD_CORE = 13  # characters of a BRD id that name the compound; what follows names salt and lot
 COMPOUND_KINDS = ("trt_cp", "trt_poscon")  # a positive control is a drug like another
 ALIASES = {
@@ -42,7 +41,7 @@ def read_l1000_wells(paths: Sequence[str | Path] = PLATES, *, smiles: str | Path
 
     Args:
         paths: GCT 1.3 or GCTX files, or names in ``data/sources.csv``; their genes may come in any order.
-        smiles: table with the columns broad_id and smiles; None = the project's own, of these plates' compounds.
+        smiles: table with the columns broad_id and smiles; None = the project's own.
 
     Returns:
         Wells with 978 log2 expressions each, NaN where missing, named by gene symbol; `info` has name (the BRD id),
@@ -198,7 +197,7 @@ def _landmarks(path: Path) -> pd.Series:
 
 def broad_table(smiles: str | Path | None = None) -> tuple[pd.Series, pd.Series]:
     """The columns broad_id and smiles of a table; None = the project's own."""
-    path = data_file(SMILES_TABLE) if smiles is None else located(smiles)
+    path = data_file(BROAD_SMILES) if smiles is None else located(smiles)
     table = read_table(path, ["broad_id", "smiles"], text=["broad_id", "smiles"])
     return table["broad_id"], table["smiles"]
 

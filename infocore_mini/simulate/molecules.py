@@ -10,9 +10,9 @@ import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 
-from infocore_mini.sources import DataUnavailable, fetch
+from infocore_mini.sources import BROAD_SMILES, DataUnavailable, data_file, fetch
 
-REAL_FILES = ("broad_id_smiles.tsv.gz", "smiles_corpus.txt.gz")
+LISTS = (BROAD_SMILES, "smiles_corpus.txt.gz")
 HEAVY_ATOMS = (10, 60)
 ELEMENTS = frozenset("H B C N O F P S Cl Br I".split())
 
@@ -67,9 +67,10 @@ class Molecules:
 
 
 def sample_molecules(n: int, seed: int) -> Molecules:
-    """Draw n unique molecules: real ones if a list of them can be had, else enumerated ones.
+    """Draw n unique molecules: real ones if a list of so many can be had, else enumerated ones.
 
-    The Broad compound list comes first; a demand beyond it is filled from the project's SMILES corpus.
+    The project's table of the Broad Institute's compounds comes first; a demand beyond it is filled from the corpus of
+    Mol2vec, which has no public address.
     Stereoisomers count as one molecule, as neither Mol2vec nor Morgan fingerprints tell them apart here.
 
     Args:
@@ -88,8 +89,8 @@ def sample_molecules(n: int, seed: int) -> Molecules:
     found: dict[str, None] = {}
     used = []
     try:
-        _check_enough(n, map(_real_smiles, REAL_FILES))
-        for name in REAL_FILES:
+        _check_enough(n, map(_real_smiles, LISTS))
+        for name in LISTS:
             if len(found) < n:
                 used.append(name)
                 _collect(found, n, _shuffled(_real_smiles(name), rng))
@@ -152,7 +153,8 @@ def _check_enough(n: int, lists: Iterable[Sequence[str]]) -> None:
 
 
 def _real_smiles(name: str) -> list[str]:
-    with gzip.open(fetch(name), "rt", encoding="utf-8") as lines:
+    path = data_file(name) if name == BROAD_SMILES else fetch(name)
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
         texts = [line.rstrip("\n") for line in lines]
     return [text.split("\t")[1] for text in texts[1:]] if name.endswith(".tsv.gz") else texts
 

@@ -16,8 +16,7 @@ from infocore_mini.experiments.molecules import figures, tables
 from infocore_mini.experiments.molecules import report as chapter
 from infocore_mini.experiments.molecules.run import CORPUS, Training, mark_rare, train
 from infocore_mini.featurize import mol2vec, substructure_sentences
-from infocore_mini.readers.l1000 import SMILES_TABLE
-from infocore_mini.sources import DataUnavailable, registry
+from infocore_mini.sources import BROAD_SMILES, DataUnavailable, registry
 from infocore_mini.vectors import UNSEEN, SubstructureVectors, load_vectors
 
 SMILES = list(chapter.NAMED.values())
@@ -73,18 +72,20 @@ def test_drugs_of_a_class_are_neighbours(vectors):
 # ---- what the chapter shows -------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def no_list(monkeypatch):
-    def refuse(name):
-        raise DataUnavailable(f"{name} could not be had")
-
-    monkeypatch.setattr(chapter, "fetch", refuse)
+@pytest.fixture(scope="module")
+def drugs() -> list[str]:
+    """The well-known drugs, which are the first of the library."""
+    return chapter.library()[: len({chapter.drug_like(text) for text in chapter.NAMED.values()} - {None})]
 
 
-def test_without_a_list_of_compounds_the_library_says_so(no_list, vectors):
+def test_the_library_holds_the_drugs_first_and_then_the_broads_list(drugs):
     pool = chapter.library()
-    assert "well-known drugs alone" in pool.notice and "could not be had" in pool.notice
-    found = chapter.neighbours(chapter.QUERIES, pool, chapter.features(pool.smiles, vectors), vectors, k=3)
+    assert set(drugs) == {chapter.drug_like(text) for text in chapter.NAMED.values()} - {None}
+    assert len(pool) == len(set(pool)) > 14_000 and all(chapter.drug_like(text) == text for text in pool[::500])
+
+
+def test_the_neighbours_of_a_drug_are_of_its_class(drugs, vectors):
+    found = chapter.neighbours(chapter.QUERIES, drugs, chapter.features(drugs, vectors), vectors, k=3)
     assert found.groupby(["drug", "kind"]).size().eq(3).all() and len(found) == 2 * 3 * len(chapter.QUERIES)
     own = {name: chapter.drug_like(chapter.NAMED[name]) for name in chapter.QUERIES}
     assert not (found["smiles"] == found["drug"].map(own)).any()
@@ -113,7 +114,7 @@ def test_pairs_that_mol2vec_cannot_tell_apart(vectors):
     assert scores["stereo"] == pytest.approx(1, abs=1e-6) and scores["different"] < 0.9
 
 
-def test_figures_show_what_they_are_given(no_list, vectors):
+def test_figures_show_what_they_are_given(drugs, vectors):
     aspirin = chapter.NAMED["aspirin"]
     [sentence] = substructure_sentences([aspirin])
     panels = figures.substructure_panels(aspirin)
@@ -121,10 +122,9 @@ def test_figures_show_what_they_are_given(no_list, vectors):
     times = [int(ax.get_title().split(", ")[1].split()[0]) for ax in panels.axes if ax.images]
     assert sum(times) == len(sentence)
 
-    pool = chapter.library()
-    found = chapter.neighbours(("aspirin", "morphine"), pool, chapter.features(pool.smiles, vectors), vectors, k=2)
-    drugs = {"aspirin": aspirin, "morphine": chapter.NAMED["morphine"]}
-    assert sum(len(ax.images) for ax in figures.neighbour_panels(found, drugs).axes) == 2 * 2 * (1 + 2)
+    found = chapter.neighbours(("aspirin", "morphine"), drugs, chapter.features(drugs, vectors), vectors, k=2)
+    drawn = {"aspirin": aspirin, "morphine": chapter.NAMED["morphine"]}
+    assert sum(len(ax.images) for ax in figures.neighbour_panels(found, drawn).axes) == 2 * 2 * (1 + 2)
 
     groups = ["steroid"] * 10 + [""] * 20
     fig = figures.size_and_map(mol2vec(SMILES[:30], vectors=vectors), chapter.heavy_atoms(SMILES[:30]), groups, seed=0)
@@ -137,6 +137,6 @@ def test_the_table_of_broad_ids_is_what_its_command_makes():
         made = tables.broad_smiles()
     except DataUnavailable as reason:
         pytest.skip(f"data: {reason}")
-    stored = pd.read_csv(sources.data_file(SMILES_TABLE), sep="\t")
+    stored = pd.read_csv(sources.data_file(BROAD_SMILES), sep="\t")
     pd.testing.assert_frame_equal(made, stored, check_dtype=False)
-    assert stored["broad_id"].is_unique and len(stored) > 2500
+    assert stored["broad_id"].is_unique and len(stored) == 33_230

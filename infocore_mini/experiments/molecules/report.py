@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -15,39 +14,19 @@ from sklearn.metrics.pairwise import cosine_similarity
 from infocore_mini.experiments.molecules.drugs import DRUGS, NAMED
 from infocore_mini.featurize import mol2vec, morgan, substructure_sentences, tanimoto
 from infocore_mini.simulate.molecules import drug_like
-from infocore_mini.sources import DataUnavailable, fetch
+from infocore_mini.sources import BROAD_SMILES, data_file
 from infocore_mini.vectors import SubstructureVectors
 
-LIBRARY = "broad_id_smiles.tsv.gz"
 QUERIES = ("aspirin", "diazepam", "dexamethasone", "imatinib", "penicillin V")
 
 _CLASSES = {drug_like(smiles): group for group, drugs in DRUGS.items() if group != "other" for smiles in drugs.values()}
 
 
-@dataclass(frozen=True)
-class Library:
-    """Molecules to search in.
-
-    Attributes:
-        smiles: canonical, without stereochemistry, unique; the well-known drugs come first.
-        notice: what to tell the reader if no list of real compounds could be had, else "".
-    """
-
-    smiles: list[str]
-    notice: str
-
-
-def library() -> Library:
-    """The drug-like molecules of the Broad compound list and the well-known drugs; the latter alone without the list."""
-    named = [molecule for molecule in map(drug_like, NAMED.values()) if molecule]
-    try:
-        listed = pd.read_csv(fetch(LIBRARY), sep="\t")["smiles"]
-    except DataUnavailable as reason:
-        notice = f"No list of real compounds here: the library is our {len(NAMED)} well-known drugs alone. {reason}"
-        return Library(list(dict.fromkeys(named)), notice)
-    written = dict.fromkeys(text.split("|")[0] for text in listed)  # after "|": ChemAxon's extensions
-    found = [molecule for molecule in map(drug_like, written) if molecule]
-    return Library(list(dict.fromkeys(named + found)), "")
+def library() -> list[str]:
+    """The well-known drugs and the drug-like molecules of the Broad's list: canonical, without stereochemistry, unique."""
+    listed = pd.read_csv(data_file(BROAD_SMILES), sep="\t")["smiles"]
+    written = dict.fromkeys([*NAMED.values(), *listed])
+    return list(dict.fromkeys(molecule for molecule in map(drug_like, written) if molecule))
 
 
 def class_of(smiles: str) -> str:
@@ -66,12 +45,12 @@ def similarity(kind: str, query: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def neighbours(
-    names: tuple[str, ...], pool: Library, found: dict[str, np.ndarray], vectors, k: int = 4
+    names: tuple[str, ...], pool: list[str], found: dict[str, np.ndarray], vectors, k: int = 4
 ) -> pd.DataFrame:
     """The k most similar molecules of the library to each named drug, the drug itself left out.
 
     Args:
-        found: ``features(pool.smiles, vectors)``.
+        found: ``features(pool, vectors)``.
 
     Returns:
         a row per (drug, kind, rank) with smiles, similarity and name ("" if it is none of ours).
@@ -81,9 +60,9 @@ def neighbours(
     rows = []
     for kind, query in features(queries, vectors).items():
         for name, itself, scores in zip(names, queries, similarity(kind, query, found[kind])):
-            nearest = [i for i in np.argsort(-scores, kind="stable")[: k + 1] if pool.smiles[i] != itself][:k]
+            nearest = [i for i in np.argsort(-scores, kind="stable")[: k + 1] if pool[i] != itself][:k]
             for rank, i in enumerate(nearest, 1):
-                rows.append((name, kind, rank, pool.smiles[i], float(scores[i]), known.get(pool.smiles[i], "")))
+                rows.append((name, kind, rank, pool[i], float(scores[i]), known.get(pool[i], "")))
     return pd.DataFrame(rows, columns=["drug", "kind", "rank", "smiles", "similarity", "name"])
 
 
@@ -106,15 +85,15 @@ def compare_pairs(pairs: dict[str, tuple[str, str]], vectors: SubstructureVector
     return pd.DataFrame(scores, index=list(pairs))
 
 
-def limits(pool: Library, found: dict[str, np.ndarray], vectors: SubstructureVectors) -> pd.Series:
+def limits(pool: list[str], found: dict[str, np.ndarray], vectors: SubstructureVectors) -> pd.Series:
     """What decides the length of a Mol2vec vector, how alike all are, and what the featurisers cannot tell apart."""
-    words = np.array(list(chain.from_iterable(substructure_sentences(pool.smiles))), dtype=np.int64)
-    order = np.random.default_rng(0).permutation(len(pool.smiles))
+    words = np.array(list(chain.from_iterable(substructure_sentences(pool))), dtype=np.int64)
+    order = np.random.default_rng(0).permutation(len(pool))
     halves = found["Mol2vec"][order[::2]][:500], found["Mol2vec"][order[1::2]][:500]  # no molecule is in both
     length = np.linalg.norm(found["Mol2vec"], axis=1)
     return pd.Series(
         {
-            "rank correlation of length with heavy atoms": spearmanr(length, heavy_atoms(pool.smiles)).statistic,
+            "rank correlation of length with heavy atoms": spearmanr(length, heavy_atoms(pool)).statistic,
             "median cosine of two random molecules": np.median(similarity("Mol2vec", *halves)),
             "molecules that share their Mol2vec (%)": 100 * shared(found["Mol2vec"]),
             "molecules that share their Morgan bits (%)": 100 * shared(found["Morgan"]),

@@ -12,7 +12,6 @@ from infocore_mini.readers.cell_painting import COMAS
 from infocore_mini.readers.l1000 import PLATES
 from infocore_mini.readers.toxcast import TOXCAST
 from infocore_mini.screens import PairedScreen
-from infocore_mini.simulate.molecules import REAL_FILES
 from infocore_mini.simulate.screen import CP_DOSES, simulate_screen
 
 # GE shape of the paper, reduced to what two cores train in minutes; every dose is calibrated (experiments/calibration.py).
@@ -132,7 +131,7 @@ def toxcast(seed: int) -> PairedScreen:
     return read_toxcast().per_batch()
 
 
-_GENE_EXPRESSION = Study("gene_expression", simulated_gene_expression, SETTINGS, shape=REDUCED, files=REAL_FILES)
+_GENE_EXPRESSION = Study("gene_expression", simulated_gene_expression, SETTINGS, shape=REDUCED)
 _FEW_MOLECULES = dict(SETTINGS) | _ONE_LINE | _FEW
 _COMAS_STUDY = Study("comas", comas, _FEW_MOLECULES | _COMAS, minimum_library=5, files=COMAS)
 _CLIP_AND_INFOCORE = MappingProxyType({"clip": Arm("clip"), "infocore": Arm("infocore")})

@@ -17,10 +17,10 @@ import torch
 from infocore_mini import readers
 from infocore_mini.readers import ReadError, gct
 from infocore_mini.readers.cell_painting import BBBC021, COMAS, IMAGE_COLUMNS
-from infocore_mini.readers.l1000 import PLATES, SMILES_TABLE
+from infocore_mini.readers.l1000 import PLATES
 from infocore_mini.readers.toxcast import TOXCAST
 from infocore_mini.screens import PairedScreen
-from infocore_mini.sources import DataUnavailable, data_file, fetch, registry
+from infocore_mini.sources import BROAD_SMILES, DataUnavailable, data_file, fetch, registry
 
 MOLECULES = {"BRD-K00000001": "CCO", "BRD-K00000002": "OC(C)=O", "BRD-K00000003": "c1ccccc1", "BRD-K00000004": "C1CC"}
 
@@ -309,7 +309,7 @@ def test_a_release_written_from_a_real_plate(tmp_path):
     paths = real(*PLATES)
     plate = gct.read_gct(paths[1])
     instances = plate.columns.reset_index(names="inst_id").assign(rna_plate=plate.columns["det_plate"].to_numpy())
-    compounds = pd.read_csv(data_file(SMILES_TABLE), sep="\t").set_axis(["pert_id", "canonical_smiles"], axis=1)
+    compounds = pd.read_csv(data_file(BROAD_SMILES), sep="\t").set_axis(["pert_id", "canonical_smiles"], axis=1)
     files = write_release(tmp_path, instances, plate.rows["pr_gene_symbol"], plate.matrix, compounds)
     from_release = readers.read_l1000_release(**files, drug=length_and_carbons, cell_lines=["A375"])
     from_plate = readers.read_l1000([PLATES[1]], drug=length_and_carbons)

@@ -34,7 +34,7 @@ def no_real_list(monkeypatch):
     def unavailable(name):
         raise DataUnavailable(f"{name}: none in this test")
 
-    monkeypatch.setattr(molecules_module, "fetch", unavailable)
+    monkeypatch.setattr(molecules_module, "_real_smiles", unavailable)
 
 
 # ---- what is drawn -----------------------------------------------------------------------------------------------
@@ -252,12 +252,8 @@ def test_a_demand_beyond_the_lists_is_refused_before_a_molecule_is_parsed(monkey
 
 
 def test_real_molecules_are_drug_like():
-    try:
-        molecules_module.fetch("broad_id_smiles.tsv.gz")
-    except DataUnavailable as reason:
-        pytest.skip(f"data: {reason}")
     drawn = sample_molecules(500, 0)
-    assert drawn.real and "broad_id_smiles" in drawn.source
+    assert drawn.real and "broad_smiles" in drawn.source
     assert len(set(drawn.smiles)) == 500
     assert all(drug_like(text) == text for text in drawn.smiles)
 
