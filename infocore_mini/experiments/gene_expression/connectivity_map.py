@@ -124,13 +124,8 @@ def scores(rows: Sequence[Mapping]) -> pd.DataFrame:
     """Percent, a row for each (input, method, seed), columns ``SCORES``; rows as those of `run.run_all`."""
     table = {}
     for row in rows:
-        accuracy = {
-            scored["library"]: scored["accuracy"]
-            for scored in row["retrieval"]
-            if (scored["cell_line"], scored["top"]) == ("mean", 1)
-        }
         near = row["neighbours"]
-        values = (accuracy["whole"], accuracy["batch"], near["same_drug"], near["same_batch"])
+        values = (*_top_1(row, "accuracy"), near["same_drug"], near["same_batch"])
         table[row["input"], METHOD_NAMES[row["method"]], row["seed"]] = dict(zip(SCORES, values))
     return 100 * pd.DataFrame.from_dict(table, orient="index").rename_axis(["input", "method", "seed"])
 
@@ -139,14 +134,19 @@ def chances(rows: Sequence[Mapping]) -> dict[str, float]:
     """Percent that each of ``SCORES`` has by chance: of the same splits, mean over rows."""
     found = []
     for row in rows:
-        chance = {
-            scored["library"]: scored["chance"]
-            for scored in row["retrieval"]
-            if (scored["cell_line"], scored["top"]) == ("mean", 1)
-        }
         near = row["neighbours"]
-        found.append((chance["whole"], chance["batch"], near["same_drug_chance"], near["same_batch_permuted"]))
+        found.append((*_top_1(row, "chance"), near["same_drug_chance"], near["same_batch_permuted"]))
     return dict(zip(SCORES, (100 * np.mean(found, axis=0)).tolist()))
+
+
+def _top_1(row: Mapping, what: str) -> tuple[float, float]:
+    """Accuracy or chance at top 1, mean over the cell lines, in the whole and in the batch library."""
+    found = {
+        scored["library"]: scored[what]
+        for scored in row["retrieval"]
+        if (scored["cell_line"], scored["top"]) == ("mean", 1)
+    }
+    return found["whole"], found["batch"]
 
 
 def side_by_side(table: pd.DataFrame, overlap: float) -> pd.DataFrame:
