@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from infocore_mini.validation import as_matrix, require
+from infocore_mini.validation import require, rows_in_order
 
 TEXT = ("plate", "well")
 NUMBERS = ("dose", "time", "cell_count")  # micromolar, hours, cells
@@ -133,7 +133,7 @@ class Controls:
         """
         known = {"profile", "batch"} <= set(given) <= {"profile", "batch", "cell_line", "info"}
         require(known, "controls", ", ".join(map(str, given)), "profile and batch, perhaps cell_line and info")
-        profile = as_matrix("controls.profile", given["profile"], missing=True)
+        profile = rows_in_order("controls.profile", given["profile"], missing=True)
         one_line = [cell_line_names[0]] * len(profile) if len(cell_line_names) == 1 else []
         codes = {}
         for name, names in (("batch", batch_names), ("cell_line", cell_line_names)):
@@ -157,7 +157,8 @@ class Controls:
         if not isinstance(self.info, Columns):
             object.__setattr__(self, "info", Columns(self.info, name="controls.info"))
         self.info.check_rows(n, "controls.info")
-        require(not bool(self.profile.isinf().any()), "controls.profile", "infinite values", "finite numbers or NaN")
+        infinite = any(bool(block.isinf().any()) for block in self.profile.split(1024))  # less memory than all at once
+        require(not infinite, "controls.profile", "infinite values", "finite numbers or NaN")
 
     def check(self, n_features: int, n_batches: int, n_cell_lines: int, info: Columns) -> None:
         """ValueError unless these are control wells of a screen with so many features, batches and cell lines."""

@@ -145,7 +145,7 @@ class PairedScreen:
 
         n = len(smiles)
         _require_labels("smiles", smiles)
-        table = pd.DataFrame({"smiles": np.asarray(smiles, dtype=str)})
+        table = pd.DataFrame({"smiles": np.array(list(map(str, smiles)), dtype=object)})  # equal texts share memory
         for name, column in {"batch": batch, "cell_line": cell_line, "condition": condition}.items():
             values = np.asarray(np.zeros(n, dtype=int) if column is None else column)
             require(len(values) == n, name, f"{len(values)} rows", f"{n} like smiles")

@@ -51,14 +51,14 @@ def as_matrix(
     return x
 
 
-def rows_in_order(name: str, matrix: Any, place: np.ndarray, *, missing: bool = False) -> Tensor:
-    """The rows of a matrix in another order, read once and by blocks, so that little memory is held beside the result.
+def rows_in_order(name: str, matrix: Any, place: np.ndarray | None = None, *, missing: bool = False) -> Tensor:
+    """The rows of a matrix, perhaps in another order, read once and by blocks, so that little memory is held beside it.
 
     Args:
         name: of the argument, for messages.
-        matrix: (n, n_features): an array, a table, what gives rows when sliced, such as a dataset in a file, or `Spare`
-            rows, which are put in order where they lie.
-        place: (n,) int64 row of the result that each row goes to.
+        matrix: (n, n_features): an array, a table, what gives rows when sliced, such as a dataset in a file, or a
+            `Spare` array, whose rows are put in order where they lie.
+        place: (n,) int64 row of the result that each row goes to; None = in the order given.
         missing: NaN stands for "not measured"; a row of nothing else is still an error.
 
     Returns:
@@ -67,55 +67,52 @@ def rows_in_order(name: str, matrix: Any, place: np.ndarray, *, missing: bool = 
     Raises:
         ValueError: as ``as_matrix``.
     """
+    spare = isinstance(matrix, Spare)
     sliceable = hasattr(matrix, "shape") and not hasattr(matrix, "iloc") and not hasattr(matrix, "nnz")
-    source = matrix if sliceable else as_matrix(name, matrix, missing=True)
+    source = matrix.rows if spare else matrix if sliceable else as_matrix(name, matrix, missing=True)
     require(len(source.shape) == 2, name, f"shape {tuple(source.shape)}", "(n, n_features)")
+    place = np.arange(source.shape[0]) if place is None else place
     require(source.shape[0] == len(place), name, f"{source.shape[0]} rows", f"{len(place)} like smiles")
-    ordered = torch.empty((0, 0) if isinstance(source, Spare) else tuple(source.shape))
+    ordered = torch.empty((0, 0) if spare else tuple(source.shape))
     for start in range(0, len(place), _BLOCK):
         block = as_matrix(name, source[start : start + _BLOCK], missing=missing, first_row=start)
         empty = block.isnan().all(1)
         got = f"a row without any measurement (row {start + int(empty.int().argmax())})"
         require(not bool(empty.any()), name, got, "at least one in each row")
-        if not isinstance(source, Spare):
+        if not spare:
             ordered[torch.from_numpy(place[start : start + _BLOCK])] = block
-    return torch.from_numpy(source.in_order(place)) if isinstance(source, Spare) else ordered
+    return torch.from_numpy(matrix.in_order(np.argsort(place)).rows) if spare else ordered
 
 
 class Spare:
-    """Some rows of an array that nobody needs afterwards: they are put in order without the memory of a copy.
+    """An array that nobody needs afterwards: its rows are put in order without the memory of a copy.
 
-    Args:
-        matrix: (n, n_features) float32, C-contiguous; its rows are moved.
-        rows: (n_rows,) row numbers, each once.
+    Attributes:
+        rows: (n, n_features) float32, C-contiguous.
     """
 
-    def __init__(self, matrix: np.ndarray, rows: np.ndarray) -> None:
-        self.shape = (len(rows), matrix.shape[1])
-        self._matrix, self._rows = matrix, rows
+    def __init__(self, rows: np.ndarray) -> None:
+        self.rows = rows
 
-    def __getitem__(self, at: slice) -> np.ndarray:
-        """(n, n_features) a block of the rows."""
-        return self._matrix[self._rows[at]]
+    def in_order(self, wanted: np.ndarray) -> Spare:
+        """The same array after row ``wanted[i]``, (n,) each once, was moved to i, cycle by cycle."""
+        source = wanted.tolist()
+        for start in range(len(source)):
+            if source[start] in (start, -1):
+                continue
+            held, here = self.rows[start].copy(), start
+            while source[here] != start:
+                self.rows[here] = self.rows[source[here]]
+                source[here], here = -1, source[here]
+            self.rows[here], source[here] = held, -1
+        return self
 
-    def in_order(self, place: np.ndarray) -> np.ndarray:
-        """(n_rows, n_features): row i at ``place[i]``; a view of the matrix, whose other rows come after it."""
-        others = np.setdiff1d(np.arange(len(self._matrix)), self._rows)
-        wanted = np.concatenate([self._rows[np.argsort(place)], others])  # the row that comes to each place
-        _permute(self._matrix, wanted.tolist())
-        return self._matrix[: len(self._rows)]
-
-
-def _permute(matrix: np.ndarray, wanted: list[int]) -> None:
-    """Put row ``wanted[i]`` at i, cycle by cycle, so that one row at a time is held."""
-    for start in range(len(wanted)):
-        if wanted[start] in (start, -1):
-            continue
-        held, here = matrix[start].copy(), start
-        while wanted[here] != start:
-            matrix[here] = matrix[wanted[here]]
-            wanted[here], here = -1, wanted[here]
-        matrix[here], wanted[here] = held, -1
+    def apart(self, *parts: np.ndarray) -> list[Spare]:
+        """Some rows, (n_part,) numbers each and none twice, one part behind the other: views of the array."""
+        chosen = np.concatenate(parts)
+        self.in_order(np.concatenate([chosen, np.setdiff1d(np.arange(len(self.rows)), chosen)]))
+        ends = np.cumsum([len(part) for part in parts]).tolist()
+        return [Spare(self.rows[end - len(part) : end]) for end, part in zip(ends, parts, strict=True)]
 
 
 def check_shape(name: str, x: Tensor | np.ndarray, n_features: int | None = None) -> None:

@@ -140,19 +140,24 @@ class Wells:
         shared = [name for name in ("batch", "cell_line") if name in kept]
         alone = control & ~self.info[shared].isin({name: kept[name].unique() for name in shared}).all(axis=1).to_numpy()
         unused = report(self.info["name"][alone], "control well without a molecule in its batch and cell line")
+        controls = np.flatnonzero(control & ~alone)
+        treated: Rows | Spare
+        untreated: Rows | Spare
+        if copy or not self.profile.flags.c_contiguous:
+            treated, untreated = Rows(self.profile, rows), Rows(self.profile, controls)
+        else:
+            treated, untreated = Spare(self.profile).apart(rows, controls)
         screen = ReadScreen.from_profiles(
             smiles=molecules["smiles"].tolist(),
             drug=drug,
-            profile=Rows(self.profile, rows)
-            if copy or not self.profile.flags.c_contiguous
-            else Spare(self.profile, rows),
+            profile=treated,
             batch=kept["batch"].tolist(),
             cell_line=kept["cell_line"].tolist() if "cell_line" in kept else None,
             condition=condition.tolist(),
             feature_names=self.feature_names,
             allow_missing=allow_missing,
             info=_plate_map(kept),
-            controls=self._controls(np.flatnonzero(control & ~alone)),
+            controls=self._controls(controls, untreated) if len(controls) else None,
         )
         return replace(
             screen,
@@ -161,13 +166,11 @@ class Wells:
             corrections=self.corrections,
         )
 
-    def _controls(self, rows: NDArray[np.intp]) -> dict[str, Any] | None:
-        """Control wells as `PairedScreen.from_profiles` takes them."""
-        if len(rows) == 0:
-            return None
+    def _controls(self, rows: NDArray[np.intp], profile: Any) -> dict[str, Any]:
+        """Control wells in some rows, `profile` their readouts, as `PairedScreen.from_profiles` takes them."""
         info = self.info.iloc[rows]
         labels = {name: info[name].tolist() for name in ("batch", "cell_line") if name in info}
-        return {"profile": self.profile[rows], "info": _plate_map(info), **labels}
+        return {"profile": profile, "info": _plate_map(info), **labels}
 
 
 class Rows:
@@ -226,7 +229,8 @@ def _as_one(spellings: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
     written = found.index[several]
     found.loc[several, "isomer"] = one_spelling(written, count[written], stereo=True)
     merged = found.loc[several, ["smiles"]].assign(spelling=written, profiles=count[written])
-    return found.loc[spellings], merged.sort_values(["smiles", "spelling"], ignore_index=True)
+    rows = found.astype(object).take(found.index.get_indexer(pd.Index(spellings)))
+    return rows, merged.sort_values(["smiles", "spelling"], ignore_index=True)
 
 
 def _canonical(text: object) -> tuple[str, str]:

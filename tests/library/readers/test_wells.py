@@ -96,15 +96,20 @@ def test_rows_put_in_order_where_they_lie_are_those_of_a_copy():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_spare_rows_come_in_any_order_and_others_after_them(seed):
+def test_spare_rows_come_apart_and_in_any_order_where_they_lie(seed):
     rng = np.random.default_rng(seed)
     matrix = rng.normal(size=(50, 3)).astype(np.float32)
-    rows = np.sort(rng.choice(50, 30, replace=False))
+    before, chosen = matrix.copy(), rng.permutation(50)
+    rows, others = chosen[:30], chosen[30:42]
+    first, second = Spare(matrix).apart(rows, others)
+    assert np.array_equal(first.rows, before[rows])
+    assert np.array_equal(second.rows, before[others])
     place = rng.permutation(30)
     expected = np.empty((30, 3), dtype=np.float32)
-    expected[place] = matrix[rows]
-    before = matrix.copy()
-    assert torch.equal(rows_in_order("x", Spare(matrix, rows), place), torch.from_numpy(expected))
+    expected[place] = before[rows]
+    moved = rows_in_order("x", first, place)
+    assert torch.equal(moved, torch.from_numpy(expected))
+    assert moved.data_ptr() == matrix.ctypes.data  # no copy
     assert np.array_equal(np.sort(matrix, axis=0), np.sort(before, axis=0))  # nothing is lost
 
 
