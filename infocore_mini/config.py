@@ -57,6 +57,8 @@ class Config:
         minibatch_size: conditions in a step, at least 2.
         sampling: minibatches at "random", of "one_batch" each (CCL over many experimental batches), or "alternate",
             at random and of one cell line in turn.
+        smallest_minibatch: conditions that a minibatch of one batch or cell line has at least, from 2 to
+            ``minibatch_size``; shorter ones are left out.
         learning_rate: of the encoders.
         classifier_learning_rate: of the batch classifiers.
         classifier_steps: updates of the classifiers for each update of the encoders.
@@ -105,6 +107,7 @@ class Config:
     warmup_epochs: Epochs = 0
     minibatch_size: Annotated[Count, Field(ge=2)] = 64
     sampling: Sampling = "random"
+    smallest_minibatch: Annotated[Count, Field(ge=2)] = 2
     learning_rate: Positive = 1e-3
     classifier_learning_rate: Positive = 1e-2
     classifier_steps: Count = 2
@@ -125,5 +128,10 @@ class Config:
             raise ValueError(
                 f"warmup_epochs: got {self.warmup_epochs}, expected fewer than epochs = {self.epochs}: "
                 "during warm-up no encoder learns"
+            )
+        if self.smallest_minibatch > self.minibatch_size:
+            raise ValueError(
+                f"smallest_minibatch: got {self.smallest_minibatch}, expected at most minibatch_size = "
+                f"{self.minibatch_size}: no minibatch would be left"
             )
         return self

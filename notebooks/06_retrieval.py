@@ -234,18 +234,18 @@ main = stored("toxcast")
 
 # %% tags=["nbval-check-output"]
 records = run_study(study) if PROFILE == "paper" and study.name == "toxcast" else main.results
-by_arm = report.tables(records)
+by_arm = report.tables(records, study.overlap)
 report.side_by_side(by_arm)
 
 # %% mystnb={"figure": {"caption": "ToxCast, stored runs: how often the true molecule is found, mean of three seeds with the 95 % interval over seeds. Hollow: InfoCORE at alpha = 0. Dotted: chance.", "name": "fig-retrieval-toxcast"}, "image": {"alt": "Two panels, whole and batch library, top 1, 5 and 10. In the whole library CCL lies far below the three others; in the batch library all arms lie close together, well above chance."}}
-rows = {arm: over_seeds(tables).query("cell_line == 'mean'") for arm, tables in by_arm.items()}
+rows = {arm: over_seeds(tables, overlap=study.overlap).query("cell_line == 'mean'") for arm, tables in by_arm.items()}
 figures.accuracies(rows, arms=study.arms)
 
 # %% [markdown]
 # How much of it is the campaign? The share of same-campaign molecules among the first ten, the share expected at random, and linear probes for the campaign on the two embeddings (percent):
 
 # %% tags=["nbval-check-output"]
-report.what_the_batch_leaves(records)
+report.what_the_batch_leaves(records, study.overlap)
 
 # %% [markdown]
 # ### Two questions
@@ -253,7 +253,7 @@ report.what_the_batch_leaves(records)
 # The sentences below are written by the numbers: *lower* or *higher* only where the 95 % interval of the difference, paired by seed, excludes zero.
 
 # %% tags=["nbval-check-output"]
-Markdown(chapter.answers(records, study.arms))
+Markdown(chapter.answers(records, study.arms, overlap=study.overlap))
 
 # %% tags=["nbval-check-output"]
 against_clip = {arm: report.against(by_arm, arm, "clip") for arm in by_arm if arm != "clip"}

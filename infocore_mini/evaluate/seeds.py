@@ -61,23 +61,26 @@ def detectable(values: ArrayLike, *, overlap: float = 0.0, power: float = 0.8) -
     return half_width(values, overlap=overlap) * (1 + stats.t.ppf(power, n - 1) / stats.t.ppf(0.975, n - 1))
 
 
-def over_seeds(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
-    """Mean accuracy over seeds with its 95 % t-interval, from `screen_retrieval` tables by seed.
+def over_seeds(tables: Mapping[int, pd.DataFrame], *, overlap: float = 0.0) -> pd.DataFrame:
+    """Mean accuracy over seeds with its 95 % t-interval, from `screen_retrieval` tables by seed; ``overlap`` as above.
 
     Returns the rows of one table with accuracy, low, high, chance, lift, n_seeds; the interval of one seed is NaN.
     Raises ValueError if the tables do not hold the same rows.
     """
     accuracy, chance = _by_seed("tables", tables, "accuracy"), _by_seed("tables", tables, "chance").mean(axis=1)
-    frame = _interval_columns(accuracy).rename(columns={"mean": "accuracy"})
+    frame = _interval_columns(accuracy, overlap).rename(columns={"mean": "accuracy"})
     return frame.assign(chance=chance, lift=frame["accuracy"] / chance, n_seeds=len(tables)).reset_index()
 
 
-def compare(tables_a: Mapping[int, pd.DataFrame], tables_b: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
-    """Method a against method b, paired by seed, from `screen_retrieval` tables by seed.
+def compare(
+    tables_a: Mapping[int, pd.DataFrame], tables_b: Mapping[int, pd.DataFrame], *, overlap: float = 0.0
+) -> pd.DataFrame:
+    """Method a against method b, paired by seed, from `screen_retrieval` tables by seed; ``overlap`` as above.
 
     Returns the rows of one table with: accuracy_a, accuracy_b, means over seeds; difference = a - b and
     relative = a / b - 1 of each seed, averaged, with 95 % t-intervals (..._low, ..._high; NaN for one seed);
-    a_higher, the share of seeds in which a is above b; n_seeds. relative is NaN where b is 0 in some seed.
+    detectable, the true difference that such seeds would tell from zero four times in five; a_higher, the share of
+    seeds in which a is above b; n_seeds. relative is NaN where b is 0 in some seed.
     Raises ValueError if the seeds, or the rows of the tables, differ.
     """
     if set(tables_a) != set(tables_b):
@@ -87,9 +90,10 @@ def compare(tables_a: Mapping[int, pd.DataFrame], tables_b: Mapping[int, pd.Data
         raise ValueError("tables_b: got other cell lines, libraries or top than tables_a, expected the same rows")
     parts = [pd.DataFrame({"accuracy_a": a.mean(axis=1), "accuracy_b": b.mean(axis=1)})]
     for name, values in {"difference": a - b, "relative": a / b.where(b > 0) - 1}.items():
-        interval = _interval_columns(values)
+        interval = _interval_columns(values, overlap)
         parts.append(interval.rename(columns={"mean": name, "low": f"{name}_low", "high": f"{name}_high"}))
-    return pd.concat(parts, axis=1).assign(a_higher=(a > b).mean(axis=1), n_seeds=len(tables_a)).reset_index()
+    seen = {"detectable": detectable(a - b, overlap=overlap), "a_higher": (a > b).mean(axis=1)}
+    return pd.concat(parts, axis=1).assign(**seen, n_seeds=len(tables_a)).reset_index()
 
 
 def _by_seed(name: str, tables: Mapping[int, pd.DataFrame], column: str) -> pd.DataFrame:
@@ -104,6 +108,6 @@ def _by_seed(name: str, tables: Mapping[int, pd.DataFrame], column: str) -> pd.D
     return pd.DataFrame(columns)
 
 
-def _interval_columns(values: pd.DataFrame) -> pd.DataFrame:
+def _interval_columns(values: pd.DataFrame, overlap: float) -> pd.DataFrame:
     """Mean, low and high over the columns, a row for each row."""
-    return pd.DataFrame(t_interval(values)._asdict(), index=values.index)
+    return pd.DataFrame(t_interval(values, overlap=overlap)._asdict(), index=values.index)

@@ -55,7 +55,7 @@ def _connectivity_map_rows():
 def _retrieval_rows():
     """Tables 2 and 7, gene expression. Ours is simulated, with smaller libraries: levels do not compare, ratios do."""
     yield from _connectivity_map_rows()
-    ours = pretraining_report.accuracies(pretraining_report.tables(stored("gene_expression").results))
+    ours = pretraining_report.accuracies(pretraining_report.stored_tables("gene_expression"))
     for (method, library, top), printed in paper_accuracies("gene_expression").items():
         if method != "random":
             yield _accuracy_row(

@@ -90,17 +90,18 @@ def _pretraining(study: str, arm: str, seed: int, change: dict, profile: str, ru
     chosen = studies.quick(study, seed) if profile == "quick" else studies.STUDIES[study]
     _member("arm", arm, chosen.arms)
     changed = replace(chosen.arms[arm], change={**chosen.arms[arm].change, **change})
-    record = pretraining.run(replace(chosen, arms={arm: changed}), arm, seed, runs)
+    records = pretraining.search(replace(chosen, arms={arm: changed}), arm, seed, runs)
+    (best,) = pretraining.chosen(records)
     rows = [
         {
             "data": chosen.make_screen.__name__,
             "what": f"{row['library']} library, top-{row['top']}",
             "value": row["accuracy"],
         }
-        for row in record.result["retrieval"]
+        for row in best["retrieval"]
         if row["cell_line"] == "mean" and row["top"] in TOP
     ]
-    return rows, [record]
+    return rows, records
 
 
 def _simulation(arm: str, seed: int, change: dict, profile: str, runs: Path) -> Cell:

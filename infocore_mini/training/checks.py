@@ -113,9 +113,15 @@ def _check_labels(batch_id: Tensor, config: Config) -> None:
     soft = batch_id.ndim == 2
     if soft and (config.method == "ccl" or config.sampling == "one_batch"):
         raise ValueError("batch_id: got soft labels, expected integer codes for method='ccl' or sampling='one_batch'")
-    if not soft and (config.method == "ccl" or config.sampling == "one_batch") and int(batch_id.bincount().max()) < 2:
+    if not soft and (config.method == "ccl" or config.sampling == "one_batch"):
         asks = "method='ccl'" if config.method == "ccl" else "sampling='one_batch'"
-        raise ValueError(f"batch_id: every experimental batch has one row, expected rows to contrast for {asks}")
+        least, largest = (
+            config.smallest_minibatch if config.sampling == "one_batch" else 2,
+            int(batch_id.bincount().max()),
+        )
+        if largest < least:
+            got = "one row" if largest == 1 else f"at most {largest} rows"
+            raise ValueError(f"batch_id: every experimental batch has {got}, expected {least} to contrast for {asks}")
     present = int((batch_id.sum(0) > 0).sum()) if soft else len(batch_id.unique())
     if config.method != "clip" and present < 2:
         raise ValueError(

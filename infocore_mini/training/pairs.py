@@ -146,8 +146,9 @@ def sample(pairs: Pairs, config: Config) -> list[Chosen]:
     """The minibatches of one epoch, in random order of the conditions.
 
     "random": every minibatch full, a short rest is left to the next epoch's shuffle.
-    "one_batch": each from one experimental batch, at least 2 conditions (CCL over many experimental batches, appendix F).
+    "one_batch": each from one experimental batch (CCL over many experimental batches, appendix F).
     "alternate": random minibatches and minibatches of one cell line take turns, half of the conditions each.
+    Minibatches of one batch or line have ``smallest_minibatch`` to ``minibatch_size`` conditions.
     ``steps_per_epoch`` cuts the list short.
     """
     return _sampled(pairs, config)[: config.steps_per_epoch]
@@ -155,12 +156,13 @@ def sample(pairs: Pairs, config: Config) -> list[Chosen]:
 
 def _sampled(pairs: Pairs, config: Config) -> list[Chosen]:
     size, order = config.minibatch_size, torch.randperm(len(pairs))
+    sizes = range(config.smallest_minibatch, size + 1)
     if config.sampling == "one_batch":
-        chunks = [Chosen(chunk) for _, chunk in _grouped(order, pairs.batch_id.cpu(), size)]
+        chunks = [Chosen(chunk) for _, chunk in _grouped(order, pairs.batch_id.cpu(), sizes)]
         return _shuffled(chunks)
     if config.sampling == "alternate" and pairs.cell_line is not None:
         at_random, by_line = order.tensor_split(2)
-        of_lines = _shuffled([Chosen(chunk, line) for line, chunk in _grouped(by_line, pairs.cell_line.cpu(), size)])
+        of_lines = _shuffled([Chosen(chunk, line) for line, chunk in _grouped(by_line, pairs.cell_line.cpu(), sizes)])
         return _interleaved(_full(at_random, size), of_lines)
     return _full(order, size)
 
@@ -170,11 +172,13 @@ def _full(order: Tensor, size: int) -> list[Chosen]:
     return [Chosen(chunk) for chunk in order[: len(order) - len(order) % size].split(size)]
 
 
-def _grouped(order: Tensor, code: Tensor, size: int) -> list[tuple[int, Tensor]]:
-    """Conditions in chunks of up to ``size``, at least 2, that share their code."""
+def _grouped(order: Tensor, code: Tensor, sizes: range) -> list[tuple[int, Tensor]]:
+    """Conditions that share their code, in chunks as large as ``sizes`` has, the largest where there are enough."""
     by_code = order[code[order].argsort(stable=True)]
     groups = by_code.split(code[order].bincount().tolist())
-    return [(value, chunk) for value, group in enumerate(groups) for chunk in group.split(size) if len(chunk) > 1]
+    return [
+        (value, chunk) for value, group in enumerate(groups) for chunk in group.split(sizes[-1]) if len(chunk) in sizes
+    ]
 
 
 def _shuffled(chunks: list[Chosen]) -> list[Chosen]:

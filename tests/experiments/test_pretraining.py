@@ -167,7 +167,12 @@ def test_changes_are_those_of_paired_seeds(tmp_path):
 def test_a_lead_is_that_of_paired_seeds_in_points_and_in_percent():
     keys = {"cell_line": "mean", "library": "whole", "top": 1}
     runs = {"clip": {0: 0.2, 1: 0.4}, "infocore": {0: 0.3, 1: 0.4}}
-    by_arm = {arm: {seed: pd.DataFrame([keys | {"accuracy": a}]) for seed, a in r.items()} for arm, r in runs.items()}
+    records = [
+        {"arm": arm, "seed": seed, "retrieval": [keys | {"accuracy": accuracy}]}
+        for arm, by_seed in runs.items()
+        for seed, accuracy in by_seed.items()
+    ]
+    by_arm = pretraining_report.tables(records)
     points = pretraining_report.lead_in_points(by_arm, "infocore", "clip", "InfoCORE minus CLIP")
     half = 12.706 * 5  # t quantile of two seeds, times the standard error of differences of 10 and 0 points
     expected = {"InfoCORE minus CLIP": 5.0, "low": 5 - half, "high": 5 + half}

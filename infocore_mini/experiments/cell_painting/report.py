@@ -15,7 +15,6 @@ from infocore_mini.experiments.neighbours import of_real_screens
 from infocore_mini.experiments.pretraining.report import Tables, accuracies
 from infocore_mini.readers import Wells, read_bbbc021_wells, read_injury
 from infocore_mini.screens import PairedScreen
-from infocore_mini.simulate.screen import CP_DOSES, simulate_screen
 
 # What is commonly done to plates with solvent wells.
 _CORRECTIONS: dict[str, tuple[Correction, ...]] = {
@@ -89,13 +88,6 @@ def batch_from_structure(screen: PairedScreen) -> pd.DataFrame:
         for name, label in questions.items()
     }
     return pd.DataFrame.from_dict(table, orient="index", columns=["from structure", "always the largest"])
-
-
-def simulated_cell_painting(seed: int) -> PairedScreen:
-    """A simulated cell-painting screen at much reduced shape: 1,500 molecules, 10 experimental batches, 300 features."""
-    return simulate_screen(
-        seed, n_drugs=1500, cell_lines=("U2OS",), n_batches=10, n_features=300, n_replicates=3, doses=CP_DOSES
-    ).screen
 
 
 def lift_beside_paper(by_arm: Tables, paper: pd.Series) -> pd.DataFrame:

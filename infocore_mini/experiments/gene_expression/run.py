@@ -26,12 +26,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import pandas as pd
 import torch
 from joblib import Parallel, delayed
 
 from infocore_mini.config import Config
 from infocore_mini.correct import BatchCentring
+from infocore_mini.experiments.chances import best_on_validation, candidates
 from infocore_mini.experiments.neighbours import neighbours
 from infocore_mini.experiments.pretraining.run import score
 from infocore_mini.experiments.records import Made, Record, kept
@@ -68,17 +68,11 @@ SETTINGS = MappingProxyType(
         adam_betas=(0.5, 0.999),
     )
 )
-_TEMPERATURES = (0.1, 0.3)
 CANDIDATES: Mapping[str, tuple[dict[str, Any], ...]] = MappingProxyType(
     {
-        "clip": tuple(
-            dict(temperature=tau, feature_dropout_screen=rate) for tau, rate in product(_TEMPERATURES, (0.1, 0.3))
-        ),
-        "ccl": tuple(
-            dict(temperature=tau, feature_dropout_screen=rate, sampling="one_batch")
-            for tau, rate in product(_TEMPERATURES, (0.1, 0.3))
-        ),
-        "infocore": tuple(dict(temperature=tau, alpha=alpha) for tau, alpha in product(_TEMPERATURES, (0.33, 0.66))),
+        "clip": candidates("clip"),
+        "ccl": tuple(dict(candidate, sampling="one_batch") for candidate in candidates("ccl")),
+        "infocore": candidates("infocore", alphas=(0.33, 0.66)),
     }
 )
 
@@ -162,9 +156,7 @@ def run_all(
 
 def chosen(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Of every method, input and split the row of the candidate that is best on validation; of equals the first."""
-    validation = pd.DataFrame(rows)[["method", "input", "seed", "validation"]]
-    best = validation.groupby(["method", "input", "seed"], sort=False)["validation"].idxmax()
-    return [dict(rows[i]) for i in best]
+    return best_on_validation(rows, keys=("method", "input", "seed"))
 
 
 def store(output: Path, runs: Path, n_jobs: int = 2) -> Path:

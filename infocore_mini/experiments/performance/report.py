@@ -62,11 +62,11 @@ def step_options() -> pd.DataFrame:
 
 def bfloat16_accuracy() -> pd.DataFrame:
     """Change of retrieval accuracy in percent by networks in bfloat16, paired by seed, as ``pretraining_report.versus``."""
-    plain, coarse = (pretraining_report.tables(stored(name).results) for name in ("gene_expression", "bf16"))
+    plain, coarse = map(pretraining_report.stored_tables, ("gene_expression", "bf16"))
     pairs = [(f"{METHOD_NAMES[method]} in bfloat16", METHOD_NAMES[method]) for method in coarse]
-    by_arm = {
-        name: tables[method] for method, pair in zip(coarse, pairs) for name, tables in zip(pair, (coarse, plain))
-    }
+    by_arm = pretraining_report.Tables(
+        {name: tables[method] for method, pair in zip(coarse, pairs) for name, tables in zip(pair, (coarse, plain))}
+    )
     return pretraining_report.versus(by_arm, pairs)
 
 

@@ -9,9 +9,20 @@ from scipy import stats
 
 from infocore_mini.evaluate.seeds import compare, half_width, over_seeds
 from infocore_mini.experiments.names import METHOD_NAMES, Arm
+from infocore_mini.experiments.pretraining.studies import STUDIES
 from infocore_mini.experiments.results import paper_table, stored
 
-Tables = dict[str, dict[int, pd.DataFrame]]
+
+class Tables(dict[str, dict[int, pd.DataFrame]]):
+    """arm -> seed -> rows of ``screen_retrieval``.
+
+    Attributes:
+        overlap: of the seeds' test molecules, as in `evaluate.seeds.half_width`; every interval here takes it.
+    """
+
+    overlap: float = 0.0
+
+
 FRAMEWORKS = {  # the arms of Table 7, by the names that it has them under
     f"{METHOD_NAMES[method]} ({framework})": Arm(method, framework)
     for method in METHOD_NAMES
@@ -20,24 +31,30 @@ FRAMEWORKS = {  # the arms of Table 7, by the names that it has them under
 }
 
 
-def tables(records: Sequence[Mapping]) -> Tables:
-    """arm -> seed -> rows of ``screen_retrieval``."""
-    found: Tables = {}
+def tables(records: Sequence[Mapping], overlap: float = 0.0) -> Tables:
+    """The retrieval tables of a study's results; ``overlap`` as in ``Study``."""
+    found = Tables()
+    found.overlap = overlap
     for record in records:
         found.setdefault(record["arm"], {})[record["seed"]] = pd.DataFrame(record["retrieval"])
     return found
 
 
+def stored_tables(name: str) -> Tables:
+    """``tables`` of a stored study."""
+    return tables(stored(name).results, STUDIES[name].overlap)
+
+
 def accuracies(by_arm: Tables) -> pd.DataFrame:
     """Mean over cell lines by arm, library and top: accuracy over seeds with its 95 % t-interval, chance, lift."""
-    parts = [over_seeds(by_seed).assign(arm=arm) for arm, by_seed in by_arm.items()]
+    parts = [over_seeds(by_seed, overlap=by_arm.overlap).assign(arm=arm) for arm, by_seed in by_arm.items()]
     rows = pd.concat(parts, ignore_index=True)
     return rows[rows["cell_line"] == "mean"].drop(columns="cell_line")
 
 
 def against(by_arm: Tables, arm: str, reference: str) -> pd.DataFrame:
     """One arm against another, paired by seed: rows of ``evaluate.seeds.compare``, mean over cell lines."""
-    rows = compare(by_arm[arm], by_arm[reference])
+    rows = compare(by_arm[arm], by_arm[reference], overlap=by_arm.overlap)
     return rows[rows["cell_line"] == "mean"].drop(columns="cell_line").reset_index(drop=True)
 
 
@@ -67,8 +84,8 @@ def side_by_side(by_arm: Tables, top: Sequence[int] = (1, 5, 10)) -> pd.DataFram
     return wide.loc[list(by_arm), [("whole", k) for k in top] + [("batch", k) for k in top]]
 
 
-def what_the_batch_leaves(records: Sequence[Mapping]) -> pd.DataFrame:
-    """Percent, mean over seeds with half of the 95 % interval, a row an arm.
+def what_the_batch_leaves(records: Sequence[Mapping], overlap: float = 0.0) -> pd.DataFrame:
+    """Percent, mean over seeds with half of the 95 % interval, a row an arm; ``overlap`` as in ``Study``.
 
     Columns: "same batch": share of the first 10 retrieved molecules that share the query's batch, and "expected" at
     random; "probe screen", "probe drug": accuracy of a linear probe for the experimental batch.
@@ -84,7 +101,7 @@ def what_the_batch_leaves(records: Sequence[Mapping]) -> pd.DataFrame:
         for record in records
     )
     grouped = rows.groupby("arm", sort=False)
-    mean, half = 100 * grouped.mean(), 100 * grouped.agg(half_width)
+    mean, half = 100 * grouped.mean(), 100 * grouped.agg(half_width, overlap=overlap)
     text = {name: [f"{m:.1f} ± {h:.1f}" for m, h in zip(mean[name], half[name])] for name in mean}
     return pd.DataFrame(text, index=mean.index)
 
@@ -142,11 +159,15 @@ def by_framework(moco: str, simclr: str) -> Tables:
         moco: study of CLIP and InfoCORE by MoCo, and of CCL, which runs by SimCLR in both.
         simclr: study of CLIP and InfoCORE by SimCLR.
     """
-    queued, alone = tables(stored(moco).results), tables(stored(simclr).results)
-    return {
-        name: (alone if arm.note == "SimCLR" and arm.method in alone else queued)[arm.method]
-        for name, arm in FRAMEWORKS.items()
-    }
+    queued, alone = stored_tables(moco), stored_tables(simclr)
+    found = Tables(
+        {
+            name: (alone if arm.note == "SimCLR" and arm.method in alone else queued)[arm.method]
+            for name, arm in FRAMEWORKS.items()
+        }
+    )
+    found.overlap = queued.overlap
+    return found
 
 
 def beside_paper(by_arm: Tables, pairs: Sequence[tuple[str, str]], paper: pd.DataFrame) -> pd.DataFrame:

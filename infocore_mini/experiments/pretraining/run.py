@@ -18,6 +18,7 @@ from joblib import Parallel, delayed
 from infocore_mini.config import Config
 from infocore_mini.evaluate.mixing import linear_probe
 from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
+from infocore_mini.experiments.chances import best_on_validation
 from infocore_mini.experiments.names import Arm
 from infocore_mini.experiments.records import Made, Record, kept, path_of
 from infocore_mini.experiments.results import checksums, save_results
@@ -26,7 +27,7 @@ from infocore_mini.screens import PairedScreen, Split
 from infocore_mini.train import pretrain_screen
 
 # Given by the paper (appendix H) or its configuration: alpha, lambda, temperature, augmentation, clipping, heads,
-# sampling. Ours, for runs about twenty times shorter on two cores: narrower layers, half the queue, a higher learning
+# sampling. Ours, for runs many times shorter on two cores: narrower layers, half the queue, a higher learning
 # rate halved three times, momentum 0.99 in place of 0.999. Set on seed 100, which is not reported.
 SETTINGS = MappingProxyType(
     dict(
@@ -62,7 +63,7 @@ SETTINGS = MappingProxyType(
         classifier_momentum=0.99,
     )
 )
-ONE_BATCH = MappingProxyType(dict(framework="simclr", sampling="one_batch", minibatch_size=512, temperature=0.3))
+ONE_BATCH = MappingProxyType(dict(framework="simclr", sampling="one_batch", smallest_minibatch=10))
 METHODS: Mapping[str, Arm] = MappingProxyType(
     {"clip": Arm("clip"), "ccl": Arm("ccl", change=ONE_BATCH), "infocore": Arm("infocore")}
 )
@@ -84,27 +85,37 @@ class Study:
         make_screen: (seed, **shape) -> PairedScreen; a real screen is the same for every seed, and only split anew.
         settings: of ``Config``, shared by all arms.
         arms: by the names that stored rows have.
+        candidates: arm -> settings of its candidates, of which the best on validation is reported; an arm without any
+            is run as it is.
         minimum_library: molecules a batch library needs to be scored.
         shape: of a simulated screen.
         files: data files behind the screen.
+        overlap: test molecules over the others, where all seeds split one real screen (`evaluate.seeds.half_width`);
+            0 where every seed draws a screen of its own.
     """
 
     name: str
     make_screen: Callable[..., PairedScreen]
     settings: Mapping[str, Any]
     arms: Mapping[str, Arm] = field(default_factory=lambda: METHODS)
+    candidates: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0, 1, 2)
     minimum_library: int = 20
     shape: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[str, ...] = ()
+    overlap: float = 0.0
 
     def screen(self, seed: int) -> PairedScreen:
         """The screen that a seed trains on."""
         return self.make_screen(seed, **self.shape)
 
-    def config(self, arm: str, seed: int) -> Config:
-        """The configuration of one run."""
-        return Config(**dict(self.settings) | self.arms[arm].settings | {"seed": seed})
+    def config(self, arm: str, seed: int, candidate: Mapping[str, Any] = MappingProxyType({})) -> Config:
+        """The configuration of one run: shared settings, those of a candidate, and what the arm itself changes."""
+        return Config(**dict(self.settings) | dict(candidate) | self.arms[arm].settings | {"seed": seed})
+
+    def tasks(self, arm: str) -> list[tuple[str, Mapping[str, Any]]]:
+        """(arm, settings) of each of its candidates, at least one."""
+        return [(arm, candidate) for candidate in self.candidates.get(arm, ({},))]
 
     def checksums(self) -> dict[str, str]:
         """File name -> sha256 of the data files behind the screen, as far as they can be had."""
@@ -124,16 +135,24 @@ def ablation_arms() -> dict[str, Arm]:
     )
 
 
-def run(study: Study, arm: str, seed: int, folder: Path | None = None) -> Record:
-    """Train and score one arm on one seed.
+def run(
+    study: Study,
+    arm: str,
+    seed: int,
+    folder: Path | None = None,
+    *,
+    candidate: Mapping[str, Any] = MappingProxyType({}),
+) -> Record:
+    """Train and score one arm, or one candidate of it, on one seed.
 
     With a ``folder`` the record is kept there, with a checkpoint until it is done, and found again: also by other
     studies that train on the same screen with the same configuration.
 
     Returns:
-        A record whose result is {"arm", "seed", ``score``, "training": {"history", "seconds"}}.
+        A record whose result is {"arm", "seed", "candidate": its settings, "validation": its best score there,
+        ``score``, "training": {"history", "seconds"}}.
     """
-    config = study.config(arm, seed)
+    config = study.config(arm, seed, candidate)
     settings = {
         "screen": study.make_screen.__name__,
         "shape": dict(study.shape),
@@ -145,7 +164,11 @@ def run(study: Study, arm: str, seed: int, folder: Path | None = None) -> Record
     if checkpoint:
         checkpoint.unlink(missing_ok=True)
     training = record.result["training"] | {"seconds": record.provenance["seconds"]}
-    return replace(record, result={"arm": arm, "seed": seed, **record.result, "training": training})
+    about = {"arm": arm, "seed": seed, "candidate": dict(candidate)}
+    about["validation"] = max(
+        (epoch["validation"] for epoch in training["history"] if "validation" in epoch), default=0
+    )
+    return replace(record, result=about | record.result | {"training": training})
 
 
 def train_and_score(study: Study, config: Config, checkpoint: Path | None) -> Made:
@@ -196,39 +219,59 @@ def batch_probe(z, screen: PairedScreen, *, folds: int = 5) -> float | None:
     return sum(scores) / len(scores) if scores else None
 
 
+def search(study: Study, arm: str, seed: int, folder: Path | None = None) -> list[Record]:
+    """``run`` of every candidate of an arm."""
+    return [run(study, arm, seed, folder, candidate=candidate) for _, candidate in study.tasks(arm)]
+
+
+def chosen(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Of every arm and seed the result of the candidate that is best on validation."""
+    return best_on_validation([record.result for record in records], keys=("arm", "seed"))
+
+
 def run_all(study: Study, folder: Path | None = None, *, n_jobs: int = 2, verbose: int = 0) -> list[Record]:
     """All runs of a study, seed by seed, ``n_jobs`` at a time with one thread each; ``folder`` as in ``run``."""
 
-    def one(arm: str, seed: int) -> Record:
+    def one(seed: int, arm: str, candidate: Mapping[str, Any]) -> Record:
         torch.set_num_threads(1)
-        return run(study, arm, seed, folder)
+        return run(study, arm, seed, folder, candidate=candidate)
 
-    tasks = [(arm, seed) for seed in study.seeds for arm in study.arms]
+    tasks = [(seed, *task) for seed in study.seeds for arm in study.arms for task in study.tasks(arm)]
     return Parallel(n_jobs=n_jobs, verbose=verbose)(delayed(one)(*task) for task in tasks)
 
 
 def run_study(study: Study, **options) -> list[dict]:
-    """The results of ``run_all``, which the reports take."""
-    return [record.result for record in run_all(study, **options)]
+    """The results of ``run_all``, an arm's best candidate of every seed, which the reports take."""
+    return chosen(run_all(study, **options))
 
 
 def store(study: Study, output: Path, runs: Path, n_jobs: int = 2) -> Path:
-    """Run what is missing in the folder ``runs`` and write ``results/<study>.json``: settings and scores of each run."""
+    """Run what is missing in the folder ``runs`` and write ``results/<study>.json``: settings, scores and course."""
     records = run_all(study, runs, n_jobs=n_jobs, verbose=10)
     parameters = {
         "settings": dict(study.settings),
         "arms": {name: arm.settings for name, arm in study.arms.items()},
+        "candidates": {name: [dict(candidate) for _, candidate in study.tasks(name)] for name in study.arms},
         "seeds": study.seeds,
         "minimum_library": study.minimum_library,
+        "overlap": study.overlap,
     }
-    scores = [record.result | {"training": _course(record.result["training"])} for record in records]
+    scores = [result | {"training": _course(result["training"])} for result in chosen(records)]
     made = [record.provenance for record in records]
     return save_results(study.name, parameters, scores, output_dir=output, runs=made)
 
 
 def _course(training: Mapping[str, Any]) -> dict:
-    """Seconds and epochs of a run, the epoch chosen on validation, and its score."""
+    """Of a run its seconds and epochs, the epoch chosen on validation, and its score; losses and scores by epoch."""
     history: Sequence[Mapping] = training["history"]
-    scored = [(epoch["validation"], -i) for i, epoch in enumerate(history, 1) if "validation" in epoch]
-    best, epoch = max(scored)
-    return {"seconds": training["seconds"], "epochs": len(history), "best_epoch": -epoch, "validation": best}
+    scored = {i: epoch["validation"] for i, epoch in enumerate(history, 1) if "validation" in epoch}
+    best = max(scored, key=lambda epoch: (scored[epoch], -epoch))
+    losses = {name: [round(epoch[name], 4) for epoch in history] for name in ("contrastive", "classifier")}
+    return {
+        "seconds": training["seconds"],
+        "epochs": len(history),
+        "best_epoch": best,
+        "validation": scored[best],
+        "losses": losses,
+        "validations": {str(epoch): round(value, 4) for epoch, value in scored.items()},
+    }

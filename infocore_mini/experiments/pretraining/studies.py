@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from types import MappingProxyType
 
+from infocore_mini.experiments.chances import candidates
 from infocore_mini.experiments.names import Arm
-from infocore_mini.experiments.pretraining.run import METHODS, SETTINGS, Study, ablation_arms
+from infocore_mini.experiments.pretraining.run import METHODS, ONE_BATCH, SETTINGS, Study, ablation_arms
 from infocore_mini.readers import read_comas, read_l1000, read_toxcast
 from infocore_mini.readers.cell_painting import COMAS
 from infocore_mini.readers.l1000 import PLATES
@@ -17,7 +18,16 @@ from infocore_mini.simulate.screen import CP_DOSES, simulate_screen
 # GE shape of the paper, reduced to what two cores train in minutes; every dose is calibrated (experiments/calibration.py).
 REDUCED = MappingProxyType(dict(n_drugs=4000, cell_lines=("A375", "MCF7", "PC3"), n_batches=60, n_replicates=3))
 SMALL = MappingProxyType(dict(n_drugs=800, cell_lines=("A375", "MCF7"), n_batches=12, n_features=300, n_replicates=2))
+# CP shape: experimental batches as large as the paper's, about 300 molecules, 13 of its 97.
+_CELL_PAINTING = MappingProxyType(
+    dict(n_drugs=4000, cell_lines=("U2OS",), n_batches=13, n_features=600, n_replicates=3)
+)
+_SMALL_CELL_PAINTING = MappingProxyType(dict(_CELL_PAINTING, n_drugs=1500, n_batches=10, n_features=300))
 _ONE_LINE = {"cell_line_heads": False, "sampling": "random"}
+
+# As the paper's configuration has CCL; not searched yet, as the other methods of these studies are not.
+_PAPER_CCL = Arm("ccl", change=dict(ONE_BATCH, minibatch_size=512, smallest_minibatch=2, temperature=0.3))
+_AS_IN_THE_PAPER = MappingProxyType({**METHODS, "ccl": _PAPER_CCL})
 
 # Assay calls are 0 or 1: neither noise nor clipping fits them.
 _TOXCAST = {"clip_screen": None, "noise_screen": 0.0, "mixup_concentration": 0.0} | {
@@ -26,7 +36,7 @@ _TOXCAST = {"clip_screen": None, "noise_screen": 0.0, "mixup_concentration": 0.0
 }
 # alpha = 0: the weight of a pair is the candidate's posterior alone, the strongest correction that there is.
 _NO_ALPHA = Arm("infocore", "alpha = 0", change={"alpha": 0.0})
-_TOXCAST_ARMS = dict(METHODS) | {_NO_ALPHA.key: _NO_ALPHA}
+_TOXCAST_ARMS = dict(_AS_IN_THE_PAPER) | {_NO_ALPHA.key: _NO_ALPHA}
 
 # Seeds that are not reported, to choose alpha on. The rule was fixed before they were run: the smallest alpha whose
 # whole-library accuracy (mean over seeds and top 1, 5, 10 of the change relative to CLIP) is not below CLIP's. On these
@@ -79,24 +89,21 @@ _QUICK = MappingProxyType(
 
 
 def quick(name: str, seed: int) -> Study:
-    """A study small enough to run live: one seed, ``_QUICK`` settings, and less of a simulated screen.
+    """A study small enough to run live: one seed, ``_QUICK`` settings, no search, and less of a simulated screen.
 
     Its real screens are whole; where their files cannot be had, ``simulated_stand_in`` takes their place, under the
     name "simulated" (see ``Study.name``), which a page must show.
     """
     study = STUDIES[name]
     few = study.make_screen in (comas, l1000_plates)
-    if study.make_screen is simulated_gene_expression:
-        study = replace(study, shape=SMALL)
+    if study.shape:
+        study = replace(study, shape=_QUICK_SHAPES[study.make_screen])
     elif not available(study):
         study = replace(study, name="simulated", make_screen=simulated_stand_in, files=())
-    arms = {
-        key: replace(arm, change={**arm.change, "minibatch_size": 128}) if "minibatch_size" in arm.change else arm
-        for key, arm in study.arms.items()
-    }
     minibatch = {"minibatch_size": 64, "queue_size": 512} if few else {}
     settings = dict(study.settings) | dict(_QUICK) | minibatch
-    return replace(study, settings=settings, arms=arms, seeds=(seed,), minimum_library=min(study.minimum_library, 10))
+    minimum = min(study.minimum_library, 10)
+    return replace(study, settings=settings, candidates={}, seeds=(seed,), minimum_library=minimum)
 
 
 def available(study: Study) -> bool:
@@ -116,6 +123,14 @@ def simulated_gene_expression(seed: int, **shape) -> PairedScreen:
     return simulate_screen(seed, **shape).screen
 
 
+def simulated_cell_painting(seed: int, **shape) -> PairedScreen:
+    """The simulated cell-painting screen, calibrated on COMAS as far as that goes."""
+    return simulate_screen(seed, doses=CP_DOSES, **shape).screen
+
+
+_QUICK_SHAPES = {simulated_gene_expression: SMALL, simulated_cell_painting: _SMALL_CELL_PAINTING}
+
+
 def comas(seed: int) -> PairedScreen:
     """The COMAS cell-painting screens; a molecule's profiles of each run or date are a condition of their own."""
     return read_comas().per_batch()
@@ -131,9 +146,13 @@ def toxcast(seed: int) -> PairedScreen:
     return read_toxcast().per_batch()
 
 
-_GENE_EXPRESSION = Study("gene_expression", simulated_gene_expression, SETTINGS, shape=REDUCED)
+_GENE_EXPRESSION = Study("gene_expression", simulated_gene_expression, SETTINGS, arms=_AS_IN_THE_PAPER, shape=REDUCED)
 _FEW_MOLECULES = dict(SETTINGS) | _ONE_LINE | _FEW
-_COMAS_STUDY = Study("comas", comas, _FEW_MOLECULES | _COMAS, minimum_library=5, files=COMAS)
+_SEARCH = MappingProxyType({method: candidates(method) for method in METHODS})
+_RESPLIT = MappingProxyType(  # one real screen, split ten times: 20 % of the molecules are tested on
+    dict(candidates=_SEARCH, seeds=tuple(range(10)), overlap=0.2 / 0.8, minimum_library=5)
+)
+_COMAS_STUDY = Study("comas", comas, _FEW_MOLECULES | _COMAS, files=COMAS, **_RESPLIT)
 _CLIP_AND_INFOCORE = MappingProxyType({"clip": Arm("clip"), "infocore": Arm("infocore")})
 _SIX_SEEDS = tuple(range(6))
 
@@ -164,17 +183,26 @@ STUDIES = MappingProxyType(
                 arms=_CLIP_AND_INFOCORE,
                 seeds=_SIX_SEEDS,
             ),
-            Study("l1000_plates", l1000_plates, _FEW_MOLECULES, minimum_library=5, files=PLATES),
+            Study("l1000_plates", l1000_plates, _FEW_MOLECULES, files=PLATES, **_RESPLIT),
             Study(
                 "toxcast",
                 toxcast,
                 dict(SETTINGS) | _ONE_LINE | _TOXCAST,
                 arms=_TOXCAST_ARMS,
                 minimum_library=5,
+                overlap=0.2 / 0.8,
                 files=(TOXCAST,),
             ),
             _COMAS_STUDY,
             replace(_COMAS_STUDY, name="comas_simclr", arms=_SIMCLR),
+            Study(
+                "cell_painting",
+                simulated_cell_painting,
+                dict(SETTINGS) | _ONE_LINE | _COMAS | {"minibatch_size": 128},
+                candidates=_SEARCH,
+                seeds=(0, 1, 2, 3),
+                shape=_CELL_PAINTING,
+            ),
         )
     }
 )

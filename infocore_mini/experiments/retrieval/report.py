@@ -122,7 +122,13 @@ def live_table(runs: Mapping[str, Trained]) -> pd.DataFrame:
 # ------------------------------------------------------------------ the stored study, and the paper
 
 
-def answers(records: Sequence[Mapping], arms: Mapping[str, Arm] = METHOD_ARMS, reference: str = "clip") -> str:
+def answers(
+    records: Sequence[Mapping],
+    arms: Mapping[str, Arm] = METHOD_ARMS,
+    *,
+    reference: str = "clip",
+    overlap: float = 0.0,
+) -> str:
     """Markdown: for each arm, does it pair less by campaign than the reference, and is it better in the batch library?
 
     Differences are paired by seed, with 95 % t-intervals.
@@ -130,6 +136,8 @@ def answers(records: Sequence[Mapping], arms: Mapping[str, Arm] = METHOD_ARMS, r
     Args:
         records: results of a study's runs.
         arms: the study's, by the names that the records have.
+        reference: the arm that the others are held against.
+        overlap: of the seeds' test molecules, as in `evaluate.seeds.half_width`.
     """
     runs = pd.DataFrame(
         {
@@ -150,8 +158,8 @@ def answers(records: Sequence[Mapping], arms: Mapping[str, Arm] = METHOD_ARMS, r
         ours = runs.loc[arm]
         lines.append(
             f"- {arms[arm].label}: from the query's campaign {ours['share'].mean():.0f} %, "
-            f"{_said(ours['share'], base['share'])}; "
-            f"batch library, top 1: {ours['accuracy'].mean():.1f} %, {_said(ours['accuracy'], base['accuracy'])}."
+            f"{_said(ours['share'], base['share'], overlap)}; "
+            f"batch library, top 1: {ours['accuracy'].mean():.1f} %, {_said(ours['accuracy'], base['accuracy'], overlap)}."
         )
     return "\n".join(lines)
 
@@ -161,7 +169,7 @@ def intervals(by_arm: Tables, *, library: str = "batch", top: int = 1) -> pd.Dat
     rows = {}
     for arm, by_seed in by_arm.items():
         one = {f"molecules, seed {seed}": _half_width(table, library, top) for seed, table in by_seed.items()}
-        rows[arm] = one | {"seeds": _half_width(over_seeds(by_seed), library, top)}
+        rows[arm] = one | {"seeds": _half_width(over_seeds(by_seed, overlap=by_arm.overlap), library, top)}
     return pd.DataFrame(rows).T
 
 
@@ -174,7 +182,7 @@ def beside_paper(by_arm: Tables, name: str, arms: Mapping[str, Arm] = METHOD_ARM
     for arm in by_arm:
         if arm == "clip":
             continue
-        table = compare(by_arm[arm], by_arm["clip"])
+        table = compare(by_arm[arm], by_arm["clip"], overlap=by_arm.overlap)
         table = table[(table["cell_line"] == "mean") & (table["top"] == 1)].set_index("library")
         rows[f"ours, {name}", arms[arm].label] = {
             library: "{:+.0f} ({:+.0f} to {:+.0f})".format(
@@ -257,9 +265,9 @@ def _batch_top_1(record: Mapping) -> float:
     return next(rows)["accuracy"]
 
 
-def _said(ours: pd.Series, base: pd.Series) -> str:
+def _said(ours: pd.Series, base: pd.Series, overlap: float) -> str:
     """The mean difference in points, its interval, and what it says."""
-    mean, low, high = paired(ours, base)
+    mean, low, high = paired(ours, base, overlap=overlap)
     says = "**lower**" if high < 0 else "**higher**" if low > 0 else f"not told apart by {len(ours)} seeds"
     return f"{says} ({mean:+.1f} points, {low:+.1f} to {high:+.1f})"
 

@@ -208,6 +208,22 @@ def test_one_batch_minibatches_hold_one_experimental_batch():
     assert len(drawn.unique()) == len(drawn)
 
 
+def test_one_batch_minibatches_have_a_smallest_size():
+    batch_id = torch.tensor([0] * 5 + [1] * 3 + [2] * 2)
+    pairs = Pairs(torch.randn(10, 2), torch.randn(10, 2), batch_id, 3)
+    settings = SMALL | {"method": "ccl", "sampling": "one_batch", "minibatch_size": 4}
+    sizes = {
+        least: sorted(len(chosen.conditions) for chosen in sample(pairs, Config(**settings, smallest_minibatch=least)))
+        for least in (2, 3, 4)
+    }
+    assert sizes == {2: [2, 3, 4], 3: [3, 4], 4: [4]}
+    with pytest.raises(ValueError, match="smallest_minibatch: got 5, expected at most minibatch_size = 4"):
+        Config(**settings, smallest_minibatch=5)
+    few = Config(**settings | {"minibatch_size": 64}, smallest_minibatch=6)
+    with pytest.raises(ValueError, match="every experimental batch has at most 5 rows, expected 6 to contrast"):
+        pretrain(pairs.drug, pairs.screen, batch_id, few)
+
+
 # ------------------------------------------------------------------ views, labels, files
 
 
