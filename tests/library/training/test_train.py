@@ -414,7 +414,7 @@ def test_two_processes_never_share_a_checkpoint(tmp_path):
     [
         (np.array(["p", "q"] * 32), {}, "batch_id: got values of type <U1, expected integer codes"),
         (3, {}, r"batch_id: got shape \(\)"),
-        (torch.arange(64), {"sampling": "one_batch"}, "one row, expected rows to contrast for sampling='one_batch'"),
+        (torch.arange(64), {"sampling": "one_batch"}, "one row, expected 2 to contrast for sampling='one_batch'"),
     ],
 )
 def test_batch_ids_that_are_no_codes_are_named(batch_id, options, message):
