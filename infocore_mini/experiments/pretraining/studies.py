@@ -148,13 +148,13 @@ def toxcast(seed: int) -> PairedScreen:
 
 _GENE_EXPRESSION = Study("gene_expression", simulated_gene_expression, SETTINGS, arms=_AS_IN_THE_PAPER, shape=REDUCED)
 _FEW_MOLECULES = dict(SETTINGS) | _ONE_LINE | _FEW
+_SIX_SEEDS = tuple(range(6))
 _SEARCH = MappingProxyType({method: candidates(method) for method in METHODS})
-_RESPLIT = MappingProxyType(  # one real screen, split ten times: 20 % of the molecules are tested on
-    dict(candidates=_SEARCH, seeds=tuple(range(10)), overlap=0.2 / 0.8, minimum_library=5)
+_RESPLIT = MappingProxyType(  # one real screen, split six times: 20 % of the molecules are tested on
+    dict(candidates=_SEARCH, seeds=_SIX_SEEDS, overlap=0.2 / 0.8, minimum_library=5)
 )
 _COMAS_STUDY = Study("comas", comas, _FEW_MOLECULES | _COMAS, files=COMAS, **_RESPLIT)
 _CLIP_AND_INFOCORE = MappingProxyType({"clip": Arm("clip"), "infocore": Arm("infocore")})
-_SIX_SEEDS = tuple(range(6))
 
 STUDIES = MappingProxyType(
     {
