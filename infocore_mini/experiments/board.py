@@ -33,7 +33,17 @@ def board() -> pd.DataFrame:
 
 def hardware() -> str:
     """Where and when the stored results were made, a paragraph of plain text a study."""
-    names = ("connectivity_map", "gene_expression", "simclr", "property", "property_simclr", "simulation", "fairness")
+    names = (
+        "connectivity_map",
+        "gene_expression",
+        "simclr",
+        "comas",
+        "comas_simclr",
+        "property",
+        "property_simclr",
+        "simulation",
+        "fairness",
+    )
     return "\n".join(fill(f"{name}: {stored(name).made}", width=100, subsequent_indent="  ") for name in names)
 
 
@@ -52,28 +62,36 @@ def _connectivity_map_rows():
             )
 
 
+# Our screen -> the paper's, the study by MoCo and the one by SimCLR, what each number repeats, and the data.
+_SCREENS = (
+    ("gene_expression", "gene_expression", "simclr", "seeds", "simulated, 4,000 drugs"),
+    ("cell_painting", "comas", "comas_simclr", "splits", "COMAS"),
+)
+
+
 def _retrieval_rows():
-    """Tables 2 and 7, gene expression. Ours is simulated, with smaller libraries: levels do not compare, ratios do."""
+    """Tables 2 and 7. Our libraries are smaller, and the larger screen is simulated: levels do not compare, ratios do."""
     yield from _connectivity_map_rows()
-    ours = pretraining_report.accuracies(pretraining_report.stored_tables("gene_expression"))
-    for (method, library, top), printed in paper_accuracies("gene_expression").items():
-        if method != "random":
-            yield _accuracy_row(
-                "2", f"{library} library, top-{top}", method, ours, (method, library, top), 100 * printed
-            )
-    ours = pretraining_report.accuracies(pretraining_report.by_framework("gene_expression", "simclr"))
-    for name, row in pretraining_report.paper_frameworks("gene_expression").iterrows():
-        arm = FRAMEWORKS[name]
-        if arm.note == "SimCLR":  # by MoCo they are those of Table 2
-            for (library, top), printed in row.items():
-                what = f"SimCLR, {library} library, top-{top}"
-                yield _accuracy_row("7", what, arm.method, ours, (name, library, top), printed)
+    for screen, moco, simclr, repeats, data in _SCREENS:
+        about = {"repeats": repeats, "data": data}
+        ours = pretraining_report.accuracies(pretraining_report.stored_tables(moco))
+        for (method, library, top), printed in paper_accuracies(screen).items():
+            if method != "random":
+                what = f"{library} library, top-{top}"
+                yield _accuracy_row("2", what, method, ours, (method, library, top), 100 * printed, **about)
+        ours = pretraining_report.accuracies(pretraining_report.by_framework(moco, simclr))
+        for name, row in pretraining_report.paper_frameworks(screen).iterrows():
+            arm = FRAMEWORKS[name]
+            if arm.note == "SimCLR":  # by MoCo they are those of Table 2
+                for (library, top), printed in row.items():
+                    what = f"SimCLR, {library} library, top-{top}"
+                    yield _accuracy_row("7", what, arm.method, ours, (name, library, top), printed, **about)
 
 
-def _accuracy_row(table, what, method, ours, key, paper) -> dict[str, str]:
+def _accuracy_row(table, what, method, ours, key, paper, *, repeats, data) -> dict[str, str]:
     row = ours.set_index(["arm", "library", "top"]).loc[key]
     mean, half = 100 * row["accuracy"], 50 * (row["high"] - row["low"])
-    return _row(table, what, method, paper, mean, half, f"{row['n_seeds']:.0f} seeds", "simulated, 4,000 drugs")
+    return _row(table, what, method, paper, mean, half, f"{row['n_seeds']:.0f} {repeats}", data)
 
 
 def _property_rows():

@@ -181,6 +181,43 @@ def test_a_lead_is_that_of_paired_seeds_in_points_and_in_percent():
     assert percent.loc[("whole", 1), ["InfoCORE over CLIP", "seeds in which higher (%)"]].tolist() == [25, 50]
 
 
+def made_up(**accuracy: list[float]) -> pretraining_report.Tables:
+    keys = {"cell_line": "mean", "library": "whole", "top": 1, "chance": 0.0}
+    return pretraining_report.tables(
+        [
+            {"arm": arm, "seed": seed, "retrieval": [keys | {"accuracy": value}]}
+            for arm, values in accuracy.items()
+            for seed, value in enumerate(values)
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "infocore, said, sentence",
+    [
+        (
+            [0.50, 0.52, 0.51],
+            "above",
+            "- InfoCORE against CLIP, whole library: **above** CLIP at top 1 (+11.0 points, ",
+        ),
+        ([0.30, 0.32, 0.31], "below", "**below** CLIP at top 1 (-9.0 points, "),
+        ([0.401, 0.399, 0.402], "level", "**level** with CLIP at top 1 (within 10 % of it)."),
+        ([0.30, 0.55, 0.42], "open", "**not told apart** from CLIP at top 1, where a true difference of "),
+    ],
+)
+def test_a_verdict_follows_from_the_interval(infocore, said, sentence):
+    by_arm = made_up(clip=[0.4, 0.4, 0.4], infocore=infocore)
+    assert pretraining_report.told(by_arm, "infocore", "clip")["said"].tolist() == [said]
+    assert sentence in pretraining_report.verdict(by_arm, [("infocore", "clip")])
+
+
+def test_the_overlap_of_splits_can_turn_a_verdict():
+    by_arm = made_up(clip=[0.4] * 6, infocore=[0.42, 0.46, 0.43, 0.40, 0.44, 0.42])
+    assert pretraining_report.told(by_arm, "infocore", "clip")["said"].tolist() == ["above"]
+    by_arm.overlap = 0.25
+    assert pretraining_report.told(by_arm, "infocore", "clip")["said"].tolist() == ["open"]
+
+
 def test_the_probe_reads_a_batch_that_is_there_and_none_that_is_not():
     screen = toy_screen(0)
     one_hot = torch.nn.functional.one_hot(screen.batch_id).float()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
@@ -23,6 +25,7 @@ class Tables(dict[str, dict[int, pd.DataFrame]]):
     overlap: float = 0.0
 
 
+MARGIN = 0.1  # of the reference's accuracy: what counts as level, see plan.md
 FRAMEWORKS = {  # the arms of Table 7, by the names that it has them under
     f"{METHOD_NAMES[method]} ({framework})": Arm(method, framework)
     for method in METHOD_NAMES
@@ -56,6 +59,57 @@ def against(by_arm: Tables, arm: str, reference: str) -> pd.DataFrame:
     """One arm against another, paired by seed: rows of ``evaluate.seeds.compare``, mean over cell lines."""
     rows = compare(by_arm[arm], by_arm[reference], overlap=by_arm.overlap)
     return rows[rows["cell_line"] == "mean"].drop(columns="cell_line").reset_index(drop=True)
+
+
+def told(by_arm: Tables, arm: str, reference: str, margin: float = MARGIN) -> pd.DataFrame:
+    """``against``, and what each row says: "above", "below", "level" or "open".
+
+    Above and below: the 95 % interval of the difference leaves out zero. Level: it lies within ``margin`` times the
+    reference's accuracy on either side. Open: neither; the column detectable says what could have been seen.
+    """
+    rows = against(by_arm, arm, reference)
+    room = margin * rows["accuracy_b"]
+    level = (rows["difference_low"] >= -room) & (rows["difference_high"] <= room)
+    said = np.select(
+        [rows["difference_low"] > 0, rows["difference_high"] < 0, level], ["above", "below", "level"], "open"
+    )
+    return rows.assign(said=said)
+
+
+def verdict(by_arm: Tables, pairs: Sequence[tuple[str, str]], margin: float = MARGIN) -> str:
+    """``told`` in sentences, a line for each (arm, reference) and library: Markdown."""
+    lines = []
+    for arm, reference in pairs:
+        name, other = METHOD_NAMES.get(arm, arm), METHOD_NAMES.get(reference, reference)
+        table = told(by_arm, arm, reference, margin)
+        for library, rows in table.groupby("library", sort=False):
+            parts = [_apart(row, other) for row in rows.itertuples() if row.said in ("above", "below")]
+            level = rows[rows["said"] == "level"]
+            if len(level):
+                parts.append(
+                    f"**level** with {other} at top {_listed(level['top'])} (within {100 * margin:.0f} % of it)"
+                )
+            rest = rows[rows["said"] == "open"]
+            if len(rest):
+                low, high = (100 * rest["detectable"].agg(which) for which in ("min", "max"))
+                seen = f"{low:.1f}" if len(rest) == 1 else f"{low:.1f} to {high:.1f}"
+                parts.append(
+                    f"**not told apart** from {other} at top {_listed(rest['top'])}, where a true difference of {seen} "
+                    "points would show in four cases of five"
+                )
+            lines.append(f"- {name} against {other}, {library} library: {'; '.join(parts)}.")
+    return "\n".join(lines)
+
+
+def _apart(row: Any, other: str) -> str:
+    points = [100 * value for value in (row.difference, row.difference_low, row.difference_high)]
+    return f"**{row.said}** {other} at top {row.top} ({{:+.1f}} points, {{:+.1f}} to {{:+.1f}})".format(*points)
+
+
+def _listed(values: Iterable[int]) -> str:
+    """Numbers as a sentence has them: 1, 5 and 10."""
+    *first, last = map(str, values)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def versus(by_arm: Tables, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
