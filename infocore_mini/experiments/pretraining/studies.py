@@ -101,8 +101,8 @@ def quick(name: str, seed: int) -> Study:
     minibatch = {"minibatch_size": 64, "queue_size": 512} if few else {}
     settings = dict(study.settings) | dict(_QUICK) | minibatch
     arms = {key: METHODS["ccl"] if arm.method == "ccl" else arm for key, arm in study.arms.items()}
-    few_enough = {"minimum_library": min(study.minimum_library, 10)}
-    return replace(study, settings=settings, arms=arms, candidates={}, seeds=(seed,), **few_enough)
+    least = min(study.minimum_library, 10)
+    return replace(study, settings=settings, arms=arms, candidates={}, seeds=(seed,), minimum_library=least)
 
 
 def available(study: Study) -> bool:
