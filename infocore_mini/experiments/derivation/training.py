@@ -6,16 +6,22 @@ with the screen as anchor. Both are bounds on I(Z_d; (Z_g, X_b)), in nats; see `
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import pandas as pd
 import torch
+from joblib import Parallel, delayed
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot, silu
 
 from infocore_mini.bounds.distributions import GaussianScreen
+from infocore_mini.experiments.records import Made, Record, kept
+from infocore_mini.experiments.results import save_results
 
 Draws = tuple[Tensor, Tensor, Tensor]  # z_drug, z_screen, batch_id
 
@@ -32,7 +38,18 @@ def multi_sample(T: Tensor) -> Tensor:
     return (T.diagonal(dim1=-2, dim2=-1) - T.logsumexp(-1)).mean(-1) + math.log(T.shape[-1])
 
 
-BOUNDS: Mapping[str, Callable[[Tensor], Tensor]] = {"Proposition 1": single_sample, "Proposition 2": multi_sample}
+def normalised(T: Tensor) -> Tensor:
+    """(...,) the step before proposition 1 in the paper's proof, log Z in the place of Z / e; from a minibatch, no bound."""
+    n = T.shape[-1]
+    crossed = T.masked_fill(torch.eye(n, dtype=torch.bool), -torch.inf)
+    return T.diagonal(dim1=-2, dim2=-1).mean(-1) - crossed.flatten(-2).logsumexp(-1) + math.log(n * (n - 1))
+
+
+BOUNDS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "Proposition 1": single_sample,
+    "Proposition 1, log Z": normalised,
+    "Proposition 2": multi_sample,
+}
 
 
 def optimal_critic(source: GaussianScreen, draws: Draws) -> Tensor:
@@ -66,14 +83,14 @@ def gradient_signal(
                     "bound": name,
                     "c": c,
                     "signal to noise": float(gradient.mean() / gradient.std()),
-                    "heaviest 1 %": float(_share_of_heaviest(slope).mean()),
+                    "heaviest 1 %": float(share_of_heaviest(slope).mean()),
                 }
             )
     return pd.DataFrame(rows)
 
 
-def _share_of_heaviest(slope: Tensor, share: float = 0.01) -> Tensor:
-    """(repeats,) of (repeats, n, n) slopes off the diagonal, part of their sum that the largest ``share`` of them make."""
+def share_of_heaviest(slope: Tensor, share: float = 0.01) -> Tensor:
+    """(k,) of (k, n, n) slopes off the diagonal, part of their sum that the largest ``share`` of them make."""
     n = slope.shape[-1]
     crossed = slope.abs()[:, ~torch.eye(n, dtype=torch.bool)]
     return crossed.topk(math.ceil(share * n * (n - 1)), dim=1).values.sum(1) / crossed.sum(1)
@@ -87,16 +104,19 @@ class Training:
     """What the critics share (``plan.md``).
 
     Attributes:
+        dimensions: coordinates of the screens.
         learning_rates: of Adam, of which each bound takes its best.
         tuning_seeds, seeds: to choose the learning rate on, and to report.
         steps: minibatches, each new.
         scored_at: steps after which the critic is scored; 0 = before training.
         minibatch_size: n, and so K.
         candidates: K of the score.
+        probes: minibatches that the gradient is looked at on, at every scored step.
         hidden, dim: units of the encoders' hidden layer; of an embedding.
         temperature: T = cos / temperature + offset.
     """
 
+    dimensions: tuple[int, ...] = (1, 4, 8, 12)
     learning_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
     tuning_seeds: tuple[int, ...] = (100, 101, 102, 103, 104)
     seeds: tuple[int, ...] = tuple(range(10))
@@ -104,6 +124,7 @@ class Training:
     scored_at: tuple[int, ...] = (0, 20, 50, 100, 200, 400, 600)
     minibatch_size: int = 64
     candidates: int = 1024
+    probes: int = 30
     hidden: int = 64
     dim: int = 16
     temperature: float = 0.1
@@ -126,6 +147,7 @@ class Critics:
 
     @property
     def parameters(self) -> list[Tensor]:
+        """Everything that is learnt."""
         return [*self.weights, *self.biases, self.offset]
 
     def __call__(self, draws: Draws) -> Tensor:
@@ -152,45 +174,88 @@ def train(source: GaussianScreen, bound: str, learning_rate: float, settings: Tr
     Returns:
         A row for each seed and step of ``scored_at``: "score", nats of I(Z_d; Z_g | X_b), the lemma's bound with
         ``candidates`` fresh draws less I(Z_d; X_b); "lowest", the lowest estimate so far that the bound itself gave in
-        training, likewise.
+        training, likewise; "signal to noise" and "heaviest 1 %" of ``gradient_on_the_way``.
     """
     seeds = (*settings.tuning_seeds, *settings.seeds)
     critics, known = Critics(seeds, source, settings), source.batch_information[0]
-    fresh = _draw(source, settings.candidates, [torch.Generator().manual_seed(10_000 + seed) for seed in seeds])
-    generators = [torch.Generator().manual_seed(20_000 + seed) for seed in seeds]
+    fresh, batches, probes = ([torch.Generator().manual_seed(10_000 * k + seed) for seed in seeds] for k in (1, 2, 3))
+    held_out = _draw(source, settings.candidates, fresh)
     optimiser, rows = torch.optim.Adam(critics.parameters, learning_rate), []
     lowest = torch.full((len(seeds),), torch.inf)
     for step in range(settings.steps + 1):
         if step in settings.scored_at:
             with torch.no_grad():
-                score = multi_sample(critics(fresh)) - known
-            columns = zip(seeds, score.tolist(), lowest.tolist(), strict=True)
-            rows += [{"seed": seed, "step": step, "score": s, "lowest": low} for seed, s, low in columns]
-        value = BOUNDS[bound](critics(_draw(source, settings.minibatch_size, generators)))
+                score = multi_sample(critics(held_out)) - known
+            minibatches = [_draw(source, settings.minibatch_size, probes) for _ in range(settings.probes)]
+            columns = {"score": score, "lowest": lowest} | gradient_on_the_way(critics, bound, minibatches)
+            rows.append(
+                pd.DataFrame({name: value.tolist() for name, value in columns.items()}, seeds).assign(step=step)
+            )
+        value = BOUNDS[bound](critics(_draw(source, settings.minibatch_size, batches)))
         lowest = torch.minimum(lowest, value.detach() - known)
         optimiser.zero_grad()
         (-value.sum()).backward()
         optimiser.step()
-    return pd.DataFrame(rows)
+    return pd.concat(rows).rename_axis("seed").reset_index()
 
 
-def compare(sources: Sequence[GaussianScreen], settings: Training) -> pd.DataFrame:
-    """Both bounds on every source, each at its best learning rate, on the seeds to report.
+def gradient_on_the_way(critics: Critics, bound: str, minibatches: Sequence[Draws]) -> dict[str, Tensor]:
+    """The gradient of a bound in all parameters, over some minibatches, and the weight of its crossed pairs.
 
     Returns:
-        Rows of ``train`` with "truth" (nats), "bound" and "learning rate".
+        (seeds,) each: "signal to noise", the norm of the mean gradient over the root of its total variance; "heaviest 1 %".
     """
-    found = []
-    for source in sources:
-        for bound in BOUNDS:
-            runs = {rate: train(source, bound, rate, settings) for rate in settings.learning_rates}
-            rate = max(runs, key=lambda rate: _tuning_score(runs[rate], settings))
-            rows = runs[rate][runs[rate]["seed"].isin(settings.seeds)]
-            found.append(rows.assign(truth=source.conditional_information, bound=bound, learning_rate=rate))
-    return pd.concat(found, ignore_index=True).rename(columns={"learning_rate": "learning rate"})
+    gradients, shares = [], []
+    for draws in minibatches:
+        T = critics(draws)
+        slope, *found = torch.autograd.grad(BOUNDS[bound](T).sum(), [T, *critics.parameters])
+        gradients.append(torch.cat([gradient.flatten(1) for gradient in found], 1))
+        shares.append(share_of_heaviest(slope))
+    stacked = torch.stack(gradients)
+    noise = stacked.var(0).sum(1).sqrt()
+    return {"signal to noise": stacked.mean(0).norm(dim=1) / noise, "heaviest 1 %": torch.stack(shares).mean(0)}
 
 
-def _tuning_score(rows: pd.DataFrame, settings: Training) -> float:
-    """Mean score of the tuning seeds after the last step; a critic that diverged counts as the worst."""
-    chosen = rows["seed"].isin(settings.tuning_seeds) & (rows["step"] == settings.steps)
-    return float(rows.loc[chosen, "score"].fillna(-math.inf).mean())
+# ------------------------------------------------------------------ the stored study
+
+
+def gaussian_screen(dimension: int) -> GaussianScreen:
+    """The chapter's Gaussian screen: three batches that shift the first coordinate, correlation 0.8 in every one."""
+    shift = torch.tensor([-2.0, 0.0, 2.0], dtype=torch.float64)
+    return GaussianScreen(shift, shift.roll(1), torch.full((3,), -math.log(3), dtype=torch.float64), 0.8, dimension)
+
+
+def run(dimension: int, bound: str, learning_rate: float, settings: Training, folder: Path | None = None) -> Record:
+    """``train`` on one screen; kept in ``folder``, None = nowhere. The result is its rows, and what they are of."""
+
+    def make() -> Made:
+        source = gaussian_screen(dimension)
+        with one_thread_in_float64():
+            rows = train(source, bound, learning_rate, settings)
+        of = {"truth": source.conditional_information, "bound": bound, "learning rate": learning_rate}
+        return rows.assign(**of).to_dict("records"), {}
+
+    of = {"dimension": dimension, "bound": bound, "learning_rate": learning_rate}
+    return kept(folder, "critics", of | asdict(settings), make)
+
+
+def store(output: Path, runs: Path, n_jobs: int = 2, settings: Training = Training()) -> Path:
+    """Run what is missing in the folder ``runs`` and write ``results/critics.json``: the rows of every run."""
+    tasks = list(itertools.product(settings.dimensions, BOUNDS, settings.learning_rates))
+    records = Parallel(n_jobs=n_jobs, verbose=10)(delayed(run)(*task, settings, runs) for task in tasks)
+    made = [record.provenance for record in records]
+    results = [row for record in records for row in record.result]
+    return save_results("critics", asdict(settings), results, output_dir=output, runs=made)
+
+
+@contextmanager
+def one_thread_in_float64() -> Iterator[None]:
+    """Tensors of float64 by default, and one thread: these are too small to share."""
+    before = torch.get_default_dtype(), torch.get_num_threads()
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before[0])
+        torch.set_num_threads(before[1])
