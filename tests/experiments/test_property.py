@@ -136,9 +136,14 @@ def test_verdicts_say_better_worse_and_not_told_apart():
     values[("BBBP", "fingerprints, forest")] = 0.9 + seeds
     line = report.verdicts(report.scores(cells(values)))["BBBP"]
     assert "best: fingerprints, forest (90.1)" in line and "above the best encoder" in line
-    assert "against no pretraining: better on COMAS" in line and "against CLIP: worse on COMAS" in line
+    assert (
+        "against none: better for CLIP, COMAS cell painting, InfoCORE, COMAS cell painting, not told apart 0 of 2"
+        in line
+    )
+    assert "InfoCORE against CLIP: worse for COMAS cell painting, not told apart 0 of 1" in line
     values[("BBBP", "infocore, comas")] = np.array([0.6, 0.75, 0.9])
-    assert "no pretraining: not told apart on COMAS" in report.verdicts(report.scores(cells(values)))["BBBP"]
+    line = report.verdicts(report.scores(cells(values)))["BBBP"]
+    assert "against none: better for CLIP, COMAS cell painting, not told apart 1 of 2" in line
 
 
 def test_the_average_is_over_seven_complete_sets():
