@@ -492,7 +492,7 @@ signal.pivot(index=["truth", "c"], columns="bound").round(2)
 
 # %%
 study = stored("critics")
-scores = report.final_scores(pd.DataFrame(study.results), study.parameters)
+scores = report.final_scores(training.rows_of(study.results), study.parameters)
 Markdown(f"Seeds {study.parameters['seeds']}. Made by {study.made}")
 
 # %% tags=["nbval-check-output"]

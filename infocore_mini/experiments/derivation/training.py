@@ -23,6 +23,7 @@ from infocore_mini.bounds.distributions import GaussianScreen
 from infocore_mini.experiments.records import Made, Record, kept
 from infocore_mini.experiments.results import save_results
 
+_OF = ("truth", "bound", "learning rate")  # of a run
 Draws = tuple[Tensor, Tensor, Tensor]  # z_drug, z_screen, batch_id
 
 
@@ -240,12 +241,23 @@ def run(dimension: int, bound: str, learning_rate: float, settings: Training, fo
 
 
 def store(output: Path, runs: Path, n_jobs: int = 2, settings: Training = Training()) -> Path:
-    """Run what is missing in the folder ``runs`` and write ``results/critics.json``: the rows of every run."""
+    """Run what is missing in the folder ``runs`` and write ``results/critics.json``: what each run is of, and its columns."""
     tasks = list(itertools.product(settings.dimensions, BOUNDS, settings.learning_rates))
     records = Parallel(n_jobs=n_jobs, verbose=10)(delayed(run)(*task, settings, runs) for task in tasks)
     made = [record.provenance for record in records]
-    results = [row for record in records for row in record.result]
+    results = [_columns(pd.DataFrame(record.result)) for record in records]
     return save_results("critics", asdict(settings), results, output_dir=output, runs=made)
+
+
+def _columns(rows: pd.DataFrame) -> dict:
+    """The rows of a run by columns, four digits behind the point; once what is the same in all of them."""
+    of = {name: rows[name].iloc[0] for name in _OF}
+    return of | rows.drop(columns=list(_OF)).round(4).to_dict("list")
+
+
+def rows_of(results: Sequence[Mapping]) -> pd.DataFrame:
+    """The results of the stored study as one table: the rows of every run, as ``run`` made them."""
+    return pd.concat([pd.DataFrame(run) for run in results], ignore_index=True)
 
 
 @contextmanager
