@@ -506,8 +506,15 @@ Markdown(report.in_training(scores) + "\n" + report.gradients_said(signal, score
 
 # %% [markdown]
 # *Better* and *worse*: the 95 % interval of the difference, paired by seed, leaves zero out; *level within 0.1 nats*: it lies inside that margin, which the plan states.
-# This is the argument for Proposition 2, and it is one of training, on small simulated screens and one kind of critic: not that it estimates better, but that its critic need not be normalised before it can learn.
-# Three learning rates were tried, and where the largest is the best one, a larger one might have been better still.
+#
+# So the second proposition trains the better critic from the same minibatches, though it is the worse estimator at the optimum.
+# Noise is not the reason: the gradient of Proposition 1 is no noisier.
+# The exponential is: the arm with $\log Z$ is level with Proposition 2, and differs from Proposition 1 in the logarithm alone.
+# Without it the level of the critic has to be learnt first; until it is right the estimate lies many nats below zero, and a few pairs, those at which the critic is too large, rule the step.
+# Proposition 2 has the logarithm *and* stays a bound from a minibatch of any size, which $\log Z$ does not.
+# That is the argument for it, on four simulated screens and one kind of critic.
+# Of the three learning rates each arm took the largest, so a larger one might have been better still.
+#
 #
 # ## Proposition 3: what to put in place of $\hat p_g$ and $\hat p_d$
 #

@@ -24,5 +24,5 @@ def what_this_draw_shows(scores: pd.DataFrame, alpha: float) -> str:
         f"{scores.loc['chance', 'same batch']:.0%} would by chance.\n"
         f"The batch can be read from its embedding in {ours['batch read']:.0%} of the cases "
         f"(chance {scores.loc['chance', 'batch read']:.0%}); "
-        f"and CCL finds {'more' if ccl['finds'] > ours['finds'] else 'no more'} still ({ccl['finds']:.0%})."
+        f"and CCL finds {'more still' if ccl['finds'] > ours['finds'] else 'no more'} ({ccl['finds']:.0%})."
     )
