@@ -508,7 +508,7 @@ Markdown(report.in_training(scores) + "\n" + report.gradients_said(signal, score
 # *Better* and *worse*: the 95 % interval of the difference, paired by seed, leaves zero out; *level within 0.1 nats*: it lies inside that margin, which the plan states.
 #
 # So the second proposition trains the better critic from the same minibatches, though it is the worse estimator at the optimum.
-# Noise is not the reason: the gradient of Proposition 1 is no noisier.
+# Noise is not the reason: once training is under way, the gradient of Proposition 1 has no lower ratio of signal to noise.
 # The exponential is: the arm with $\log Z$ is level with Proposition 2, and differs from Proposition 1 in the logarithm alone.
 # Without it the level of the critic has to be learnt first; until it is right the estimate lies many nats below zero, and a few pairs, those at which the critic is too large, rule the step.
 # Proposition 2 has the logarithm *and* stays a bound from a minibatch of any size, which $\log Z$ does not.
@@ -680,7 +680,8 @@ sharpening.map("{:.1e}".format)
 
 # %% [markdown]
 # Loss and gradient both go to CCL's.
-# The bound on the right is a worst case, and says how sure is sure: a doubt $\varepsilon$ has to be small beside $e^{-2/\tau}$, which at the usual $\tau = 0.1$ no trained classifier is.
+# The bound on the right is a worst case, in which every candidate of another batch sits on the anchor and its partner opposite: there a doubt $\varepsilon$ has to be small beside $e^{-2/\tau}$, which at $\tau = 0.1$ no trained classifier is.
+# Where embeddings are spread, as here, far less will do.
 # So InfoCORE has two ways from CCL to CLIP, a larger $\alpha$ and less certain classifiers, and as the embeddings lose their batch the second is taken by itself.
 #
 # ### What the temperature allows

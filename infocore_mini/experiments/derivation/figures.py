@@ -54,7 +54,9 @@ def estimator_spread(truth: Sequence[float], estimates: Mapping[str, np.ndarray]
     left.legend(loc="lower right", fontsize=8, frameon=False)
     for ax, label in ((middle, "s.d. between minibatches (nats)"), (right, "root mean squared error (nats)")):
         ax.set(xlabel=r"true $I(Z_d; Z_g \mid X_b)$ (nats)", ylabel=label, yscale="log")
-    right.sharey(middle)
+    low, high = zip(middle.get_ylim(), right.get_ylim(), strict=True)
+    for ax in (middle, right):
+        ax.set_ylim(min(low), max(high))
     return finish(fig)
 
 
