@@ -22,7 +22,12 @@ REASONS = {
     "tested": "a result that a test reads off the stored study, or off a run",
     "to be cleared": "a result that is typed, not yet computed",
 }
-DEBT = {"02_simulation", "04_gene_expression", "05_cell_painting", "08_fairness"}  # chapters with sentences to be cleared
+DEBT = {
+    "02_simulation",
+    "04_gene_expression",
+    "05_cell_painting",
+    "08_fairness",
+}  # chapters with sentences to be cleared
 _NUMBERS = "one two three four five six seven eight nine ten eleven twelve".split()
 QUANTITY = re.compile(
     r"\d|\b(half|halves|thirds?|quarters?|fifths?|tenths?|hundredths?|hundreds|thousands|twice|doubles?d?|double)\b"
@@ -35,7 +40,9 @@ COMPARISON = re.compile(
     r"|costs?|keeps?|outside|inside|within|beyond|nearly|about)\b|%",
     re.IGNORECASE,
 )
-GENERATED = re.compile(r"Markdown\(.*\b(report|sentences|ablation|chapter|benchmarks|connectivity_map)\.\w+\(|in verdicts")
+GENERATED = re.compile(
+    r"Markdown\(.*\b(report|sentences|ablation|chapter|benchmarks|connectivity_map)\.\w+\(|in verdicts"
+)
 
 
 def sentences(path: Path) -> list[str]:
@@ -51,7 +58,9 @@ def sentences(path: Path) -> list[str]:
 def bare(sentence: str) -> str:
     """Without inline code, formulas, roles, targets of links, numbered names and "95 %", whose digits are no statements."""
     text = re.sub(r"\{[^}]*\}`[^`]*`|`[^`]*`|\$[^$]*\$|\]\([^)]*\)|\b95 %|[A-Za-z]\w*\d\w*", " ", sentence)
-    return re.sub(r"(?i)\b(propositions?|equations?|chapters?|tables?|figures?|top)[ -]\d+((,| and| or) \d+)*|^\d+\. ", " ", text)
+    return re.sub(
+        r"(?i)\b(propositions?|equations?|chapters?|tables?|figures?|top)[ -]\d+((,| and| or) \d+)*|^\d+\. ", " ", text
+    )
 
 
 def typed_comparisons(path: Path) -> list[str]:
@@ -103,7 +112,13 @@ def generated(path: Path) -> int:
 
 @pytest.mark.parametrize(
     ("notebook", "least"),
-    [("00_start_here", 1), ("01_derivation", 5), ("06_retrieval", 7), ("07_property_prediction", 8), ("09_ablations", 6)],
+    [
+        ("00_start_here", 1),
+        ("01_derivation", 5),
+        ("06_retrieval", 7),
+        ("07_property_prediction", 8),
+        ("09_ablations", 6),
+    ],
 )
 def test_results_are_written_by_the_numbers(notebook: str, least: int):
     [path] = [path for path in NOTEBOOKS if path.stem == notebook]

@@ -122,7 +122,9 @@ def test_the_study_is_kept_and_stored_by_columns(tmp_path, monkeypatch):
 def test_a_seed_has_the_same_start_and_score_draws_in_every_arm():
     source = training.gaussian_screen(2)
     with training.one_thread_in_float64():
-        starts = [training.train(source, name, 1e-3, replace(TINY, steps=0, scored_at=(0,))) for name in training.BOUNDS]
+        starts = [
+            training.train(source, name, 1e-3, replace(TINY, steps=0, scored_at=(0,))) for name in training.BOUNDS
+        ]
     for other in starts[1:]:
         pd.testing.assert_series_equal(other["score"], starts[0]["score"])
 
@@ -144,7 +146,9 @@ def test_the_stored_study_is_that_of_the_plan():
 
 def test_what_the_chapter_says_of_the_critics_is_what_is_stored(scores):
     """The page: Proposition 2 better than 1 on all four screens, level with log Z; no lower signal to noise; largest rate."""
-    last = scores[scores["step"] == scores["step"].max()].pivot(index=["truth", "seed"], columns="bound", values="score")
+    last = scores[scores["step"] == scores["step"].max()].pivot(
+        index=["truth", "seed"], columns="bound", values="score"
+    )
     for _, part in last.groupby("truth"):
         first, log_z = (
             report.paired(part["Proposition 2"], part[name]) for name in ("Proposition 1", "Proposition 1, log Z")
@@ -203,7 +207,9 @@ def test_the_sentence_on_signs_counts_the_cases():
 def test_the_sentence_without_c_says_which_posteriors_give_the_better_bound():
     full = pd.DataFrame({"optimum": [0.48]}, index=[64])
     for experts, word in ((0.33, "*worse*"), (0.40, "also make the better"), (0.37, "need not make")):
-        reduced = pd.DataFrame({"optimum": 0.33, "arithmetic": 0.368, "geometric": 0.373, "experts": experts}, index=[64])
+        reduced = pd.DataFrame(
+            {"optimum": 0.33, "arithmetic": 0.368, "geometric": 0.373, "experts": experts}, index=[64]
+        )
         assert word in report.without_correction(full, reduced, 0.495, 0.33)
 
 
@@ -278,7 +284,9 @@ def test_negatives_are_other_rows_drawn_without_replacement_and_may_be_of_one_ce
 
 def test_rows_of_the_anchors_molecule_are_left_out():
     drug_id = torch.tensor([0, 0, 1])
-    candidates = Candidates(torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64), drug_id, torch.ones(3, dtype=torch.bool))
+    candidates = Candidates(
+        torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64), drug_id, torch.ones(3, dtype=torch.bool)
+    )
     assert candidates.excluded(drug_id).tolist() == [[False, True, False], [True, False, False], [False, False, False]]
 
 
@@ -309,6 +317,8 @@ def test_encoders_see_the_classifiers_gradient_only_through_lambda(scale):
     log_a, log_c = (z @ W.T).log_softmax(1), (c @ W.T).log_softmax(1)
     batch_id = torch.tensor([0, 1, 0, 1])
     similarity = c @ c.T + 0 * z.sum()  # z has a part in the graph, and none in the similarities
-    loss = losses.reweighted_info_nce(similarity, torch.arange(4), batch_id, log_a, log_c, alpha=0.5, gradient_scale=scale)
+    loss = losses.reweighted_info_nce(
+        similarity, torch.arange(4), batch_id, log_a, log_c, alpha=0.5, gradient_scale=scale
+    )
     (slope,) = torch.autograd.grad(loss.sum(), z)
     assert bool(slope.abs().sum() > 0) == (scale > 0)
