@@ -38,6 +38,7 @@ def around(means: dict[str, float], noise: float, n: int = 4) -> report.Tables:
         ((16.0, 4.0, 27.0, 12.0), "+16 % [4, 27], higher"),
         ((-16.0, -27.0, -4.0, 12.0), "-16 % [-27, -4], lower"),
         ((2.0, -6.0, 9.0, 8.0), "+2 % [-6, 9], within 10 % of it"),
+        ((-5.0, -7.0, -4.0, 2.0), "-5 % [-7, -4], lower and within 10 % of it"),
         ((2.0, -12.0, 17.0, 18.0), "+2 % [-12, 17], not told apart (18 % would have been)"),
     ],
 )

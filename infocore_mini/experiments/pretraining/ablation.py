@@ -47,10 +47,11 @@ def changes(by_arm: Tables, library: str, pairs: Sequence[tuple[str, str]], *, o
 def said(row: pd.Series, margin: float = MARGIN) -> str:
     """A row of ``changes`` in words: "+16 % [4, 27], higher"."""
     numbers = f"{row['mean']:+.0f} % [{row['low']:.0f}, {row['high']:.0f}]"
+    outcomes = ["higher"] if row["low"] > 0 else ["lower"] if row["high"] < 0 else []
     if -margin < row["low"] and row["high"] < margin:
-        return f"{numbers}, within {margin:.0f} % of it"
-    if row["low"] > 0 or row["high"] < 0:
-        return f"{numbers}, {'higher' if row['low'] > 0 else 'lower'}"
+        outcomes.append(f"within {margin:.0f} % of it")
+    if outcomes:
+        return f"{numbers}, {listed(outcomes)}"
     return f"{numbers}, not told apart ({row['could be seen']:.0f} % would have been)"
 
 
