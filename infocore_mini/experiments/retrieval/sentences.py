@@ -81,7 +81,7 @@ def accuracies(by_arm: Tables, arms: Mapping[str, Arm], library: str, reference:
         if arm == reference:
             continue
         for top in (1, 5, 10):
-            difference = _accuracy(by_arm[arm], library, top) - _accuracy(by_arm[reference], library, top)
+            difference = accuracy_by_seed(by_arm[arm], library, top) - accuracy_by_seed(by_arm[reference], library, top)
             found = paired(difference, 0.0)
             if found.low > 0 or found.high < 0:
                 direction = "higher" if found.low > 0 else "lower"
@@ -100,7 +100,9 @@ def beside_the_paper(by_arm: Tables, arm: str = "infocore", reference: str = "cl
         printed = paper_accuracies(dataset)
         for library in ("whole", "batch"):
             paper = 100 * (printed["infocore", library, 1] / printed["clip", library, 1] - 1)
-            ours = 100 * (_accuracy(by_arm[arm], library, 1) / _accuracy(by_arm[reference], library, 1) - 1)
+            ours = 100 * (
+                accuracy_by_seed(by_arm[arm], library, 1) / accuracy_by_seed(by_arm[reference], library, 1) - 1
+            )
             found = paired(ours, 0.0)
             ours_said = f"ours {found.mean:+.0f} [{found.low:.0f}, {found.high:.0f}]"
             name = f"{dataset.replace('_', ' ')}, {library} ({paper:+.0f} %, {ours_said})"
@@ -122,7 +124,7 @@ def readability(readable: pd.Series) -> str:
     return f"In points above always naming the largest batch ({base:.0f} %): {listed(gains)}."
 
 
-def _accuracy(by_seed: Mapping[int, pd.DataFrame], library: str, top: int) -> pd.Series:
+def accuracy_by_seed(by_seed: Mapping[int, pd.DataFrame], library: str, top: int) -> pd.Series:
     """Percent by seed, mean over cell lines."""
     values = {}
     for seed, table in by_seed.items():
