@@ -453,7 +453,7 @@ Markdown(report.at_the_optimum(errors))
 
 # %% [markdown]
 # The crossed pairs of Proposition 1 average the ratio $p/q$ itself, whose variance is $\chi^2 \ge e^{I} - 1$ {cite:p}`poole2019variational`.
-# Proposition 2 trades that variance for bias, and pays for it in full where information is large.
+# Proposition 2 trades that variance for bias, and the right panel weighs the one against the other.
 # So the figure shows the variance that the paper speaks of; it does not show that Proposition 2 is the better estimator, and whoever only wants a number from a known critic may take the first.
 #
 # ### Proposition 1 or 2? In training
@@ -563,7 +563,7 @@ Markdown(report.in_training(scores) + "\n" + report.gradients_said(signal, score
 #
 # The condition is easy to break: a momentum classifier for the candidates and an online one for $L_\mathrm{CLF}$ are *different* classifiers.
 # In the worst case the momentum copy still answers "any batch" while the online one has learnt.
-# Then $C < 0$, and the bound *without* $C$ can exceed the truth; with $C$ it cannot.
+# Then $C$ can be negative, and the bound *without* $C$ can exceed the truth; with $C$ it cannot.
 # The third family, the prior-corrected product of experts $\hat p_g \propto p(x_b)\, \frac{\hat p(x_b \mid z_g)}{p(x_b)}\, \frac{\hat p(x_b \mid z_d)}{p(x_b)}$, is Bayes' rule itself wherever the tie between drug and screen is the same in every experimental batch, as in the toy screen; but its $C$ has no sign over arbitrary posteriors.
 
 # %% tags=["nbval-check-output"]

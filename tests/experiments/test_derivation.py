@@ -75,6 +75,17 @@ def test_the_sentence_at_the_optimum_names_the_nearer_one():
     assert "P2 at 1.0 and 2.0 nats" in said and "*no* reason" not in said
 
 
+def test_proposition_1_is_the_nearer_one_at_its_optimum_where_information_is_large():
+    """The takeaway of the page, at six nats and minibatches of 64."""
+    source = training.gaussian_screen(12)
+    both = {
+        name: estimator(source, 64, 60, torch.Generator().manual_seed(11)).numpy()[None]
+        for name, estimator in (("P1", bounds.single_sample_estimates), ("P2", bounds.multi_sample_estimates))
+    }
+    errors = report.errors_at_the_optimum([source.conditional_information], both).iloc[0]
+    assert errors["P1", "RMSE"] < errors["P2", "RMSE"] and errors["P1", "s.d."] > 2 * errors["P2", "s.d."]
+
+
 # ------------------------------------------------------------------ in training
 
 

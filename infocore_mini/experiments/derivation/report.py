@@ -224,8 +224,8 @@ def overshoot(found: MultiSampleBound, truth: float, alpha: float) -> str:
         said = f'Without $C$ the "bound" overshoots by {found.reduced - truth:.3f} nats'
     else:
         said = f"At $\\alpha = {alpha:g}$ the bound without $C$ stays {truth - found.reduced:.3f} nats below the truth"
-    sign = "negative" if found.correction < -1e-12 else "not negative"
-    return f"{said}; $C$ is {sign}, {found.correction:.3f}, and with it the bound is {found.full:.3f} of {truth:.3f}."
+    sign = f"negative, {found.correction:.3f}," if found.correction < -1e-12 else "not negative,"
+    return f"{said}; $C$ is {sign} and with it the bound is {found.full:.3f} of {truth:.3f}."
 
 
 # ------------------------------------------------------------------ two limits of the loss
