@@ -54,13 +54,14 @@ import math
 
 import pandas as pd
 import torch
+from IPython.display import Markdown
 
 from infocore_mini import losses
 from infocore_mini.bounds import distributions
 from infocore_mini.bounds import propositions as bounds
-from infocore_mini.experiments.derivation import figures
+from infocore_mini.experiments.derivation import figures, report, training
 from infocore_mini.experiments.notebook import check_parameters
-from infocore_mini.experiments.results import save_results
+from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.parameters import Fraction
 
 parameters = check_parameters(globals(), ALPHA=Fraction)
@@ -402,7 +403,7 @@ reduced = terms.map(lambda term: term.reduced)
 ceiling = [math.log(k) - sum(s.batch_information) / 2 for k in K]
 full.assign(ceiling=ceiling, truth=s.conditional_information).round(3)
 
-# %% mystnb={"figure": {"caption": "The multi-sample bound against the number of candidates (simulated, exact sums). Left: at the stated optimum the bound climbs to the truth under its ceiling; without C, as in the training loss, it stops short. Right: without C, posteriors mixed from two classifiers.", "name": "fig-saturation"}, "image": {"alt": "Two line charts of the bound against K. All curves stay below the dashed truth and rise as K grows."}}
+# %% mystnb={"figure": {"caption": "The multi-sample bound against the number of candidates (simulated, exact sums). Left: at the stated optimum, with C, under its ceiling, and without C, as in the training loss. Right: without C, posteriors mixed from two classifiers at the chosen alpha.", "name": "fig-saturation"}, "image": {"alt": "Two line charts of the bound against K. All curves stay below the dashed truth."}}
 figures.saturation(
     K,
     {"full bound": full["optimum"], "without C": reduced["optimum"]},
@@ -412,19 +413,19 @@ figures.saturation(
     ceiling=ceiling,
 )
 
+# %% tags=["nbval-check-output"]
+Markdown(report.without_correction(full, reduced, s.conditional_information, ALPHA))
+
 # %% [markdown]
-# ### Why not Proposition 1? Variance
+# ### Proposition 1 or 2? At the optimum
 #
 # Proposition 1 is tight at any sample size, Proposition 2 only as $K \to \infty$, so why prefer the second?
+# The paper's answer is variance.
 # Take a Gaussian screen: within an experimental batch the two embeddings are correlated ($\rho = 0.8$ in every coordinate), the batch shifts the first coordinate, and $I(Z_d; Z_g \mid X_b) = -\frac{\dim}{2} \log(1 - \rho^2)$ exactly.
 # Both estimators see the same minibatches of 64 and both use their own optimum.
 
 # %%
-shift = torch.tensor([-2.0, 0.0, 2.0])
-log_prior = torch.ones(3).log_softmax(0)
-gaussians = [
-    distributions.GaussianScreen(shift, shift.roll(1), log_prior, 0.8, dimension) for dimension in (1, 2, 4, 8, 12)
-]
+gaussians = [training.gaussian_screen(dimension) for dimension in (1, 2, 4, 8, 12)]
 truth = torch.tensor([g.conditional_information for g in gaussians])
 
 
@@ -433,25 +434,87 @@ def estimates(estimator):
     return torch.stack([estimator(g, 64, cases, draws) for g in gaussians])
 
 
-# %% tags=["nbval-check-output"]
+# %%
 single = estimates(bounds.single_sample_estimates)
 multi = estimates(bounds.multi_sample_estimates)
-allowed = truth + 4 * multi.std(1) / math.sqrt(cases)
-ratio = single.std(1) / multi.std(1)
-print("Proposition 2 too high:", bool((multi.mean(1) > allowed).any()))
-print("scatter of 1 over scatter of 2 grows:", bool(ratio[-1] > 2 * ratio[0]))
+both = {"Proposition 1": single.numpy(), "Proposition 2": multi.numpy()}
+errors = report.errors_at_the_optimum(truth.numpy(), both)
+errors.round(2)
 
-# %% mystnb={"figure": {"caption": "Both estimators on the same minibatches of 64 draws from a Gaussian screen (simulated), each with its own optimal critic. Proposition 1 is unbiased and scatters more and more; Proposition 2 is biased towards its ceiling and stays calm.", "name": "fig-spread"}, "image": {"alt": "Left, estimates against the truth: Proposition 1 follows the diagonal with growing error bars, Proposition 2 bends below a ceiling. Right, the standard deviation of Proposition 1 grows by an order of magnitude."}}
-figures.estimator_spread(
-    truth,
-    {"Proposition 1": single.numpy(), "Proposition 2": multi.numpy()},
-    ceiling=math.log(64) - sum(gaussians[0].batch_information) / 2,
-)
+# %% tags=["nbval-check-output"]
+allowed = truth + 4 * multi.std(1) / math.sqrt(cases)
+print("Proposition 2 too high:", bool((multi.mean(1) > allowed).any()))
+
+# %% mystnb={"figure": {"caption": "Both estimators on the same minibatches of 64 draws from a Gaussian screen (simulated), each with its own optimal critic: estimates with one standard deviation, the standard deviation, and the root mean squared error, in which bias counts too.", "name": "fig-spread"}, "image": {"alt": "Left, estimates against the truth: Proposition 1 follows the diagonal with growing error bars, Proposition 2 bends below a ceiling. Middle, the standard deviation of both; right, their root mean squared error."}}
+figures.estimator_spread(truth, both, ceiling=math.log(64) - sum(gaussians[0].batch_information) / 2)
+
+# %%
+Markdown(report.at_the_optimum(errors))
 
 # %% [markdown]
-# Where information is small the two scatter alike; the paper's warning about variance bites when information is large.
 # The crossed pairs of Proposition 1 average the ratio $p/q$ itself, whose variance is $\chi^2 \ge e^{I} - 1$ {cite:p}`poole2019variational`.
-# Proposition 2 trades that variance for bias.
+# Proposition 2 trades that variance for bias, and the right panel weighs the one against the other.
+# So the figure shows the variance that the paper speaks of; it does not show that Proposition 2 is the better estimator, and whoever only wants a number from a known critic may take the first.
+#
+# ### Proposition 1 or 2? In training
+#
+# Nobody trains at the optimum.
+# On the way there the critic is wrong, and the two propositions forgive different errors.
+# Write $T(z_d; z_g, x_b)$ for one critic that serves both, $h = 1 + T$ in the first and $e^T$ for $e^f \hat p_g$ in the second, with the screen as anchor.
+# The gradients of the two minibatch estimates are, with the same first part,
+#
+# $$
+# \textstyle \frac1n \sum_i \partial T_{ii} - \sum_{i \ne j} \frac{e^{T_{ij}}}{n (n - 1)}\, \partial T_{ij}
+# \qquad\text{and}\qquad
+# \frac1n \sum_i \partial T_{ii} - \frac1n \sum_{i,j} \frac{e^{T_{ij}}}{\sum_k e^{T_{ik}}}\, \partial T_{ij}.
+# $$ (eq-two-gradients)
+#
+# In the second the weights of an anchor add up to one, whatever the critic says: no anchor pulls harder than another, and a constant cancels.
+# In the first they add up to whatever $e^T$ adds up to, so that the pairs at which the critic is too large rule the step until its level is right.
+#
+# First a critic at a fraction $c$ of the best, $T = c\,T^*$.
+# How large is the mean of the gradient in $c$ beside its standard deviation between minibatches, and how much of the crossed pairs' weight is on the heaviest hundredth of them?
+
+# %%
+fractions = (0.1, 0.25, 0.5, 0.75, 0.9)
+signals = [
+    training.gradient_signal(g, fractions, n=64, repeats=cases, seed=SEED).assign(truth=g.conditional_information)
+    for g in (gaussians[2], gaussians[3])
+]
+signal = pd.concat(signals)
+signal.pivot(index=["truth", "c"], columns="bound").round(2)
+
+# %% [markdown]
+# Then critics from random weights, as in training: two encoders, $T = \cos/\tau$ with $\tau = 0.1$ and an offset that is learnt, since Proposition 1 needs one; minibatches of 64, the learning rate chosen for each bound on seeds of its own.
+# A third arm stands between the two, the step before Proposition 1 in the paper's proof, with $\log Z$ in the place of $Z/e$: from a minibatch it is no bound, but its exponential is under a logarithm.
+# All critics are judged by one measure, {prf:ref}`lemma-infonce` with 1,024 candidates on fresh draws less $I(Z_d; X_b)$, which holds for any critic and asks for no normalisation.
+# The plan (`infocore_mini/experiments/derivation/plan.md`) was written first; `python -m infocore_mini.experiments critics` runs it.
+
+# %%
+study = stored("critics")
+scores = report.final_scores(training.rows_of(study.results), study.parameters)
+Markdown(f"Seeds {study.parameters['seeds']}. Made by {study.made}")
+
+# %% tags=["nbval-check-output"]
+report.trained(scores)
+
+# %% mystnb={"figure": {"caption": "Critics trained from random weights with three objectives on the same minibatches (simulated Gaussian screens): above, the score on fresh draws, dashed the truth; below, the norm of the mean gradient over the root of its variance. Mean and 95 % interval over ten seeds.", "name": "fig-critics"}, "image": {"alt": "Four columns, one for each truth. Above, the score of each objective's critic rises with the number of minibatches; below, the signal to noise of the gradient falls."}}
+figures.critics_in_training(scores)
+
+# %%
+Markdown(report.in_training(scores) + "\n" + report.gradients_said(signal, scores))
+
+# %% [markdown]
+# *Better* and *worse*: the 95 % interval of the difference, paired by seed, leaves zero out; *level within 0.1 nats*: it lies inside that margin, which the plan states.
+#
+# So the second proposition trains the better critic from the same minibatches, though it is the worse estimator at the optimum.
+# Noise is not the reason: once training is under way, the gradient of Proposition 1 has no lower ratio of signal to noise.
+# The exponential is: the arm with $\log Z$ is level with Proposition 2, and differs from Proposition 1 in the logarithm alone.
+# Without it the level of the critic has to be learnt first; until it is right the estimate lies many nats below zero, and a few pairs, those at which the critic is too large, rule the step.
+# Proposition 2 has the logarithm *and* stays a bound from a minibatch of any size, which $\log Z$ does not.
+# That is the argument for it, on four simulated screens and one kind of critic.
+# Of the three learning rates each arm took the largest, so a larger one might have been better still.
+#
 #
 # ## Proposition 3: what to put in place of $\hat p_g$ and $\hat p_d$
 #
@@ -500,7 +563,7 @@ figures.estimator_spread(
 #
 # The condition is easy to break: a momentum classifier for the candidates and an online one for $L_\mathrm{CLF}$ are *different* classifiers.
 # In the worst case the momentum copy still answers "any batch" while the online one has learnt.
-# Then $C < 0$, and the bound *without* $C$ can exceed the truth; with $C$ it cannot.
+# Then $C$ can be negative, and the bound *without* $C$ can exceed the truth; with $C$ it cannot.
 # The third family, the prior-corrected product of experts $\hat p_g \propto p(x_b)\, \frac{\hat p(x_b \mid z_g)}{p(x_b)}\, \frac{\hat p(x_b \mid z_d)}{p(x_b)}$, is Bayes' rule itself wherever the tie between drug and screen is the same in every experimental batch, as in the toy screen; but its $C$ has no sign over arbitrary posteriors.
 
 # %% tags=["nbval-check-output"]
@@ -520,8 +583,11 @@ for i in C.index:
     ]
 (C.min() >= -1e-12).to_frame("never negative")
 
-# %% mystnb={"figure": {"caption": "C for random classifiers (simulated, one dot a case). Both mixtures of the paper stay at or above zero; classifiers that differ between weights and correction do not, nor does the product of experts.", "name": "fig-c"}, "image": {"alt": "C of every random case in four rows; arithmetic and geometric mixtures never fall in the shaded negative range, the other two do."}}
+# %% mystnb={"figure": {"caption": "C for random classifiers (simulated, one dot a case) at the chosen alpha: the two mixtures of the paper, the product of experts, and classifiers that differ between weights and correction. Shaded: C below zero.", "name": "fig-c"}, "image": {"alt": "C of every random case in four rows, one for each family of posteriors; the range below zero is shaded."}}
 figures.correction_terms(C.to_dict("list"))
+
+# %%
+Markdown(report.signs(C, ALPHA))
 
 # %% tags=["nbval-check-output"]
 undecided = torch.full_like(log_d, -math.log(2))
@@ -536,9 +602,12 @@ pd.Series(
     }
 ).round(3).to_frame("K = 64")
 
+# %% tags=["nbval-check-output"]
+Markdown(report.overshoot(counter, s.conditional_information, ALPHA))
+
 # %% [markdown]
-# Without $C$ the "bound" overshoots.
-# That is no accident of numbers: undecided classifiers give every candidate of an anchor the same weight, so what the encoders maximise is CLIP's objective, and its target includes the confounding.
+# The larger the candidates' share, the more the undecided copy weighs in, and at $\alpha = 1$ it has no part.
+# Undecided classifiers give every candidate of an anchor the same weight, so what the encoders maximise is CLIP's objective, and its target includes the confounding.
 #
 # ## The loss, line by line
 #
@@ -579,8 +648,99 @@ print("by hand = library; alpha = 1: CLIP plus the mean log posterior")
 
 # %% [markdown]
 # The lines match {eq}`eq-arithmetic` and {eq}`eq-clip`.
-# At $\alpha = 1$ the weight is the same for all candidates of an anchor and leaves the logarithm: CLIP plus the mean of $\log \hat p(b_i \mid z_i)$.
 # The bound and the loss are the same code, too: `bounds.multi_sample_estimates(..., alpha=ALPHA)` calls `losses.reweighted_info_nce` and puts $\log K$ back.
+#
+# ### Its two ends are CLIP and CCL
+#
+# At $\alpha = 1$ the weight is the same for all candidates of an anchor and leaves the logarithm: CLIP plus the mean of $\log \hat p(b_i \mid z_i)$.
+#
+# :::{prf:proposition} CCL is the limit of InfoCORE at $\alpha = 0$ with perfect classifiers
+# :label: prop-ccl
+#
+# Let every embedding's own batch have $\hat p(b_i \mid z_i) \ge 1 - \varepsilon$, and let anchor $i$ share its batch with $n_i$ of the $n$ candidates, its partner among them.
+# At $\alpha = 0$
+#
+# $$
+# \log(1 - \varepsilon) \;\le\; \mathrm{loss}_i^\text{InfoCORE} - \mathrm{loss}_i^\text{CCL} \;\le\; \log\left(1 + \varepsilon\, \tfrac{n - n_i}{n_i}\, e^{2/\tau}\right).
+# $$ (eq-ccl-limit)
+#
+# :::
+#
+# :::{prf:proof}
+# The weight of a candidate is $\hat p(b_i \mid z_j)$: between $1 - \varepsilon$ and 1 in the anchor's batch, at most $\varepsilon$ outside.
+# So $\sum_j w_{ij} e^{f_{ij}}$ lies between $(1 - \varepsilon) S_i$ and $S_i + \varepsilon R_i$, where $S_i$ is CCL's sum, over the anchor's batch, and $R_i$ that over the others.
+# With $|f| \le 1/\tau$, $R_i / S_i \le \frac{n - n_i}{n_i} e^{2/\tau}$.
+# :::
+#
+# On the embeddings of the cell above, with classifiers that get surer and surer of the right answer:
+
+# %% tags=["nbval-check-output"]
+sharpening = report.towards_ccl((*data[:2], batch_id), 5, (2, 5, 10, 15, 20, 25, 30), temperature=0.1)
+sharpening.map("{:.1e}".format)
+
+# %% [markdown]
+# Loss and gradient both go to CCL's.
+# The bound on the right is a worst case, in which every candidate of another batch sits on the anchor and its partner opposite: there a doubt $\varepsilon$ has to be small beside $e^{-2/\tau}$, which at $\tau = 0.1$ no trained classifier is.
+# Where embeddings are spread, as here, far less will do.
+# So InfoCORE has two ways from CCL to CLIP, a larger $\alpha$ and less certain classifiers, and as the embeddings lose their batch the second is taken by itself.
+#
+# ### What the temperature allows
+#
+# The critic of training is no free function: $f = \cos/\tau$ lies in $[-1/\tau, 1/\tau]$, while $f^*$ is as large as the information makes it.
+#
+# :::{prf:proposition} the temperature's ceiling
+# :label: prop-temperature
+#
+# 1. In Proposition 2 the critic adds at most $2/\tau$ to what the posteriors alone reach: with $B_K(f)$ for the right side of {eq}`eq-multi`, $B_K(f) \le B_K(0) + 2/\tau$ for every $K$ and all posteriors.
+# 2. CLIP's estimate from a minibatch of $n$ pairs of unit vectors, mean over both directions, is at most
+#
+#    $$
+#    \log n - \log\big(1 + (n - 1)\, e^{-g}\big) \;<\; \min(\log n,\, g), \qquad g = \frac{n}{(n - 1)\,\tau},
+#    $$ (eq-temperature)
+#
+#    and the corners of a simplex reach it. As $n$ grows, $g$ tends to $1/\tau$, half of what $|f| \le 1/\tau$ alone would allow.
+# :::
+#
+# :::{prf:proof}
+# *1.* $e^{f(z_g^1, z_d^1)} \le e^{1/\tau}$ and every $e^{f}$ below is at least $e^{-1/\tau}$, so each logarithm in {eq}`eq-clip` is at most $2/\tau$ above its value at $f = 0$; nothing else in {eq}`eq-multi` depends on $f$.
+#
+# *2.* The loss of an anchor is $\log(1 + \sum_{j \ne i} e^{f_{ij} - f_{ii}})$.
+# This is convex in the differences, so by Jensen's inequality its mean over anchors is at least $\log(1 + (n - 1) e^{m})$ with $m$ the mean of $f_{ij} - f_{ii}$ over all $j \ne i$.
+# With $\bar g, \bar d$ the means of the two sides, $\tau\, m = -\frac{1}{n - 1} \sum_i (g_i - \bar g) \cdot (d_i - \bar d)$, and since unit vectors have $\sum_i |g_i - \bar g|^2 \le n$, the Cauchy–Schwarz inequality gives $m \ge -g$.
+# The estimate is $\log n$ minus the loss.
+# :::
+#
+# Checked: the simplex, random unit vectors, and for InfoCORE the random tables and posteriors from above with critics that only know $\pm 1/\tau$.
+
+
+# %%
+def clip_estimate(z_g, z_d, tau):
+    return math.log(len(z_g)) - float(losses.clip_loss(z_g, z_d, temperature=tau))
+
+
+def added_by_the_critic(table, tau):
+    posteriors = bounds.Posteriors(*(random_log(*shape) for shape in shapes))
+    f = (2.0 * torch.randint(2, (3, 3), generator=rng) - 1) / tau
+    with_f, without = (bounds.multi_sample_bound(table.joint, x, posteriors, 8).full for x in (f, 0 * f))
+    return with_f - without
+
+
+# %% tags=["nbval-check-output"]
+n, taus = 64, [0.1, 0.3, 0.5, 1.0]
+simplex = torch.nn.functional.normalize(torch.eye(n) - 1 / n, dim=1)
+ceilings = pd.DataFrame({"1/tau": [1 / tau for tau in taus], "log n": math.log(n)}, index=pd.Index(taus, name="tau"))
+ceilings["ceiling"] = [bounds.temperature_ceiling(n, tau) for tau in taus]
+ceilings["simplex"] = [clip_estimate(simplex, simplex, tau) for tau in taus]
+highest = [max(clip_estimate(unit(n, 8), unit(n, 8), tau) for _ in range(20)) for tau in taus]
+most_added = [max(added_by_the_critic(table, tau) for table in tables[:100]) for tau in taus]
+print("no estimate above the ceiling:", bool((highest <= ceilings["ceiling"]).all()))
+print("the critic never adds more than 2/tau:", bool((most_added <= 2 * ceilings["1/tau"]).all()))
+ceilings.round(3)
+
+# %% [markdown]
+# At the drug screens' $\tau = 0.1$ the logarithm of $K$ is the lower of the two limits, and the temperature takes little from it.
+# At $\tau = 1$, which the small simulations of this book use, the temperature rules: no minibatch, however large, reports more than about one nat.
+# A low value of the training loss's bound then says as much about $\tau$ as about the screen.
 #
 # ## Where the gradient goes (Appendix D)
 #
@@ -671,17 +831,40 @@ pd.DataFrame(rows, index=list(shapes), columns=["shape", "MB"]).round(1)
 # | Propositions 1 and 2 are lower bounds for any critic and any posteriors | Yes, exactly, at every $K$: no violation in any random case; weights need not be normalised |
 # | "Equality" in Proposition 2 at $f^*$, $\hat p^*$ | Only as $K \to \infty$; at finite $K$ the shortfall is at most $\log(1 + \chi^2/K)$ on each side |
 # | (not stated) | The estimate cannot pass {eq}`eq-ceiling`; batch information lowers it |
-# | Proposition 1 suffers from high variance | Where information is large; below about one nat the two scatter alike |
-# | $C \ge 0$ for both mixtures | Yes; in closed form {eq}`eq-identity`. It needs the same classifiers throughout: with a lagging momentum classifier the reduced bound overshoots |
-# | Dropping $C$ keeps a bound | Yes, but not a tight one: at the stated optimum {eq}`eq-cstar` is lost. A better posterior can make the *reduced* bound worse ({numref}`fig-saturation`, right: experts) |
+# | Proposition 1 suffers from high variance | Its variance grows with the information, and so does the bias of Proposition 2: which is nearer to the truth at the optimum is printed under {numref}`fig-spread`. The reason to prefer the second is in training ({numref}`fig-critics`) |
+# | (not stated) | CCL is the limit at $\alpha = 0$ with perfect classifiers ({prf:ref}`prop-ccl`) |
+# | (not stated) | $f = \cos/\tau$ limits the estimate, whatever $K$ ({prf:ref}`prop-temperature`) |
+# | $C \ge 0$ for both mixtures | Yes; in closed form {eq}`eq-identity`. It needs the same classifiers throughout: with a lagging momentum classifier the reduced bound can overshoot |
+# | Dropping $C$ keeps a bound | Yes, but not a tight one: at the stated optimum {eq}`eq-cstar` is lost. A better posterior need not make the *reduced* bound better ({numref}`fig-saturation`, right, and the line below it) |
 # | $L_\mathrm{CLF}$ is trained by cross-entropy, "up to a constant" | $\mathrm{KL} = \text{cross-entropy} - H(X_b \mid Z)$ (the appendix prints a plus). Constant for the classifier's step, not for the encoder's |
 # | Freedom in the optimal $h$ of Proposition 1: $c(z_g, x_b)$ | The normalised guess leaves a function of $z_d$ free; $\log Z \le Z/e$ then fixes it |
 # | $K$ negatives | $K - 1$ negatives and the positive, as the formula has it |
 # | $\alpha = 1$ is CLIP | Up to the mean of $\log \hat p(b_i \mid z_i)$: the same gradient at $\lambda = 0$; an adversary added at $\lambda > 0$ |
 # | The competing part lowers batch information | For every embedding at $\alpha = 1$; at small $\alpha$ it makes some embeddings surer of their batch ({numref}`ex-competing`) |
 #
-# With $\lambda = 0$, the paper's setting for the drug screens, the encoder follows a stop-gradient of the bound, not the bound itself.
-# The propositions say what the loss *measures*; whether training with it helps is for the next chapters.
+# ## What the bound assumes, and what training does
+#
+# The propositions are about distributions; training is a program.
+# Every row of the right column is tested in this project.
+#
+# | the bound assumes | training does (`infocore_mini.training`) |
+# |---|---|
+# | $K - 1$ negatives drawn independently from $p(z_d)$, $p(z_g)$ | SimCLR: the other rows of the minibatch, drawn without replacement. MoCo: those and a queue of earlier rows |
+# | negatives of all cell lines, as they come | every second minibatch may be of one cell line (`sampling="alternate"`), with that line's own queue: then the target is $I(Z_d; Z_g \mid X_b)$ *within the line* |
+# | a negative may happen to be the anchor's own molecule | never: rows of the anchor's molecule are left out of the sum (`Candidates.excluded`), so that the "estimate" may exceed the truth by what repeats would have cost |
+# | the same $K$ for every anchor, and $1/K$ kept | a queue that fills up, and a sum whose length differs by anchor; $1/K$ is dropped |
+# | one encoder for anchor, positive and negatives | MoCo: positive and negatives by a copy that lags behind (`momentum`), without gradient; what the queue holds was embedded by older copies still |
+# | one set of classifiers in weights, $C$ and $L_\mathrm{CLF}$ | MoCo: the anchor's posterior by the classifiers of today, the candidates' by a copy that lags behind, some of it stored steps ago: $C \ge 0$ is not assured |
+# | $\hat p_g = \hat p_d = p(x_b \mid z_g, z_d)$ at the optimum | a mixture of two learnt classifiers, `classifier_steps` updates behind each update of the encoders; $\alpha$ is chosen by retrieval, not by the bound |
+# | $C$ in the bound, or at least $C \ge 0$ | $C$ is dropped |
+# | $L_\mathrm{CLF}$ is part of what the encoders minimise | they never see its gradient: the classifiers are trained on fixed embeddings, by cross-entropy |
+# | the gradient flows through the posteriors | scaled by $\lambda$; at $\lambda = 0$, the setting for drug screens, the weights are constants |
+# | any critic $f$ | $\cos/\tau$, see {prf:ref}`prop-temperature` |
+# | embeddings of the data | of augmented data: a noisy replicate or a mixture of replicates, features and units dropped; Equation 1 still holds, as the noise is drawn apart from everything |
+# | one experimental batch for a sample | with replicates from several, the mean of the loss over them, weighted as the replicates were |
+#
+# So the number that training minimises is no bound that holds, and nobody should read nats off it.
+# The propositions say what the loss is after; whether training with it helps is for the next chapters.
 #
 # ## Exercises
 #
@@ -776,7 +959,10 @@ pd.DataFrame(rows, index=list(shapes), columns=["shape", "MB"]).round(1)
 #
 # - Every bound here is one statement: the divergence between the truth and a guess built from a critic is not negative.
 # - Proposition 2 is InfoNCE for the pair $(Z_g, X_b)$, less what the other embedding tells of the batch. It holds at every $K$ and is tight only in the limit.
-# - Its ceiling is $\log K$ *minus* the batch information.
+# - Its ceiling is $\log K$ *minus* the batch information, and the temperature sets another.
+# - At the optimum Proposition 1 is the nearer estimate where information is large; the case for Proposition 2 is that its critic trains.
+# - CLIP and CCL are the two ends of InfoCORE: $\alpha = 1$, and $\alpha = 0$ with perfect classifiers.
+# - The bound's assumptions are not those of the program; the table above says where they part.
 # - Dropping $C$ is safe with one set of classifiers, and only then.
 # - The loss is a few lines; the weights need a gather or one matrix product, never a three-way tensor.
 #
@@ -793,6 +979,7 @@ results = {
     "highest_gap": {name: max(values) for name, values in gaps.items()},
     "lowest_c": C.min().to_dict(),
     "gaussian_truth": truth,
+    "rmse": errors.xs("RMSE", axis=1, level=1).to_dict("list"),
     "gaussian_mean": [single.mean(1), multi.mean(1)],
     "gaussian_sd": [single.std(1), multi.std(1)],
 }

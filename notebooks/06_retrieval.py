@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Retrieval: finding the molecule behind a profile
 #
-# **A method is judged by whether it finds the molecule that caused a profile, and in two libraries, because following the experimental batch alone already does well in one of them. On ToxCast, a real screen, InfoCORE at its strongest setting makes the model pair less by testing campaign, and still does not find more molecules.**
+# **A method is judged by whether it finds the molecule that caused a profile, and in two libraries, because following the experimental batch alone already does well in one of them. On ToxCast, a real screen, InfoCORE at its strongest setting makes the model pair less by testing campaign, and no gain in finding molecules is seen.**
 
 # %% tags=["colab", "hide-input"]
 import subprocess
@@ -49,7 +49,7 @@ from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import STUDIES, available, quick, simulated_stand_in
 from infocore_mini.experiments.results import save_results, stored
-from infocore_mini.experiments.retrieval import figures, molecules
+from infocore_mini.experiments.retrieval import figures, molecules, sentences
 from infocore_mini.experiments.retrieval import report as chapter
 from infocore_mini.experiments.retrieval import run as experiment
 
@@ -118,8 +118,10 @@ chapter.score_extremes(experiment.extremes(simulated, SEED), simulated, minimum_
 # %% tags=["nbval-check-output"]
 chapter.batch_alone_in_paper().round(2)
 
+# %% tags=["nbval-check-output"]
+Markdown(sentences.batch_in_the_paper())
+
 # %% [markdown]
-# So about a quarter of CLIP's accuracy in the paper could in principle come from the batch, *if the structure of a molecule gave its batch away*.
 # Whether it does is a property of the screen, and can be measured before anything is trained.
 #
 # ## Zebrafish and yeast: whom does a readout resemble?
@@ -138,13 +140,18 @@ Markdown(f"> {notice}")
 near.round(1).astype(object).where(near.notna(), "")
 
 # %% [markdown]
-# In both, a readout lies nearest to its own batch far more often than it should.
+# In both, a readout lies nearest to its own batch more often than under permuted labels:
+
+# %%
+Markdown(sentences.corrections(near) if len(near) else "> Not shown: the real files are not at hand.")
+
+# %% [markdown]
 # Part of the zebrafish number is biology, since some libraries are classes of targets; racks of LOPAC are not, and yeast is the plainer case.
 #
-# Then the usual remedy, subtracting the mean of the batch, *doubles* the trouble.
+# The usual remedy, subtracting the mean of the batch, makes the trouble *worse*.
 # Most compounds do next to nothing and a few do a great deal; the mean of a batch is made by the few, and subtracting it gives the many weak ones one direction in common.
-# A median does not do that (last row of each), and does not cure anything either: what marks these batches is no shift.
-# Nor is it free of charge. The drugs that were measured in two libraries find each other across them in half a percent of the cases whatever is done: 24 features of a larva's night do not name a drug.
+# A median does not do that (last row of each), and does not cure much either: what marks these batches is no shift.
+# The drugs that were measured in two batches rarely find each other across them: 24 features of a larva's night do not name a drug.
 # So **centring is not harmless, and its effect has to be measured on each screen**; in the Connectivity Map ({doc}`04_gene_expression`) it helps.
 #
 # ## ToxCast as a screen
@@ -181,9 +188,12 @@ figures.measured_by_campaign(screen, chapter.TITLES[study.name])
 readable = chapter.readability(split.test)
 readable.round(1).to_frame("batch named, %")
 
+# %%
+Markdown(sentences.readability(readable))
+
 # %% [markdown]
 # On ToxCast, everything is there on the profile side: the missing calls name the campaign, and the model sees them.
-# On the molecule side there is little: a fingerprint names the campaign not much more often than always saying the largest one does.
+# On the molecule side there is little.
 # (In the simulated stand-in nothing is missing, the experimental batch shows in the readout by other means, and in the structure far more clearly.)
 #
 # A model can follow the campaign only as far as *both* sides show it.
@@ -261,14 +271,20 @@ chapter.differences(against_clip).round(1)
 
 # %% [markdown]
 # *Does InfoCORE stop the model from pairing by campaign?*
-# At $\alpha = 0$ it goes half of the way to a random order; at the paper's $\alpha = 0.33$ a quarter as far as that, which three seeds do tell from nothing.
-# The reason for the difference stands in {doc}`01_derivation`: $\alpha$ is the share of the *anchor's* posterior in the weights, and that part is the same for every candidate.
-# CCL goes nearly all the way.
-#
+
+# %% tags=["nbval-check-output"]
+Markdown(sentences.towards_random(records, study.arms))
+
+# %% [markdown]
+# The reason for the difference between the two settings of InfoCORE stands in {doc}`01_derivation`: $\alpha$ is the share of the *anchor's* posterior in the weights, and that part is the same for every candidate.
 # *Does batch-library retrieval improve?*
-# **No.** Neither InfoCORE arm can be told from CLIP there, and the intervals allow for little either way.
-# In the whole library $\alpha = 0$ is lower at top 5 and top 10: pairing less by campaign costs what the campaign was worth there.
-# CCL, which got rid of the campaign best, is the worst in the whole library by far, as in the paper: it never compares molecules of different campaigns.
+# Not that three seeds could tell:
+
+# %% tags=["nbval-check-output"]
+Markdown("\n".join(f"- {sentences.accuracies(by_arm, study.arms, library)}" for library in ("batch", "whole")))
+
+# %% [markdown]
+# Pairing less by campaign costs in the whole library what the campaign was worth there, and most for CCL, which never compares molecules of different campaigns.
 #
 # **Pairing less by batch and finding more molecules are two things.**
 # A likely reason why the second did not follow here is the one above: the structure says little of the campaign, so CLIP had little to gain from it and found its molecules by other means. The live run below has a way to check.
@@ -341,7 +357,7 @@ mistakes.round(2)
 chapter.intervals(by_arm).round(1)
 
 # %% [markdown]
-# The first is much the same for every seed and arm, as it depends on little but the number of queries.
+# The first depends on little but the number of queries.
 # The second rests on three numbers (the $t$ quantile for three seeds is above 4) and so jumps from arm to arm; a narrow one is as much luck as a wide one.
 # For one method, print both.
 # For a *comparison* use neither: both include that some test molecules are harder than others, which hits both methods alike. Compare within the seed, as above.
@@ -355,8 +371,12 @@ chapter.beside_paper(by_arm, "ToxCast", study.arms)
 
 # %% [markdown]
 # The signs agree where the paper's effects are large: CCL collapses on *whole*.
-# InfoCORE's gain on gene expression lies beyond our interval for *whole* and within the wide one for *batch*; its cell-painting result, no gain, lies within both.
-# So ToxCast behaves like the second; a gain within the batch like the first's is not shown, and three seeds do not rule it out.
+
+# %% tags=["nbval-check-output"]
+Markdown(sentences.beside_the_paper(by_arm))
+
+# %% [markdown]
+# So a gain within the batch like that on gene expression is not shown, and three seeds do not rule it out.
 #
 # ### Our protocol beside the authors' script
 #
@@ -451,7 +471,7 @@ chapter.paper_library_sizes().round(0).astype(int)
 # - Retrieval accuracy needs its library, its chance and its rule for ties; without them a number says nothing.
 # - An embedding of the batch alone scores $n_B$ times chance in the whole library and exactly chance in the batch library. That is why both are printed.
 # - Measure first how far the *structure* gives the batch away: no method can follow, or be cured of, what only one side shows.
-# - ToxCast: at $\alpha = 0$ InfoCORE pairs less by campaign; at $\alpha = 0.33$ a little less. **Batch-library retrieval does not improve with either.** CCL pairs least by campaign and is worst in the whole library.
+# - ToxCast: InfoCORE pairs less by campaign, at $\alpha = 0$ more so than at the paper's. **No gain in the batch library is seen with either**; the text says what three seeds could have seen. CCL pairs least by campaign and is worst in the whole library.
 # - Wrong answers resemble the true molecule a little more than chance would; look at them before you trust a top-10 list.
 # - Score only molecules that took no part in training or selection, compare within the seed, and print what was left out.
 #

@@ -95,6 +95,9 @@ Markdown("\n".join(f"- `{name}`: {stored(name).made}" for name in benchmarks.NAM
 against_dense = benchmarks.loss_against_dense()
 against_dense.map(lambda value: "" if pd.isna(value) else f"{value:.0f}")
 
+# %% tags=["nbval-check-output"]
+Markdown(benchmarks.against_dense_in_words())
+
 # %% mystnb={"figure": {"caption": "The loss at 256 anchors and 4,097 candidates, forward and backward. Left: times faster than the dense formulation, as far as that fits in memory. Right: its own time as the number of experimental batches grows, median and quartiles.", "name": "fig-performance-loss"}, "image": {"alt": "Left: a line that rises with the number of experimental batches. Right: a flat line at about one."}}
 growth = benchmarks.growth()
 figures.loss_sizes(against_dense, growth)
@@ -146,17 +149,17 @@ print("bfloat16 instructions of that processor:", ", ".join(stored_step["bfloat1
 # %% tags=["nbval-check-output"]
 benchmarks.bfloat16_accuracy()
 
+# %% tags=["nbval-check-output"]
+Markdown(benchmarks.bfloat16_in_words())
+
 # %% [markdown]
-# No change is larger than about one percent: where bfloat16 is faster, take it.
-#
 # Peak memory of a training process at the paper's shapes, data included, all queues filled:
 
 # %% tags=["nbval-check-output"]
 benchmarks.step_memory().astype(float).round(2)
 
 # %% [markdown]
-# Of what stands above the data at gene-expression size, a quarter is Python with torch imported, before anything is trained; most of the rest is weights, their slow copy, gradients and the two moments of Adam.
-# A process that reads its screen through pandas, or validates, has about 70 MB more.
+# What stands above the data is Python with torch imported, weights, their slow copy, gradients and the two moments of Adam; a process that reads its screen through pandas, or validates, takes some more.
 # In the panels above, a step slows down with $n_B$ only where the last layer of the batch classifiers becomes the largest product of all, which any classifier of so many classes has to pay.
 #
 # ### A million molecules
@@ -225,7 +228,7 @@ benchmarks.mol2vec_speed().round(1)
 #
 # ## Takeaways
 #
-# - One gathered column for each anchor replaces the tensor: hundreds of times faster and smaller than the dense form, and flat in the number of experimental batches.
+# - One gathered column for each anchor replaces the tensor: much faster and smaller than the dense form, and flat in the number of experimental batches.
 # - What is left of a step is matrix products; loading and augmentation take less than a hundredth.
 # - A library of a million molecules is ranked exactly, without its cosines ever standing in memory.
 # - Past one machine: the same script under `torchrun`, the same tables under `make grid`.

@@ -129,6 +129,21 @@ def clip_term(joint: Tensor, critic: Tensor, posteriors: Posteriors, candidates:
     return (screen_anchor + _directional_term(joint.transpose(0, 1), critic.T, flipped, candidates)) / 2
 
 
+def temperature_ceiling(pairs: int, temperature: float) -> float:
+    """The most that InfoNCE, mean over a minibatch and both directions, can report of unit vectors, f = cos / temperature.
+
+    log n - log(1 + (n - 1) e^-g) with g = n / ((n - 1) temperature), n pairs; reached by the corners of a simplex.
+    It is below log n and below g, which tends to 1 / temperature.
+
+    Raises:
+        ValueError: if there are fewer than two pairs.
+    """
+    if pairs < 2:
+        raise ValueError(f"pairs: got {pairs}, expected at least 2")
+    gap = pairs / ((pairs - 1) * temperature)
+    return math.log(pairs) - math.log1p((pairs - 1) * math.exp(-gap))
+
+
 def classifier_term(joint: Tensor, posteriors: Posteriors) -> float:
     """L_CLF of proposition 2: mean over the two sides of E KL(p(x_b | z) || p_hat(x_b | z))."""
     sides = ((joint.sum(1), posteriors.drug), (joint.sum(0), posteriors.screen))

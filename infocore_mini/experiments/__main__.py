@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from infocore_mini.experiments.calibration import run as calibration
+from infocore_mini.experiments.derivation import training as derivation
 from infocore_mini.experiments.fairness import run as fairness
 from infocore_mini.experiments.gene_expression import run as connectivity_map
 from infocore_mini.experiments.molecules import run as molecules
@@ -25,6 +26,7 @@ Store = Callable[[Path, Path, int], Path]  # folder of results, folder of runs, 
 STUDIES: Mapping[str, Store] = {
     **{name: partial(pretraining.store, study) for name, study in PRETRAINING.items()},
     **{name: partial(property_prediction.store, name) for name in property_prediction.STUDIES},
+    "critics": derivation.store,
     "connectivity_map": connectivity_map.store,
     "simulation": simulation.store,
     "fairness": fairness.store,

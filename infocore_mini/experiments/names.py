@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,3 +52,10 @@ class Arm:
 
 
 METHOD_ARMS = {method: Arm(method) for method in METHOD_NAMES}
+
+
+def listed(names: Sequence[str], nothing: str = "none") -> str:
+    """Names as a sentence has them, "a, b and c"; ``nothing`` where there is none."""
+    if not names:
+        return nothing
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

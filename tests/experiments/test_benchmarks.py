@@ -112,3 +112,29 @@ def test_featurise_compares_equal_numbers():
     np.testing.assert_allclose(
         mol2vec(smiles), packages_own(smiles, _OldModel.ours(), rewritten=True), rtol=1e-4, atol=1e-5
     )
+
+
+def test_what_the_page_says_by_itself_is_what_is_stored(root):
+    page = (root / "notebooks" / "10_performance.py").read_text(encoding="utf-8")
+    growth = performance.growth().set_index("n_B")["time"]
+    assert "the same time for a hundred experimental batches as for a thousand" in page and abs(growth[1019] - 1) < 0.05
+    shares = performance.step_shares()
+    assert "four fifths of the speed of its own matrix products" in page
+    assert 78 < shares["of the limit (%)"].min() < shares["of the limit (%)"].max() < 90
+    assert "take less than a hundredth" in page and shares["loading and augmentation (%)"].max() < 1
+    rivals = performance.retrieval_rivals()
+    faiss = rivals[rivals["against"] == "faiss, exact"].set_index("queries")["times faster"]
+    assert "ours is slower for one query and for a thousand, and faster in between" in page
+    assert faiss[1] < 1 and faiss[1000] < 1 < faiss[32]
+    assert (
+        "the process stays at a few hundred megabytes" in page
+        and performance.retrieval_memory().loc["blocks"].max() < 0.5
+    )
+    assert "Compiling gains nothing on a processor" in page
+    assert performance.step_options().xs("compiled", level="networks")["high"].max() < 1
+
+
+def test_words_are_those_of_the_tables():
+    table = performance.loss_against_dense().dropna()["times faster"]
+    assert f"{table.min():.0f} to {table.max():.0f} times faster" in performance.against_dense_in_words()
+    assert performance.bfloat16_in_words().startswith("No mean change is larger than 1 %")

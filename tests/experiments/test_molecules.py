@@ -140,3 +140,12 @@ def test_the_table_of_broad_ids_is_what_its_command_makes():
     stored = pd.read_csv(sources.data_file(BROAD_SMILES), sep="\t")
     pd.testing.assert_frame_equal(made, stored, check_dtype=False)
     assert stored["broad_id"].is_unique and len(stored) == 33_230
+
+
+def test_sizes_in_the_prose_are_those_of_the_vectors(vectors, root):
+    page = (root / "notebooks" / "03_molecules.py").read_text(encoding="utf-8")
+    n = int(vectors.metadata["n_molecules"])
+    assert page.count(f"{n:,}") == 2
+    assert "about 20 million compounds" in page
+    assert round(20e6 / n, -1) == 70 and "Our vectors saw 70 times fewer molecules" in page
+    assert "some sixty well-known drugs" in page and 55 < len(SMILES) < 70

@@ -13,9 +13,9 @@ import torch
 
 from infocore_mini.experiments import results
 from infocore_mini.experiments.names import Arm
+from infocore_mini.experiments.pretraining import ablation, studies
 from infocore_mini.experiments.pretraining import report as pretraining_report
 from infocore_mini.experiments.pretraining import run as pretraining
-from infocore_mini.experiments.pretraining import studies
 from infocore_mini.experiments.pretraining.run import Study, ablation_arms, batch_probe, run, run_study
 from infocore_mini.experiments.results import StoredResult, stored
 from infocore_mini.screens import PairedScreen
@@ -157,7 +157,7 @@ def test_changes_are_those_of_paired_seeds(tmp_path):
     records = run_study(TOY, n_jobs=1)
     by_arm = pretraining_report.tables(records)
     paper = pd.DataFrame({("whole", 1): {"clip": 4.0, "ccl": 5.0}, ("batch", 1): {"clip": 8.0, "ccl": 6.0}})
-    table = pretraining_report.beside_paper(by_arm, [("ccl", "clip")], paper)
+    table = ablation.beside_paper(by_arm, [("ccl", "clip")], paper)
     whole = pretraining_report.against(by_arm, "ccl", "clip").query("library == 'whole' and top == 1").iloc[0]
     expected = f"{100 * whole.relative:+.0f} [{100 * whole.relative_low:.0f}, {100 * whole.relative_high:.0f}]"
     assert table.loc["ccl over clip", ("whole", "ours")] == expected

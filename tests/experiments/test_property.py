@@ -9,7 +9,7 @@ from scipy import stats
 
 from infocore_mini.evaluate.property import FineTuning
 from infocore_mini.experiments.names import STUDY_NAMES, Arm
-from infocore_mini.experiments.property import controls, report
+from infocore_mini.experiments.property import controls, report, sentences
 from infocore_mini.experiments.property import figures as property_figures
 from infocore_mini.experiments.property import run as experiment
 from infocore_mini.experiments.property import sets as property_sets
@@ -136,9 +136,14 @@ def test_verdicts_say_better_worse_and_not_told_apart():
     values[("BBBP", "fingerprints, forest")] = 0.9 + seeds
     line = report.verdicts(report.scores(cells(values)))["BBBP"]
     assert "best: fingerprints, forest (90.1)" in line and "above the best encoder" in line
-    assert "against no pretraining: better on COMAS" in line and "against CLIP: worse on COMAS" in line
+    assert (
+        "against none: better for CLIP, COMAS cell painting, InfoCORE, COMAS cell painting, not told apart 0 of 2"
+        in line
+    )
+    assert "InfoCORE against CLIP: worse for COMAS cell painting, not told apart 0 of 1" in line
     values[("BBBP", "infocore, comas")] = np.array([0.6, 0.75, 0.9])
-    assert "no pretraining: not told apart on COMAS" in report.verdicts(report.scores(cells(values)))["BBBP"]
+    line = report.verdicts(report.scores(cells(values)))["BBBP"]
+    assert "against none: better for CLIP, COMAS cell painting, not told apart 1 of 2" in line
 
 
 def test_the_average_is_over_seven_complete_sets():
@@ -261,3 +266,85 @@ def test_the_figure_has_a_panel_a_study_and_every_method(full):
     assert {"CLIP", "CCL", "InfoCORE", *experiment.CONTROLS} == set(labels)
     shown = [label.get_text() for label in fig.axes[experiment.PRETRAINED_IN.index("toxcast")].get_xticklabels()]
     assert "Tox21" not in shown and "BBBP" in shown
+
+
+# ---- what the page says in words
+
+
+def three(start: float, spread: float = 0.001) -> list[float]:
+    return [start - spread, start, start + 1.1 * spread]
+
+
+def test_sentences_tell_better_worse_level_and_what_could_have_been_seen():
+    values = {
+        ("BBBP", "Mol2vec"): three(0.70), ("BBBP", "clip, comas"): three(0.75), ("BBBP", "ccl, comas"): three(0.65),
+        ("BACE", "Mol2vec"): three(0.70), ("BACE", "clip, comas"): three(0.702, 0.0012),
+        ("BACE", "ccl, comas"): [0.6, 0.72, 0.8], ("PRISM", "Mol2vec"): three(0.1), ("PRISM", "clip, comas"): three(0.9),
+    }  # fmt: skip
+    table = report.scores(cells(values))
+    pairs = [("clip, comas", "Mol2vec"), ("ccl, comas", "Mol2vec")]
+    rows = sentences.judged(table, pairs, 1.5).set_index(["arm", "dataset"])["outcome"]
+    expected = {
+        ("CLIP", "BBBP"): "better",
+        ("CLIP", "BACE"): "level",
+        ("CCL", "BBBP"): "worse",
+        ("CCL", "BACE"): "not told apart",
+    }
+    assert rows.to_dict() == expected
+    said = sentences.told(table, pairs, 1.5)
+    assert "better on BBBP (CLIP, +5.0" in said and "worse on BBBP (CCL, -5.0" in said and "level on BACE (CLIP" in said
+    assert "not told apart 1 of 4" in said and "points would have been" in said
+    assert "of 4 intervals leave zero out" in said and "PRISM" not in said
+
+
+def test_margins_are_the_papers_smallest_leads_and_the_page_quotes_its_range(root):
+    page = (root / "notebooks" / "07_property_prediction.py").read_text(encoding="utf-8")
+    for framework, quoted in (
+        ("MoCo", "0.6 to 0.7 points on average"),
+        ("SimCLR", "0.4 to 0.7 points above CLIP on average"),
+    ):
+        means = report.paper_means(framework)
+        leads = [
+            round(means["infocore", s][report.AVERAGE] - means["clip", s][report.AVERAGE], 1)
+            for s in ("gene_expression", "cell_painting")
+        ]
+        assert f"{min(leads):.1f} to {max(leads):.1f}" == quoted[:10] and quoted in page
+        assert sentences.smallest_lead_of_the_paper("clip", framework) == min(leads)
+    means = report.paper_means()
+    base = means["mol2vec", None]
+    gains = [row[name] - base[name] for (_, s), row in means.items() if s for name in report.CLASSIFICATION]
+    assert "gains of one to seven points" in page and max(gains) == pytest.approx(7.0)
+    assert sentences.smallest_lead_of_the_paper("mol2vec") == 1.5
+
+
+def test_what_the_page_says_by_itself_is_what_is_stored(full, root):
+    page = (root / "notebooks" / "07_property_prediction.py").read_text(encoding="utf-8")
+    table = report.scores(full.results["cells"])
+    to_clip = [(f"infocore, {name}", f"clip, {name}") for name in experiment.PRETRAINED_IN]
+    assert "is told apart from none, and InfoCORE from CLIP, no more often than chance would have it" in page
+    simclr = report.scores(stored("property_simclr").results["cells"])
+    by_simclr = [(f"infocore, {name}", f"clip, {name}") for name in experiment.SIMCLR.studies]
+    for pairs, scores in ((sentences.against_nothing(), table), (to_clip, table), (by_simclr, simclr)):
+        rows = sentences.judged(scores, pairs, 0.0)
+        rows = rows[rows["dataset"] != report.AVERAGE]
+        apart = int(((rows["low"] > 0) | (rows["high"] < 0)).sum())
+        assert stats.binom.sf(apart - 1, len(rows), 0.05) > 0.3, (apart, len(rows))
+        assert rows["could be seen"].median() > 2  # "Both could differ by several points unseen"
+    assert "On BACE, HIV and PRISM the best mean is a random forest's" in page
+    for dataset in report.CLASSIFICATION + ("PRISM",):
+        best = table[table["dataset"] == dataset].groupby("arm")["score"].mean().idxmax()
+        assert (best == controls.FOREST) == (dataset in ("BACE", "HIV", "PRISM"))
+    variants = pd.DataFrame(full.results["toxcast_variants"]).groupby("variant")["test"].mean()
+    reading = 100 * (variants["missing read as inactive"] - variants["as in the board"])
+    rows = sentences.judged(table, sentences.against_nothing(), 0.0)
+    assert reading > rows.loc[rows["dataset"] == "ToxCast", "mean"].abs().max()  # the third takeaway
+    assert sentences.baseline(table).startswith("6 of the 7 sets")
+
+
+def test_the_controls_are_said_to_be_ahead_only_where_their_mean_is(full):
+    table = report.scores(full.results["cells"])
+    assert all(f"{name} (" in sentences.controls(table) for name in ("BACE", "HIV", "PRISM"))
+    assert "BBBP" not in sentences.controls(table)
+    assert "3 of 5 sets" in sentences.highest_means(table, "toxcast")
+    assert "no set, 0 of 7 sets" in sentences.highest_means(table, "comas", least=9.0)
+    assert "test molecules" in sentences.most_seen(full.results["pretraining"])

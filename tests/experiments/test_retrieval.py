@@ -19,7 +19,8 @@ from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
 from infocore_mini.experiments.names import Arm
 from infocore_mini.experiments.pretraining.report import paper_accuracies, tables
 from infocore_mini.experiments.pretraining.studies import STUDIES, quick, simulated_stand_in
-from infocore_mini.experiments.retrieval import figures, molecules
+from infocore_mini.experiments.results import stored
+from infocore_mini.experiments.retrieval import figures, molecules, sentences
 from infocore_mini.experiments.retrieval import report as chapter
 from infocore_mini.experiments.retrieval import run as experiment
 from infocore_mini.experiments.style import METHOD_COLOURS
@@ -361,3 +362,62 @@ def test_share_histogram_counts_every_query():
         assert (mean, expected) == pytest.approx((100 * rows["share"].mean(), 100 * rows["expected"].mean()))
     with pytest.raises(ValueError, match="top: got 7"):
         figures.same_batch_histogram({"clip": shares}, top=7)
+
+
+# ---- what the page says in words
+
+
+def test_the_way_to_a_random_order_is_the_share_of_the_excess():
+    arms = {name: Arm(name) for name in ("clip", "ccl")}
+    rows = [record("clip", s, 0.35, 0.1) for s in range(3)] + [record("ccl", s, 0.25, 0.1) for s in range(3)]
+    expected = rows[0]["same_batch"]["expected"]
+    said = sentences.towards_random(rows, arms)
+    assert f"CCL goes {0.10 / (0.35 - expected):.0%}".replace("%", " %") in said
+    mixed = [record("clip", s, 0.35, 0.1) for s in range(3)] + [record("ccl", s, 0.3 + 0.05 * s, 0.1) for s in range(3)]
+    assert "CCL is not told from CLIP" in sentences.towards_random(mixed, arms)
+
+
+def test_corrections_are_said_as_they_are_measured():
+    columns = pd.MultiIndex.from_tuples([("treated wells", name) for name in ("own batch", "permuted")])
+    index = pd.MultiIndex.from_product(
+        [["fish"], [sentences.AS_PUBLISHED, sentences.CENTRED, sentences.ROBUST]], names=["screen", "correction"]
+    )
+    said = sentences.corrections(pd.DataFrame([[40.0, 10.0], [60.0, 11.0], [39.0, 9.0]], index, columns))
+    assert "in 40 % (10 % under permuted labels)" in said and "in 60 %, 1.5 times as often" in said and "39 %" in said
+
+
+def test_sources_are_compared_with_the_largest_batch():
+    said = sentences.readability(pd.Series({"largest batch": 30.0, "Mol2vec": 32.0, "readout": 90.0}))
+    assert said == "In points above always naming the largest batch (30 %): Mol2vec +2 and readout +60."
+
+
+def test_what_the_page_says_by_itself_is_what_is_stored(root):
+    page = (root / "notebooks" / "06_retrieval.py").read_text(encoding="utf-8")
+    arms, records = STUDIES["toxcast"].arms, stored("toxcast").results
+    by_arm = tables(records)
+    assert "makes the model pair less by testing campaign, and no gain in finding molecules is seen" in page
+    strongest = "infocore, alpha = 0"
+    assert "is higher" not in sentences.accuracies(by_arm, arms, "batch")
+    assert "is higher" not in sentences.accuracies(by_arm, arms, "whole")
+    way = sentences.towards_random(records, arms)
+    assert "not told" not in way and "at $\\alpha = 0$ more so than at the paper's" in page
+    goes = {
+        name: float(part.split(" goes ")[1].split(" %")[0])
+        for name, part in zip(list(by_arm)[1:], way.split(": ")[1].split("; "))
+    }
+    assert goes["infocore"] < goes[strongest] < goes["ccl"]
+    whole = {arm: sentences.accuracy_by_seed(by_arm[arm], "whole", 1).mean() for arm in by_arm}
+    assert min(whole, key=whole.get) == "ccl"
+    assert "outside for gene expression, whole" in sentences.beside_the_paper(by_arm)
+    sizes = chapter.paper_library_sizes()
+    assert (
+        "about twice as many molecules as were measured in a cell line, and slightly more than a fifth of all" in page
+    )
+    ge, cp = sizes.loc["gene_expression"], sizes.loc["cell_painting"]
+    assert (
+        1.9 < ge["library, from"] / ge["fifth of a cell line"] < 2.1
+        and 1.0 < ge["library, from"] / ge["fifth of all"] < 1.1
+    )
+    assert cp["library, from"] <= cp["fifth of all"] <= cp["to"]
+    for part in sentences.batch_in_the_paper().split(" %")[:2]:
+        assert 15 < float(part.rsplit(" ", 1)[1]) < 35

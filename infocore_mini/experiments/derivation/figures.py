@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
+from infocore_mini.evaluate.seeds import t_interval
 from infocore_mini.experiments.style import CATEGORIES, METHOD_COLOURS, NEUTRAL, figure, finish
 
 _MARKERS = "osD^v"
@@ -26,14 +28,14 @@ def bound_gaps(gaps: Mapping[str, Sequence[float]]) -> Figure:
 
 
 def estimator_spread(truth: Sequence[float], estimates: Mapping[str, np.ndarray], ceiling: float) -> Figure:
-    """Estimate against truth, and standard deviation against truth.
+    """Against the truth: estimates, their standard deviation, their root mean squared error.
 
     Args:
         truth: (t,) nats.
         estimates: name -> (t, repeats) estimates.
         ceiling: the value that the multi-sample estimate cannot pass, nats.
     """
-    fig, (left, right) = figure(1, 2, panel=(3.6, 3.0))
+    fig, (left, middle, right) = figure(1, 3, panel=(3.2, 3.0))
     truth = np.asarray(truth)
     left.plot(truth, truth, color=NEUTRAL, ls="--", lw=1.2, label="truth")
     left.axhline(ceiling, color=NEUTRAL, ls=":", lw=1.2)
@@ -45,10 +47,40 @@ def estimator_spread(truth: Sequence[float], estimates: Mapping[str, np.ndarray]
         left.errorbar(
             truth + shift, values.mean(axis=1), spread, color=colour, marker=marker, ms=4, lw=1.2, capsize=2, label=name
         )
-        right.plot(truth, spread, color=colour, marker=marker, ms=4, lw=1.2, label=name)
+        middle.plot(truth, spread, color=colour, marker=marker, ms=4, lw=1.2, label=name)
+        error = np.sqrt(((values - truth[:, None]) ** 2).mean(axis=1))
+        right.plot(truth, error, color=colour, marker=marker, ms=4, lw=1.2, label=name)
     left.set(xlabel=r"true $I(Z_d; Z_g \mid X_b)$ (nats)", ylabel="estimate ± 1 s.d. (nats)")
     left.legend(loc="lower right", fontsize=8, frameon=False)
-    right.set(xlabel=r"true $I(Z_d; Z_g \mid X_b)$ (nats)", ylabel="s.d. between minibatches (nats)", yscale="log")
+    for ax, label in ((middle, "s.d. between minibatches (nats)"), (right, "root mean squared error (nats)")):
+        ax.set(xlabel=r"true $I(Z_d; Z_g \mid X_b)$ (nats)", ylabel=label, yscale="log")
+    low, high = zip(middle.get_ylim(), right.get_ylim(), strict=True)
+    for ax in (middle, right):
+        ax.set_ylim(min(low), max(high))
+    return finish(fig)
+
+
+def critics_in_training(scores: pd.DataFrame) -> Figure:
+    """Score of the critics that each bound trains, and the signal to noise of its gradient, against the step.
+
+    Args:
+        scores: rows truth, bound, seed, step, "score" (nats), "signal to noise", as ``report.final_scores``.
+    """
+    truths = scores["truth"].unique()
+    fig, axes = figure(2, len(truths), panel=(2.7, 2.4), squeeze=False, sharex=True)
+    for column, truth in zip(axes.T, truths, strict=True):
+        part = scores[scores["truth"] == truth]
+        column[0].axhline(truth, color=NEUTRAL, ls="--", lw=1.2)
+        for (bound, rows), colour, marker in zip(part.groupby("bound"), CATEGORIES, _MARKERS, strict=False):
+            for ax, name in zip(column, ("score", "signal to noise"), strict=True):
+                mean, low, high = t_interval(rows.pivot(index="step", columns="seed", values=name))
+                look = dict(color=colour, marker=marker, ms=4, lw=1.2, capsize=2, label=bound)
+                ax.errorbar(rows["step"].unique() + 5, mean, [mean - low, high - mean], **look)
+        column[0].set(title=f"truth {truth:.1f} nats", ylim=(-1, max(truths) + 0.3), xscale="log")
+        column[1].set(xlabel="minibatches + 5", yscale="log")
+    axes[0, 0].set_ylabel("score (nats)")
+    axes[1, 0].set_ylabel("signal to noise of the gradient")
+    axes[0, 0].legend(fontsize=7, loc="upper left")
     return finish(fig)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
 from infocore_mini.experiments.names import METHOD_NAMES
@@ -28,6 +30,16 @@ def loss_against_dense() -> pd.DataFrame:
             }
             for row in rows
         ]
+    )
+
+
+def against_dense_in_words() -> str:
+    """Markdown: how many times faster and smaller than the dense formulation, at the sizes where that one fits."""
+    rows = loss_against_dense().dropna()
+    faster, less = rows["times faster"], rows["times less memory"]
+    return (
+        f"At the {len(rows)} sizes where the dense one fits: {faster.min():.0f} to {faster.max():.0f} times faster, "
+        f"{less.min():.0f} to {less.max():.0f} times less memory."
     )
 
 
@@ -68,6 +80,16 @@ def bfloat16_accuracy() -> pd.DataFrame:
         {name: tables[method] for method, pair in zip(coarse, pairs) for name, tables in zip(pair, (coarse, plain))}
     )
     return pretraining_report.versus(by_arm, pairs)
+
+
+def bfloat16_in_words() -> str:
+    """Markdown: the largest mean change of accuracy by bfloat16, and the ends of all intervals, in percent."""
+    cells = [re.findall(r"[-+]?\d+", text) for text in bfloat16_accuracy().to_numpy().ravel()]
+    change, low, high = (list(map(int, column)) for column in zip(*cells, strict=True))
+    return (
+        f"No mean change is larger than {max(map(abs, change))} %, and the intervals reach from {min(low)} to {max(high)} %: "
+        "where bfloat16 is faster, take it."
+    )
 
 
 def step_memory() -> pd.DataFrame:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from infocore_mini.evaluate.seeds import compare, half_width, over_seeds
 from infocore_mini.experiments.names import METHOD_NAMES, Arm
@@ -224,23 +223,6 @@ def by_framework(moco: str, simclr: str) -> Tables:
     return found
 
 
-def beside_paper(by_arm: Tables, pairs: Sequence[tuple[str, str]], paper: pd.DataFrame) -> pd.DataFrame:
-    """Top-1 of ``versus``, and the change that the paper's numbers make.
-
-    Args:
-        paper: percent, with rows of the same names.
-    """
-    ours = versus(by_arm, pairs)
-    printed = pd.DataFrame([100 * (paper.loc[arm] / paper.loc[reference] - 1) for arm, reference in pairs], ours.index)
-    return pd.DataFrame(
-        {
-            (library, name): values[library, 1]
-            for library in ("whole", "batch")
-            for name, values in (("ours", ours), ("paper", printed.map("{:+.0f}".format)))
-        }
-    )
-
-
 def steps_from(by_arm: Tables, reference: str, paper: pd.DataFrame) -> pd.DataFrame:
     """Top-1 accuracy of each arm minus the reference's, in points, paired by seed: with interval, and the paper's.
 
@@ -258,16 +240,6 @@ def steps_from(by_arm: Tables, reference: str, paper: pd.DataFrame) -> pd.DataFr
             parts[arm, row.library] = {name: 100 * value for name, value in ours.items()} | {"paper": printed}
     return (
         pd.DataFrame(parts).T.rename_axis(["arm", "library"]).sort_index(level=1, ascending=False, sort_remaining=False)
-    )
-
-
-def order_agreement(by_arm: Tables, paper: pd.DataFrame) -> pd.Series:
-    """Spearman's rank correlation between our arms and the paper's, top-1 accuracy, by library."""
-    rows = accuracies(by_arm)
-    ours = rows[rows["top"] == 1].pivot(index="arm", columns="library", values="accuracy").loc[paper.index]
-    return pd.Series(
-        {library: stats.spearmanr(ours[library], paper[library, 1]).statistic for library in ("whole", "batch")},
-        name="rank correlation",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -125,21 +125,20 @@ def verdicts(table: pd.DataFrame) -> pd.Series:
     """A line for each data set: who is best, whether pretraining helped, whether InfoCORE beat CLIP, whether a control won.
 
     "Better" and "worse" mean a 95 % interval of the paired difference without zero; otherwise "not told apart".
-    Pretraining is judged by InfoCORE in each study.
+    Pretraining is judged by every method and study, InfoCORE against CLIP in each study.
     """
     lines = {}
     for dataset, part in table.groupby("dataset", sort=False):
         mean = part.groupby("arm", sort=False)["score"].mean()
-        ours = [ARMS[key] for key in mean.index if ARMS[key].method == "infocore"]
+        pretrained = [ARMS[key] for key in mean.index if ARMS[key].study]
+        ours = [arm for arm in pretrained if arm.method == "infocore"]
         said = [f"best: {ARMS[mean.idxmax()].label} ({mean.max():.1f})"]
-        for told in ("no pretraining", "CLIP"):
-            outcomes: dict[str, list[str]] = {}
-            for arm in ours:
-                reference = Arm("clip", study=arm.study).key if told == "CLIP" else BASELINE
-                outcome = _compared(table, arm.key, reference, dataset)
-                outcomes.setdefault(outcome, []).append(STUDY_NAMES[arm.study])
-            places = (f"{outcome} on {_listed(names, len(ours))}" for outcome, names in outcomes.items())
-            said += [f"InfoCORE against {told}: {', '.join(places)}"] if ours else []
+        if pretrained:
+            pairs = {arm.label: (arm.key, BASELINE) for arm in pretrained}
+            said.append(f"pretraining against none: {_outcomes(table, pairs, dataset)}")
+        if ours:
+            pairs = {STUDY_NAMES[arm.study]: (arm.key, Arm("clip", study=arm.study).key) for arm in ours}
+            said.append(f"InfoCORE against CLIP: {_outcomes(table, pairs, dataset)}")
         control = mean[[c for c in CONTROLS if c in mean]]
         if len(control):
             above = "above" if control.max() > mean.drop(control.index).max() else "below"
@@ -148,15 +147,21 @@ def verdicts(table: pd.DataFrame) -> pd.Series:
     return pd.Series(lines, name="verdict")
 
 
+def _outcomes(table: pd.DataFrame, pairs: Mapping[str, tuple[str, str]], dataset: str) -> str:
+    """The labels of the pairs that are told apart, and the number of the others."""
+    outcomes: dict[str, list[str]] = {"better": [], "worse": [], "not told apart": []}
+    for label, pair in pairs.items():
+        outcomes[_compared(table, *pair, dataset)].append(label)
+    n = len(outcomes.pop("not told apart"))
+    told = [f"{outcome} for {', '.join(labels)}" for outcome, labels in outcomes.items() if labels]
+    return ", ".join([*told, f"not told apart {n} of {len(pairs)}"])
+
+
 def _compared(table: pd.DataFrame, arm: str, reference: str, dataset: str) -> str:
     row = paired(table, arm, reference).loc[dataset]
     if row["low"] > 0:
         return "better"
     return "worse" if row["high"] < 0 else "not told apart"
-
-
-def _listed(names: list[str], n_all: int) -> str:
-    return "every screen" if len(names) == n_all > 1 else " and ".join(names)
 
 
 def leakage(pretraining: Sequence[dict]) -> pd.DataFrame:
