@@ -161,10 +161,10 @@ Markdown(ablation.lines(frameworks, pairs))
 
 # %% tags=["nbval-check-output"]
 on_comas = report.by_framework("comas", "comas_simclr")
-ablation.beside_paper(on_comas, pairs, report.paper_frameworks("cell_painting"), overlap=0.25)
+ablation.beside_paper(on_comas, pairs, report.paper_frameworks("cell_painting"))
 
 # %% tags=["nbval-check-output"]
-Markdown(ablation.lines(on_comas, pairs, overlap=0.25))
+Markdown(ablation.lines(on_comas, pairs))
 
 # %% [markdown]
 # ## $\alpha$ and $\lambda$
@@ -177,7 +177,7 @@ Markdown(ablation.lines(on_comas, pairs, overlap=0.25))
 # Change of accuracy relative to CLIP in percent, paired by seed, with 95 % intervals (three seeds make them wide):
 
 # %% tags=["nbval-check-output"]
-sweep = report.tables(stored("alpha_sweep").results)
+sweep = report.stored_tables("alpha_sweep")
 report.versus(sweep, [(arm, "clip") for arm in sweep if arm != "clip"])
 
 # %% mystnb={"figure": {"caption": "What alpha trades: accuracy relative to CLIP on the same simulated screens, 95 % intervals over three seeds.", "name": "fig-alpha-sweep"}, "image": {"alt": "Two panels, whole and batch library: the change of accuracy against alpha, from 0 to 0.8, with CLIP drawn at 1."}}

@@ -19,12 +19,13 @@ PAPER = pd.DataFrame(
 def tables(values: dict[str, list[float]]) -> report.Tables:
     """arm -> accuracies (percent) by seed, the same in both libraries."""
     keys = [{"cell_line": "mean", "library": library, "top": 1} for library in ("whole", "batch")]
-    return {
-        arm: {
-            seed: pd.DataFrame([key | {"accuracy": value / 100} for key in keys]) for seed, value in enumerate(by_seed)
-        }
-        for arm, by_seed in values.items()
-    }
+    return report.tables(
+        [
+            {"arm": arm, "seed": seed, "retrieval": [key | {"accuracy": value / 100} for key in keys]}
+            for arm, by_seed in values.items()
+            for seed, value in enumerate(by_seed)
+        ]
+    )
 
 
 def around(means: dict[str, float], noise: float, n: int = 4) -> report.Tables:
@@ -48,7 +49,9 @@ def test_words_of_a_change(row, words):
 
 def test_intervals_are_wider_where_splits_share_molecules():
     by_arm = around({"CLIP": 10, "a": 11}, 0.5)
-    alone, shared = (ablation.changes(by_arm, "whole", [("a", "CLIP")], overlap=o).iloc[0] for o in (0.0, 0.25))
+    alone = ablation.changes(by_arm, "whole", [("a", "CLIP")]).iloc[0]
+    by_arm.overlap = 0.25
+    shared = ablation.changes(by_arm, "whole", [("a", "CLIP")]).iloc[0]
     assert (shared["high"] - shared["low"]) / (alone["high"] - alone["low"]) == pytest.approx(np.sqrt(2))
     assert shared["could be seen"] == pytest.approx(np.sqrt(2) * alone["could be seen"])
 

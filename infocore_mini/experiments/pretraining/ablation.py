@@ -30,12 +30,12 @@ def top_1(by_arm: Tables, library: str) -> pd.DataFrame:
     return pd.DataFrame({arm: {seed: value(t) for seed, t in by_seed.items()} for arm, by_seed in by_arm.items()})
 
 
-def changes(by_arm: Tables, library: str, pairs: Sequence[tuple[str, str]], *, overlap: float = 0.0) -> pd.DataFrame:
+def changes(by_arm: Tables, library: str, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
     """Change of top-1 accuracy in percent of the reference's, paired by seed: rows (arm, reference).
 
-    Columns: mean, low, high (95 % t-interval), "could be seen" (``evaluate.seeds.detectable``, as ``overlap``).
+    Columns: mean, low, high (95 % t-interval), "could be seen" (``evaluate.seeds.detectable``).
     """
-    accuracy = top_1(by_arm, library)
+    accuracy, overlap = top_1(by_arm, library), by_arm.overlap
     rows = {}
     for arm, reference in pairs:
         relative = 100 * (accuracy[arm] / accuracy[reference] - 1)
@@ -55,9 +55,9 @@ def said(row: pd.Series, margin: float = MARGIN) -> str:
     return f"{numbers}, not told apart ({row['could be seen']:.0f} % would have been)"
 
 
-def lines(by_arm: Tables, pairs: Sequence[tuple[str, str]], *, overlap: float = 0.0) -> str:
+def lines(by_arm: Tables, pairs: Sequence[tuple[str, str]]) -> str:
     """Markdown: for each (arm, reference) the change of top-1 accuracy in both libraries, and what it says."""
-    tables = {library: changes(by_arm, library, pairs, overlap=overlap) for library in LIBRARIES}
+    tables = {library: changes(by_arm, library, pairs) for library in LIBRARIES}
     return "\n".join(
         f"- {arm} against {reference}: "
         + "; ".join(f"{library} library {said(tables[library].loc[(arm, reference)])}" for library in LIBRARIES)
@@ -66,18 +66,15 @@ def lines(by_arm: Tables, pairs: Sequence[tuple[str, str]], *, overlap: float = 
     )
 
 
-def beside_paper(
-    by_arm: Tables, pairs: Sequence[tuple[str, str]], paper: pd.DataFrame, *, overlap: float = 0.0
-) -> pd.DataFrame:
+def beside_paper(by_arm: Tables, pairs: Sequence[tuple[str, str]], paper: pd.DataFrame) -> pd.DataFrame:
     """Change of top-1 accuracy in percent, ours as text "+17 [12, 22]", and the change that the paper's numbers make.
 
     Args:
         paper: percent, with rows of the same names, columns (library, top).
-        overlap: as in `evaluate.seeds.half_width`.
     """
     columns = {}
     for library in LIBRARIES:
-        ours, printed = changes(by_arm, library, pairs, overlap=overlap), paper[library, 1]
+        ours, printed = changes(by_arm, library, pairs), paper[library, 1]
         cells = ours[["mean", "low", "high"]].itertuples(index=False)
         columns[library, "ours"] = [f"{mean:+.0f} [{low:.0f}, {high:.0f}]" for mean, low, high in cells]
         columns[library, "paper"] = [f"{100 * (printed[arm] / printed[other] - 1):+.0f}" for arm, other in pairs]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from infocore_mini.evaluate.seeds import compare, half_width, over_seeds
-from infocore_mini.experiments.names import METHOD_NAMES, Arm
+from infocore_mini.experiments.names import METHOD_NAMES, Arm, listed
 from infocore_mini.experiments.pretraining.studies import STUDIES
 from infocore_mini.experiments.results import paper_table, stored
 
@@ -85,15 +85,13 @@ def verdict(by_arm: Tables, pairs: Sequence[tuple[str, str]], margin: float = MA
             parts = [_apart(row, other) for row in rows.itertuples() if row.said in ("above", "below")]
             level = rows[rows["said"] == "level"]
             if len(level):
-                parts.append(
-                    f"**level** with {other} at top {_listed(level['top'])} (within {100 * margin:.0f} % of it)"
-                )
+                parts.append(f"**level** with {other} at top {_tops(level)} (within {100 * margin:.0f} % of it)")
             rest = rows[rows["said"] == "open"]
             if len(rest):
                 low, high = (100 * rest["detectable"].agg(which) for which in ("min", "max"))
                 seen = f"{low:.1f}" if len(rest) == 1 else f"{low:.1f} to {high:.1f}"
                 parts.append(
-                    f"**not told apart** from {other} at top {_listed(rest['top'])}, where a true difference of {seen} "
+                    f"**not told apart** from {other} at top {_tops(rest)}, where a true difference of {seen} "
                     "points would show in four cases of five"
                 )
             lines.append(f"- {name} against {other}, {library} library: {'; '.join(parts)}.")
@@ -105,10 +103,8 @@ def _apart(row: Any, other: str) -> str:
     return f"**{row.said}** {other} at top {row.top} ({{:+.1f}} points, {{:+.1f}} to {{:+.1f}})".format(*points)
 
 
-def _listed(values: Iterable[int]) -> str:
-    """Numbers as a sentence has them: 1, 5 and 10."""
-    *first, last = map(str, values)
-    return f"{', '.join(first)} and {last}" if first else last
+def _tops(rows: pd.DataFrame) -> str:
+    return listed([str(top) for top in rows["top"]])
 
 
 def versus(by_arm: Tables, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
