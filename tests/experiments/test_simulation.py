@@ -292,12 +292,13 @@ def test_what_moved_between_two_machines_is_said():
 
 def test_the_claims_of_the_front_pages_hold():
     """The bold sentence of the chapter, and what the first chapter says of it."""
-    warm = report.arms(report.stored_rows())
+    warm, cold = (report.arms(report.stored_rows(), temperature) for temperature in (1.0, 0.1))
     assert readings.stands(warm)
     for view in report.VIEWS:
         assert report.difference(warm, "infocore", "clip", view=view).low > 10  # "far better"
         assert report.difference(warm, "infocore", "ccl", view=view).word == "not told apart"
         assert report.difference(warm, "infocore", report.LONG_CCL, view=view).high < 0
+        assert report.difference(cold, "infocore", "ccl", view=view).low > 0
         of_arms = 100 * warm[warm.view == view].groupby("method").effect
         assert (of_arms.max() - of_arms.min()).min() > 20  # between draws
     for name, sentence in {

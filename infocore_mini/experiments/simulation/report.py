@@ -92,6 +92,8 @@ class Difference(NamedTuple):
         return self.word == "not told apart"
 
     def __str__(self) -> str:
+        if isnan(self.low):
+            return signed(self.mean)
         return f"{signed(self.mean)} [{signed(self.low)}, {signed(self.high)}]"
 
 
