@@ -20,7 +20,7 @@ from infocore_mini.experiments.performance import full_shape
 from infocore_mini.experiments.pretraining import run as pretraining
 from infocore_mini.experiments.pretraining.studies import STUDIES as PRETRAINING
 from infocore_mini.experiments.property import run as property_prediction
-from infocore_mini.experiments.simulation import run as simulation
+from infocore_mini.experiments.simulation import studies as simulation
 
 Store = Callable[[Path, Path, int], Path]  # folder of results, folder of runs, processes -> the file written
 STUDIES: Mapping[str, Store] = {
@@ -29,6 +29,7 @@ STUDIES: Mapping[str, Store] = {
     "critics": derivation.store,
     "connectivity_map": connectivity_map.store,
     "simulation": simulation.store,
+    "simulation_sweeps": simulation.store_sweeps,
     "fairness": fairness.store,
     "calibration": calibration.store,
     "full_shape": full_shape.store,

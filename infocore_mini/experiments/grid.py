@@ -110,7 +110,7 @@ def _simulation(arm: str, seed: int, change: dict, profile: str, runs: Path) -> 
     record = simulation.run_one(seed, arm, {}, change, runs)
     rows = [
         {"data": "simulation", "what": f"{row['view']}, {target} accuracy", "value": row[target]}
-        for row in record.result
+        for row in record.result["scores"]
         for target in ("effect", "batch")
     ]
     return rows, [record]

@@ -47,11 +47,11 @@ def test_workers_find_what_they_run_by_import(tmp_path):
     import sys
 
     program = (
-        "import runpy, sys; from infocore_mini.experiments.simulation import run;"
-        "run.variants = lambda: {'default': [(0, 'clip', {}, {'epochs': 1}), (1, 'ccl', {}, {'epochs': 1})]};"
+        "import runpy, sys; from infocore_mini.experiments.simulation import studies;"
+        "studies.variants = lambda: {'default': [(0, 'clip', {}, {'epochs': 1}), (1, 'ccl', {}, {'epochs': 1})]};"
         f"sys.argv = ['experiments', 'simulation', '--output', {str(tmp_path)!r}, '--runs', {str(tmp_path / 'runs')!r}];"
         "runpy.run_module('infocore_mini.experiments', run_name='__main__', alter_sys=True)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
     record = json.loads((tmp_path / "results" / "simulation.json").read_text())
-    assert record["results"]["default"]["draw"] == [0, 0, 1, 1] and record["provenance"]["runs"] == 2
+    assert record["results"]["scores"]["default"]["draw"] == [0, 0, 1, 1] and record["provenance"]["runs"] == 2

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from infocore_mini.evaluate.seeds import half_width
 from infocore_mini.experiments.names import METHOD_NAMES
+from infocore_mini.experiments.simulation.report import ARM_NAMES, LONG_CCL, ONE_BATCH_CCL, VIEWS
 from infocore_mini.experiments.style import CATEGORIES, METHOD_COLOURS, NEUTRAL, figure, finish
 
 _TARGETS = {"effect": "effect accuracy (%)", "batch": "batch accuracy (%)"}
 _CHANCE = {"effect": 20.0, "batch": 4.0}
+_COLOURS = METHOD_COLOURS | {ONE_BATCH_CCL: CATEGORIES[4], LONG_CCL: CATEGORIES[3]}
 
 
 def embedding_rings(embeddings: Mapping[str, np.ndarray], effect, batch_id) -> Figure:
@@ -42,14 +45,13 @@ def accuracies(frame: pd.DataFrame, paper: Mapping[str, Mapping] | None = None) 
     """Linear-probe accuracy of every draw, by method: effect (more is better) and batch (less is better).
 
     Args:
-        frame: rows of ``experiments.simulation.run``.
+        frame: rows of ``run``, or of ``report.arms``.
         paper: method -> {"screen" | "drug": {"effect", "batch"}} in percent; dashed lines.
     """
-    views = {"screen": "$Z_g$ (screen)", "drug": "$Z_d$ (drug)"}
     methods = list(frame.method.unique())
-    fig, axes = figure(2, 2, sharey="row", panel=(3.6, 2.5))
+    fig, axes = figure(2, 2, sharey="row", panel=(3.8, 2.5))
     for row, target in zip(axes, _TARGETS):
-        for ax, view in zip(row, views):
+        for ax, view in zip(row, VIEWS):
             rows = frame[frame.view == view]
             rows = rows.assign(percent=100 * rows[target])
             style = dict(
@@ -58,7 +60,7 @@ def accuracies(frame: pd.DataFrame, paper: Mapping[str, Mapping] | None = None) 
                 y="percent",
                 hue="method",
                 order=methods,
-                palette=METHOD_COLOURS,
+                palette=_COLOURS,
                 legend=False,
                 ax=ax,
             )
@@ -66,6 +68,8 @@ def accuracies(frame: pd.DataFrame, paper: Mapping[str, Mapping] | None = None) 
             sns.pointplot(**style, errorbar=("ci", 95), seed=0, markers="_", markersize=22, linestyle="none")
             ax.axhline(_CHANCE[target], color=NEUTRAL, linewidth=0.8, linestyle=":")
             for position, method in enumerate(methods if paper else ()):
+                if method not in paper:
+                    continue
                 ax.hlines(
                     paper[method][view][target],
                     position - 0.4,
@@ -74,26 +78,84 @@ def accuracies(frame: pd.DataFrame, paper: Mapping[str, Mapping] | None = None) 
                     linestyles="--",
                     linewidth=1.2,
                 )
-            ax.set(xlabel="", ylabel=_TARGETS[target], title=views[view] if target == "effect" else "")
-            ax.set_xticks(range(len(methods)), [METHOD_NAMES[m] for m in methods])
+            ax.set(xlabel="", ylabel=_TARGETS[target], title=VIEWS[view] if target == "effect" else "")
+            labels = [ARM_NAMES[m].replace(", ", ",\n").replace("one-batch ", "one-batch\n") for m in methods]
+            ax.set_xticks(range(len(methods)), labels, fontsize=8)
     return finish(fig)
 
 
-def neighbourhoods(frame: pd.DataFrame) -> Figure:
-    """KNN purity and entropy of batch mixing over k, mean and 95 % interval over draws (Figures 3 and 4, right)."""
+def neighbourhoods(frame: pd.DataFrame, chance: pd.DataFrame, readable: Sequence[int]) -> Figure:
+    """KNN purity and entropy of batch mixing over k, mean and 95 % interval over draws (Figures 3 and 4, right).
+
+    Args:
+        frame: rows of ``run``.
+        chance: index k; columns purity and entropy (nats), dotted.
+        readable: k at which purity can be read; the others are shaded.
+    """
     fig, axes = figure(2, 2, panel=(3.6, 2.5))
-    panels = [(view, metric) for view in ("screen", "drug") for metric in ("purity", "entropy")]
+    panels = [(view, metric) for view in VIEWS for metric in ("purity", "entropy")]
     names = {"purity": "KNN purity", "entropy": "batch entropy (nats)"}
     for ax, (view, metric) in zip(axes.flat, panels):
         columns = [c for c in frame.columns if c.startswith(metric)]
         rows = frame[frame.view == view].melt(["method", "draw"], columns, var_name="k")
         rows["k"] = rows.k.str.removeprefix(f"{metric}_").astype(int)
-        sns.lineplot(rows, x="k", y="value", hue="method", palette=METHOD_COLOURS, marker="o", markersize=4,
+        sns.lineplot(rows, x="k", y="value", hue="method", palette=_COLOURS, marker="o", markersize=4,
                      errorbar=("ci", 95), seed=0, ax=ax, legend=ax is axes[0, 0])  # fmt: skip
-        ax.set(
-            xlabel="neighbours k", ylabel=names[metric], title="$Z_g$ (screen)" if view == "screen" else "$Z_d$ (drug)"
-        )
+        ax.plot(chance.index, chance[metric], color=NEUTRAL, linestyle=":", linewidth=1.2)
+        if metric == "purity":
+            ax.axvspan(
+                (max(readable) + min(k for k in chance.index if k not in readable)) / 2, 21, color="0.92", zorder=0
+            )
+        ax.set(xlabel="neighbours k", ylabel=names[metric], title=VIEWS[view])
     _name_methods(axes[0, 0])
+    return finish(fig)
+
+
+def negatives(frame: pd.DataFrame, references: Mapping[float, Mapping[str, float]], *, view: str = "screen") -> Figure:
+    """CCL's effect accuracy against own-batch negatives, a panel a temperature, by how minibatches are sampled.
+
+    Args:
+        frame: rows of ``report.compositions``; means with 95 % t-intervals over draws; open symbols: 2.8 times the steps.
+        references: temperature -> method -> percent, dashed lines.
+        view: "screen" or "drug".
+    """
+    temperatures = sorted(frame.temperature.unique())
+    fig, axes = figure(1, len(temperatures), squeeze=False, sharey=True, panel=(2.9, 2.8))
+    for ax, temperature in zip(axes[0], temperatures):
+        rows = frame[(frame.view == view) & (frame.temperature == temperature)]
+        for (sampling, longer), of in rows.groupby(["sampling", "longer"]):
+            points = of.groupby("negatives").effect
+            colour, marker = (CATEGORIES[2], "o") if sampling == "random" else (_COLOURS[ONE_BATCH_CCL], "s")
+            label = sampling + (", 2.8 times the steps" if longer else "")
+            ax.errorbar(points.mean().index, 100 * points.mean(), 100 * points.agg(half_width), color=colour, marker=marker,
+                        markersize=5, markerfacecolor="white" if longer else None, label=label, capsize=2, linewidth=1)  # fmt: skip
+        for method, percent in references.get(temperature, {}).items():
+            ax.axhline(percent, color=METHOD_COLOURS[method], linestyle="--", linewidth=1, label=METHOD_NAMES[method])
+        ax.set(xscale="log", xlabel="own-batch negatives", title=f"temperature {temperature:g}")
+        ax.set_xticks([2.5, 5, 10, 25], ["2.5", "5", "10", "25"])
+        ax.minorticks_off()
+    axes[0, 0].set_ylabel("effect accuracy (%)")
+    handles, labels = axes[0, 0].get_legend_handles_labels()  # the lowest temperature has every kind
+    axes[0, -1].legend(handles, labels, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return finish(fig)
+
+
+def convergence(losses: pd.DataFrame) -> Figure:
+    """Contrastive loss over epochs, a panel an arm: mean and one standard deviation over draws.
+
+    Args:
+        losses: ``report.arms`` of ``report.stored_losses``.
+    """
+    arms = list(losses.method.unique())
+    fig, axes = figure(1, len(arms), squeeze=False, panel=(2.2, 2.2))
+    for ax, arm in zip(axes[0], arms):
+        curve = losses[losses.method == arm]
+        low, high = curve.contrastive - curve.contrastive_sd, curve.contrastive + curve.contrastive_sd
+        ax.fill_between(curve.epoch, low, high, color=_COLOURS[arm], alpha=0.2, linewidth=0)
+        ax.plot(curve.epoch, curve.contrastive, color=_COLOURS[arm], marker="o", markersize=3)
+        ax.set_title(ARM_NAMES[arm].replace(", ", ",\n"), fontsize=9)
+        ax.set(xlabel="epoch")
+    axes[0, 0].set_ylabel("contrastive loss (nats)")
     return finish(fig)
 
 
@@ -138,4 +200,4 @@ def ceilings(frame: pd.DataFrame, *, low: float, high: float) -> Figure:
 
 def _name_methods(ax) -> None:
     handles, labels = ax.get_legend_handles_labels()
-    ax.legend(handles, [METHOD_NAMES[label] for label in labels], title=None, fontsize=8)
+    ax.legend(handles, [ARM_NAMES[label] for label in labels], title=None, fontsize=8)

@@ -1,8 +1,4 @@
-"""The simulation study (section 3.1): draws, methods, scores, and the variants behind the chapter.
-
-All variants together take about half an hour on two cores. With a folder every run is kept there, so that a study that
-is stopped goes on where it was.
-"""
+"""The simulation study (section 3.1): draws, methods and scores."""
 
 from __future__ import annotations
 
@@ -22,10 +18,11 @@ from infocore_mini.config import Config
 from infocore_mini.encoders import MLP
 from infocore_mini.evaluate.mixing import batch_mixing_entropy, knn_purity, linear_probe
 from infocore_mini.experiments.records import Record, kept
-from infocore_mini.experiments.results import save_results
 from infocore_mini.parameters import Count, Fraction, NonNegative, Positive
 from infocore_mini.simulate.study import SimulationStudy, simulation_study
 from infocore_mini.train import Pretrained, pretrain
+
+Task = tuple[int, str, Mapping, Mapping]  # the first four arguments of run_one: draw, method, generator, settings
 
 METHODS = ("clip", "ccl", "infocore")
 NEIGHBOURS = (2, 5, 10, 15, 20)
@@ -147,40 +144,39 @@ def run(
         A row for each draw, method and view, with the columns of ``score``.
     """
     tasks = [(draw, method, generator, settings) for draw in draws for method in methods]
-    return pd.DataFrame([row for record in run_all(tasks, n_jobs=n_jobs) for row in record.result])
+    return pd.DataFrame([row for record in run_all(tasks, n_jobs=n_jobs) for row in record.result["scores"]])
 
 
-def run_all(
-    tasks: Sequence[tuple[int, str, Mapping, Mapping]], folder: Path | None = None, *, n_jobs: int = 2
-) -> list[Record]:
-    """Records of ``run_one`` in the order of the tasks, each its first four arguments; ``n_jobs`` at a time."""
+def run_all(tasks: Sequence[Task], folder: Path | None = None, *, n_jobs: int = 2) -> list[Record]:
+    """Records of ``run_one`` in the order of the tasks; ``n_jobs`` at a time."""
     jobs = (delayed(run_one)(*task, folder) for task in tasks)
     records = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
     return list(tqdm(records, total=len(tasks), desc="simulation", disable=None))
 
 
 def run_one(draw: int, method: str, generator: Mapping, settings: Mapping, folder: Path | None = None) -> Record:
-    """One method on one draw: a record whose result are two rows with draw, method and the columns of ``score``.
+    """One method on one draw.
 
     Args:
         folder: where the record is kept and found again; None = nowhere.
+
+    Returns:
+        A record whose result are "scores", two rows with draw, method and the columns of ``score``, and "losses", the
+        mean losses of every epoch.
     """
     torch.set_num_threads(1)
     generator = {**GENERATOR, **generator}
     config = config_of(method, draw, settings)
 
-    def make() -> tuple[list[dict], dict[str, str]]:
+    def make() -> tuple[dict[str, list[dict]], dict[str, str]]:
         study = simulation_study(draw, **generator)
-        rows = score(study, train_on(study, config))
-        return [{"draw": draw, "method": method, **row} for row in rows], {}
+        model = train_on(study, config)
+        scores = [{"draw": draw, "method": method, **row} for row in score(study, model)]
+        return {"scores": scores, "losses": model.history}, {}
 
     return kept(folder, "simulation", {"generator": generator, "config": asdict(config)}, make)
 
 
-# ------------------------------------------------------------------ the variants behind the chapter
-
-REPORTED_DRAWS = range(40)
-SWEEP_DRAWS = range(8)
 # The notebook's parameters, and what each may be: of the generator, and of the training.
 GENERATOR_PARAMETERS = MappingProxyType(
     dict(NOISE=NonNegative, ACTIVATION=Literal["relu", "tanh", "silu", "leaky_relu"], GENERATOR_WIDTH=Count)
@@ -196,51 +192,3 @@ TRAINING_PARAMETERS = MappingProxyType(
         CLASSIFIER_STEPS=Count,
     )
 )
-SWEEPS: Mapping[str, tuple] = MappingProxyType(
-    dict(
-        temperature=(0.05, 0.1, 0.3, 1.0, 3.0),
-        noise=(0.25, 0.5, 1.0),
-        learning_rate=(1e-3, 3e-3, 1e-2),
-        minibatch_size=(64, 128),
-        epochs=(60, 120),
-        activation=("relu", "tanh"),
-        generator_width=(30, 128),
-        alpha=(0.0, 0.09, 0.33, 1.0),
-        gradient_scale=(0.0, 0.1, 1.0),
-        classifier_steps=(1, 2, 5),
-    )
-)
-_INFOCORE_ONLY = ("classifier_steps", "alpha", "gradient_scale")
-
-
-def swept_methods(name: str) -> tuple[str, ...]:
-    """The methods on which a choice of ``SWEEPS`` has an effect."""
-    return ("infocore",) if name in _INFOCORE_ONLY else METHODS
-
-
-def variants() -> dict[str, list[tuple[int, str, Mapping, Mapping]]]:
-    """Name -> tasks of ``run_all``: the default, then one choice changed at a time."""
-    one_batch = {"sampling": "one_batch"}
-    found = {
-        "default": [(draw, method, {}, {}) for draw in REPORTED_DRAWS for method in METHODS],
-        "sampling=one_batch": [(draw, "ccl", {}, one_batch) for draw in REPORTED_DRAWS],
-    }
-    for name, values in SWEEPS.items():
-        for value in values:
-            if value != {**GENERATOR, **SETTINGS}[name]:
-                changes = ({name: value}, {}) if name in GENERATOR else ({}, {name: value})
-                methods = swept_methods(name)
-                found[f"{name}={value}"] = [(draw, method, *changes) for draw in SWEEP_DRAWS for method in methods]
-    return found
-
-
-def store(output: Path, runs: Path, n_jobs: int = 2) -> Path:
-    """Run what is missing in the folder ``runs`` and write ``results/simulation.json``: variant -> columns of ``run``."""
-    tasks = variants()
-    records = run_all([task for of_variant in tasks.values() for task in of_variant], runs, n_jobs=n_jobs)
-    made, results = [record.provenance for record in records], {}
-    for name, of_variant in tasks.items():
-        of_variant, records = records[: len(of_variant)], records[len(of_variant) :]
-        rows = [row for record in of_variant for row in record.result]
-        results[name] = pd.DataFrame(rows).round(4).to_dict("list")
-    return save_results("simulation", {**GENERATOR, **SETTINGS}, results, output_dir=output, runs=made)
