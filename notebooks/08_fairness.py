@@ -203,7 +203,7 @@ figures.gaps(drawn, seeing, paper=tables.paper_means())
 # What no interval here covers is another pool of training rows.
 #
 # `cut` is how far InfoCORE's mean gap lies below CLIP's.
-# Over seeds alone the interval looks far surer than it is.
+# Over seeds alone the interval looks surer than it is.
 
 # %% tags=["nbval-check-output"]
 against_clip = intervals.paired(drawn)
@@ -351,7 +351,7 @@ Markdown(tables.said_of_aggregates())
 # ::::{solution} ex-fair-constant-predictor
 # :class: dropdown
 #
-# All gaps are 0 and the accuracy is the share of students who pass, which is not far below any model on this page.
+# All gaps are 0 and the accuracy is the share of students who pass, which is at most three points below any model on this page.
 #
 # ```python
 # rows = data["law_school"].test

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
 from typing import Literal, NamedTuple
 
@@ -171,8 +172,8 @@ def _gaps(cells: list[_Cell], weights: NDArray, aggregate: str) -> dict[str, NDA
     first, second = np.array(list(combinations(range(n_groups), 2))).T
     apart = {name: np.abs(rate[first] - rate[second]) for name, rate in rates.items()}
     pairs = (apart["tpr"] + apart["fpr"], apart["tpr"], apart["selection"])
-    over_pairs = {"mean": np.mean, "max": np.max, "median": np.median}[aggregate]
-    found = {name: over_pairs(gaps, axis=0) for name, gaps in zip(GAPS, pairs, strict=True)}
+    over_pairs: dict[str, Callable[..., NDArray]] = {"mean": np.mean, "max": np.max, "median": np.median}
+    found = {name: over_pairs[aggregate](gaps, axis=0) for name, gaps in zip(GAPS, pairs, strict=True)}
     right = favoured[1].sum(0) + (people[0] - favoured[0]).sum(0)
     return found | {"accuracy": right / people.sum((0, 1))}
 

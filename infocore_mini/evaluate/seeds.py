@@ -86,13 +86,13 @@ def basic_interval(estimate: ArrayLike, draws: ArrayLike) -> Interval:
     differences, moves the interval the right way; percentiles would move it the wrong way.
     """
     estimate = np.asarray(estimate, dtype=float)
-    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    low, high = np.quantile(np.asarray(draws, dtype=float), [0.025, 0.975], axis=0)
     return Interval(estimate, 2 * estimate - high, 2 * estimate - low)
 
 
 def resampled_detectable(draws: ArrayLike, *, power: float = 0.8) -> np.ndarray:
     """As `detectable`, from draws of a difference: the sum of two normal quantiles times their standard deviation."""
-    return (stats.norm.ppf(0.975) + stats.norm.ppf(power)) * np.std(draws, axis=0, ddof=1)
+    return (stats.norm.ppf(0.975) + stats.norm.ppf(power)) * np.asarray(draws, dtype=float).std(axis=0, ddof=1)
 
 
 def over_seeds(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
