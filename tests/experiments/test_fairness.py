@@ -321,9 +321,10 @@ def verdicts(baseline, steps=None):
     return [report.verdict(row) for _, row in intervals.paired(of, baseline=baseline).iterrows()]
 
 
-def lower_than_clip_everywhere():
-    lengths = stored("fairness").parameters["lengths"]
-    return all(set(verdicts("clip", steps)) == {"lower"} for steps in (None, *lengths))
+def lower_than_clip_except_on_adult_later():
+    *others, last = (verdicts("clip", steps) for steps in (None, *stored("fairness").parameters["lengths"]))
+    always = all(set(found[1:]) == {"lower"} for found in (*others, last))
+    return always and [found[0] for found in (*others, last)] == ["lower", "lower", "not told apart", "not told apart"]
 
 
 def ccl_depends_on_table_and_length():
@@ -361,8 +362,10 @@ def against_the_paper(measure, method):
 
 
 SAID = {
-    "the equalized odds gap of InfoCORE's embedding is lower than CLIP's on each": lower_than_clip_everywhere,
-    "is lower than CLIP's on all three tables, at each length of training": lower_than_clip_everywhere,
+    "lower than CLIP's on each after 500 steps of training, and on Law School and COMPAS at every length tried, but on "
+    "Adult no longer after 2,000": lower_than_clip_except_on_adult_later,
+    "lower than CLIP's on all three tables, and at each length of training on Law School and COMPAS; on Adult the two are "
+    "not told apart after 1,000 and 2,000 steps": lower_than_clip_except_on_adult_later,
     "is lower than CCL's depends on the table and on how long one trains": ccl_depends_on_table_and_length,
     "is lower than CCL's depends on the table and on the length of training": ccl_depends_on_table_and_length,
     "how large the cut looks depends on which CLIP": lambda: cut("adult", "clip, own best") < cut("adult", "clip") - 10,

@@ -76,7 +76,8 @@ def means(of: Drawn, measure: str = "equalized_odds") -> pd.DataFrame:
     """Mean over seeds with its 95 % interval over rows and seeds: rows (dataset, arm), columns mean, low, high."""
     estimate = of.means[measure]
     columns = [(*name, measure) for name in estimate.index]
-    return pd.DataFrame(basic_interval(estimate, of.draws[columns].to_numpy())._asdict(), index=estimate.index)
+    interval = basic_interval(estimate, of.draws[columns].to_numpy())
+    return pd.DataFrame(interval._asdict(), index=estimate.index).clip(0, 100)
 
 
 def paired(
@@ -86,7 +87,7 @@ def paired(
 
     Columns, all but `seeds` and `lower_in` in percent or points, each with 95 % interval `..._low`, `..._high`:
     baseline and arm means; `difference` (arm - baseline), and `seen`, the true difference that would have been told
-    from zero with a probability of 80 %; `cut`, by how much the arm's mean lies below the baseline's, relative;
+    from zero with a probability of 80 %; `cut`, by how much the arm's mean lies below the baseline's, relative, at most 100;
     `accuracy_change`; `lower_in`, the number of seeds in which the arm is lower.  For comparison, other intervals of the
     same: `difference_percentile`, `cut_percentile` (percentiles), `cut_alone` (percentiles, seeds alone resampled).
     """
@@ -104,7 +105,7 @@ def paired(
         row = {"seeds": len(ours), "baseline": b, "arm": a, "seen": resampled_detectable(difference)}
         row |= _named("difference", *basic_interval(a - b, difference))
         row |= _named("difference_percentile", a - b, *np.quantile(difference, [0.025, 0.975]))
-        row |= _named("cut", *basic_interval(cut, cuts))
+        row |= _named("cut", *np.minimum(basic_interval(cut, cuts), 100))
         row |= _named("cut_percentile", cut, *np.quantile(cuts, [0.025, 0.975]))
         row |= _named("cut_alone", cut, *np.quantile(cuts_alone, [0.025, 0.975]))
         row |= _named("accuracy_change", *basic_interval(change, np.subtract(*by_draw["accuracy"])))
