@@ -401,7 +401,7 @@ Markdown(tables.said_of_aggregates())
 #
 # - Nothing in InfoCORE knows of screens: $X_b$ can be any discrete attribute that an embedding should not carry.
 # - At one shared setting and 500 steps InfoCORE's equalized odds gap is lower than CLIP's on all three tables, as it is after 2,000; after 1,000, on Adult, the two are not told apart. The paper's tables give cuts of 28, 18 and 17 % (Adult, Law School, COMPAS) at settings that it does not print.
-# - Against CCL it is lower at every length on Law School alone; on COMPAS it is lower after 500 steps and not told apart later, so a comparison at one length would have misled.
+# - Against CCL it is lower at every length on Law School alone; on COMPAS it is lower after 500 steps, barely, and not told apart later, so a comparison at one length would have misled.
 # - An interval over seeds on one test set is too sure of itself: Adult's test file holds 42 black women with the favourable label, so resample the rows too.
 # - On Adult, CLIP at its own best takes much of the gain away. So print it, with CCL and the supervised network, each time.
 # - A gap alone means nothing: the constant predictor has none.

@@ -334,7 +334,9 @@ def lower_than_ccl_on_law_school_alone():
 
 
 def lower_than_ccl_on_compas_at_first():
-    return [verdicts("ccl", steps)[2] for steps in (500, 1000, 2000)] == ["lower", "not told apart", "not told apart"]
+    barely = -1 < intervals.paired(intervals.drawn(), baseline="ccl").loc["compas", "difference_high"] < 0
+    found = [verdicts("ccl", steps)[2] for steps in (500, 1000, 2000)]
+    return barely and found == ["lower", "not told apart", "not told apart"]
 
 
 def cut(dataset, baseline):
@@ -372,7 +374,7 @@ SAID = {
     ),
     "it is lower than CCL's at every length tried on Law School alone": lower_than_ccl_on_law_school_alone,
     "Against CCL it is lower at every length on Law School alone": lower_than_ccl_on_law_school_alone,
-    "on COMPAS it is lower after 500 steps and not told apart later": lower_than_ccl_on_compas_at_first,
+    "on COMPAS it is lower after 500 steps, barely, and not told apart later": lower_than_ccl_on_compas_at_first,
     "how large the cut looks depends on which CLIP": lambda: cut("adult", "clip, own best") < cut("adult", "clip") - 10,
     "On Adult, CLIP at its own best takes much of the gain away": lambda: (
         cut("adult", "clip, own best") < 0.7 * cut("adult", "clip")

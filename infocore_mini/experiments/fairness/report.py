@@ -146,7 +146,7 @@ def said_of_price(table: pd.DataFrame) -> str:
     """On which tables the price in accuracy is shown to be within half a point (`plan.md`, 3)."""
     parts = {True: [], False: []}
     for dataset, row in table.iterrows():
-        found = f"{DATASET_NAMES[dataset]} ({_interval(row, 'accuracy_change')})"
+        found = f"{DATASET_NAMES[dataset]} ({_interval(row, 'accuracy_change', digits=2)})"
         parts[bool(row["accuracy_change_low"] > -PRICE)].append(found)
     claims = {True: "is shown to be within", False: "is not shown to be within"}
     return " ".join(
@@ -241,8 +241,9 @@ def said_of_convergence() -> str:
     )
 
 
-def _interval(row: pd.Series, name: str) -> str:
-    return f"{row[name]:+.1f} [{row[f'{name}_low']:+.1f}, {row[f'{name}_high']:+.1f}]"
+def _interval(row: pd.Series, name: str, digits: int = 1) -> str:
+    value, low, high = (f"{row[name + end]:+.{digits}f}" for end in ("", "_low", "_high"))
+    return f"{value} [{low}, {high}]"
 
 
 def _with_interval(row: pd.Series) -> str:
