@@ -61,6 +61,40 @@ def detectable(values: ArrayLike, *, overlap: float = 0.0, power: float = 0.8) -
     return half_width(values, overlap=overlap) * (1 + stats.t.ppf(power, n - 1) / stats.t.ppf(0.975, n - 1))
 
 
+def resampled_means(values: ArrayLike, *, seed: int = 0) -> np.ndarray:
+    """Means over seeds that are drawn with replacement, (draws, ..., n) -> (draws, ...): the second way of a bootstrap.
+
+    Where the draws are scores on resampled test rows, rows and seeds are both resampled, as befits two things that
+    are crossed: every seed is scored on the same rows (Owen 2007).  What lies on the axes between shares the draws of
+    seeds, so methods stay paired.
+
+    Args:
+        values: scores by draw (of the test rows) and, on the last axis, by seed.
+        seed: decides which seeds are drawn.
+    """
+    values = np.asarray(values, dtype=float)
+    draws, n = len(values), values.shape[-1]
+    chosen = np.random.default_rng(seed).integers(0, n, (draws, n))
+    weights = np.stack([np.bincount(row, minlength=n) for row in chosen]) / n
+    return np.einsum("d...s,ds->d...", values, weights)
+
+
+def basic_interval(estimate: ArrayLike, draws: ArrayLike) -> Interval:
+    """95 % basic bootstrap interval, 2 x estimate - quantiles; (...) and (draws, ...) -> three of (...).
+
+    It turns the draws round the estimate, so a bias that the draws repeat, such as that of a mean of absolute
+    differences, moves the interval the right way; percentiles would move it the wrong way.
+    """
+    estimate = np.asarray(estimate, dtype=float)
+    low, high = np.quantile(np.asarray(draws, dtype=float), [0.025, 0.975], axis=0)
+    return Interval(estimate, 2 * estimate - high, 2 * estimate - low)
+
+
+def resampled_detectable(draws: ArrayLike, *, power: float = 0.8) -> np.ndarray:
+    """As `detectable`, from draws of a difference: the sum of two normal quantiles times their standard deviation."""
+    return (stats.norm.ppf(0.975) + stats.norm.ppf(power)) * np.asarray(draws, dtype=float).std(axis=0, ddof=1)
+
+
 def over_seeds(tables: Mapping[int, pd.DataFrame], *, overlap: float = 0.0) -> pd.DataFrame:
     """Mean accuracy over seeds with its 95 % t-interval, from `screen_retrieval` tables by seed; ``overlap`` as above.
 

@@ -8,6 +8,8 @@ import pandas as pd
 
 from infocore_mini.evaluate.seeds import half_width, t_interval
 from infocore_mini.experiments.fairness import report as fairness_report
+from infocore_mini.experiments.fairness.intervals import MEASURES, drawn, means
+from infocore_mini.experiments.fairness.report import DATASET_NAMES
 from infocore_mini.experiments.gene_expression import connectivity_map
 from infocore_mini.experiments.names import METHOD_NAMES, STUDY_NAMES, Arm
 from infocore_mini.experiments.pretraining import report as pretraining_report
@@ -16,8 +18,6 @@ from infocore_mini.experiments.property import report as property_report
 from infocore_mini.experiments.property.run import BY_SIMCLR
 from infocore_mini.experiments.results import stored
 from infocore_mini.experiments.simulation import report as simulation_report
-
-_DATA = {"adult": "UCI Adult", "law_school": "Law School", "compas": "COMPAS"}
 
 
 def board() -> pd.DataFrame:
@@ -134,16 +134,14 @@ def _simulation_rows():
 
 
 def _fairness_rows():
-    scores = fairness_report.stored_scores()
-    scores = scores[scores["aggregate"] == "mean"]
+    """Tables 4 and 9; the interval is over test rows and seeds."""
+    scores = drawn(arms=tuple(METHOD_NAMES))
+    ours, seeds = {measure: means(scores, measure) for measure in MEASURES}, scores.by_seed.index.unique("seed").size
     for (dataset, method), printed in fairness_report.paper_means().iterrows():
-        part = scores[(scores["dataset"] == dataset) & (scores["arm"] == method)]
         for measure, value in printed.items():
-            ours = 100 * part[measure]
-            table = "9" if measure == "demographic_parity" else "4"
-            what = measure.replace("_", " ")
-            half = half_width(ours)
-            yield _row(table, what, method, value, ours.mean(), half, f"{len(ours)} seeds", _DATA[dataset])
+            table, what = "9" if measure == "demographic_parity" else "4", measure.replace("_", " ")
+            mean, low, high = ours[measure].loc[(dataset, method)]
+            yield _row(table, what, method, value, mean, (high - low) / 2, f"{seeds} seeds", DATASET_NAMES[dataset])
 
 
 def _row(table, what, method, paper, mean, half, repeats, data) -> dict[str, str]:

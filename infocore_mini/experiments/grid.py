@@ -128,7 +128,7 @@ def _fairness(arm: str, seed: int, change: dict, profile: str, runs: Path) -> Ce
     rows, records = [], []
     for dataset in fairness.DATASETS:
         records.append(fairness.run(fairness.Task(dataset, changed, seed), runs))
-        scores = records[-1].result["test"]["mean"]
+        scores = fairness.after(records[-1])["test"]["mean"]
         rows += [
             {"data": dataset, "what": what.replace("_", " "), "value": scores[what]} for what in ("accuracy", *GAPS)
         ]

@@ -3,7 +3,8 @@
 Each run: contrastive pretraining (MoCo) on two noisy views of the same rows through one shared encoder, X_b = group;
 the encoder is frozen, a 2-layer MLP predicts the label from it, and predictions are scored per group.
 The study first chooses one setting for all three tables on validation rows (`choose`), then reports ten other seeds
-on the test rows.  With a folder every run is kept there, so that a study that is stopped goes on where it was.
+on the test rows, the first five of them at several lengths of training.  `plan.md`, beside this file, was written
+before.  With a folder every run is kept there, so that a study that is stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from infocore_mini.evaluate.fairness import AGGREGATES
-from infocore_mini.experiments.fairness.training import Budget, Setting, run_method
+from infocore_mini.experiments.fairness.training import Budget, Setting, packed, run_method
 from infocore_mini.experiments.names import Arm
 from infocore_mini.experiments.records import Record, kept
 from infocore_mini.experiments.results import save_results
@@ -33,6 +34,9 @@ METHODS = ("clip", "ccl", "infocore")
 SELECTION_SEEDS = (1000, 1001)
 REPORTED_SEEDS = tuple(range(10))
 BUDGET = Budget()
+STEPS = BUDGET.steps[-1]  # the length at which settings are chosen and every arm is reported
+LENGTHS = Budget(steps=(500, 1000, 2000))
+LENGTH_SEEDS = REPORTED_SEEDS[:5]
 MARGIN = 0.005  # accuracy that a choice may give up, as a fraction
 
 
@@ -50,6 +54,7 @@ class Task(NamedTuple):
     dataset: str
     arm: Arm
     seed: int
+    budget: Budget = BUDGET
 
 
 def run(task: Task, folder: Path | None = None, *, simulate: bool = False) -> Record:
@@ -60,7 +65,7 @@ def run(task: Task, folder: Path | None = None, *, simulate: bool = False) -> Re
         simulate: as in `load_fairness`.
     """
     torch.set_num_threads(1)
-    dataset, arm, seed = task
+    dataset, arm, seed, budget = task
     setting, sensitive = arm.change["setting"], arm.change.get("sensitive_inputs", True)
     settings = {
         "dataset": dataset,
@@ -69,12 +74,12 @@ def run(task: Task, folder: Path | None = None, *, simulate: bool = False) -> Re
         "seed": seed,
         "sensitive_inputs": sensitive,
         "simulate": simulate,
-        "budget": asdict(BUDGET),
+        "budget": asdict(budget),
     }
 
     def make() -> tuple[dict[str, Any], Mapping[str, str]]:
         data = load_fairness(dataset, seed=seed, sensitive_inputs=sensitive, simulate=simulate)
-        return run_method(data, arm.method, setting, BUDGET, seed), data.sha256
+        return run_method(data, arm.method, setting, budget, seed), data.sha256
 
     return kept(folder, "fairness", settings, make)
 
@@ -86,6 +91,11 @@ def run_all(
     jobs = (delayed(run)(task, folder, simulate=simulate) for task in tasks)
     records = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
     return list(tqdm(records, total=len(tasks), desc=progress, disable=not progress))
+
+
+def after(record: Record, steps: int = STEPS) -> dict[str, Any]:
+    """What `run_method` keeps of a run after `steps` optimiser steps."""
+    return record.result["after"][str(steps)]
 
 
 def relevant(setting: Setting, method: str) -> dict:
@@ -115,7 +125,7 @@ def validate(candidates: Iterable[tuple[str, Setting]], folder: Path | None = No
         for seed in SELECTION_SEEDS
     ]
     records = run_all(tasks, folder, n_jobs=n_jobs, progress="choosing on validation rows")
-    scores = [record.result["validation"]["mean"] for record in records]
+    scores = [after(record)["validation"]["mean"] for record in records]
     n, rows = len(SELECTION_SEEDS), []
     for i, (method, setting, dataset) in enumerate(cases):
         of_case = scores[n * i : n * (i + 1)]
@@ -184,15 +194,64 @@ def reported(arms: Iterable[Arm], seeds: Sequence[int], datasets: Sequence[str])
     return [Task(dataset, arm, seed) for arm, seed, dataset in product(arms, seeds, datasets)]
 
 
+def with_lengths(tasks: Iterable[Task]) -> list[Task]:
+    """The same tasks, those of METHODS at the shared setting and of LENGTH_SEEDS at all LENGTHS."""
+    return [
+        task._replace(budget=LENGTHS) if task.arm.key in METHODS and task.seed in LENGTH_SEEDS else task
+        for task in tasks
+    ]
+
+
 def scores_of(tasks: Sequence[Task], records: Sequence[Record]) -> pd.DataFrame:
-    """Test scores of runs: a row per (dataset, arm, seed, aggregate), scores as fractions."""
+    """Test scores of runs after STEPS: a row per (dataset, arm, seed, aggregate), scores as fractions."""
     return pd.DataFrame(
         [
-            {"dataset": dataset, "arm": arm.key, "seed": seed, "aggregate": how} | record.result["test"][how]
-            for (dataset, arm, seed), record in zip(tasks, records, strict=True)
+            _name(task) | {"aggregate": how} | after(record)["test"][how]
+            for task, record in zip(tasks, records, strict=True)
             for how in AGGREGATES
         ]
     )
+
+
+def lengths_of(tasks: Sequence[Task], records: Sequence[Record]) -> pd.DataFrame:
+    """Scores of the runs of LENGTHS: a row per (dataset, arm, seed, steps, part), mean over pairs, as fractions."""
+    return pd.DataFrame(
+        [
+            _name(task) | {"steps": steps, "part": part} | after(record, steps)[part]["mean"]
+            for task, record in zip(tasks, records, strict=True)
+            for steps in task.budget.steps * (task.budget == LENGTHS)
+            for part in ("validation", "test")
+        ]
+    )
+
+
+def predictions_of(tasks: Sequence[Task], records: Sequence[Record]) -> list[dict[str, Any]]:
+    """A row per (dataset, arm, seed, steps): "predicted", the `packed` predictions on the test rows."""
+    return [
+        _name(task) | {"steps": steps, "predicted": after(record, steps)["predicted"]}
+        for task, record in zip(tasks, records, strict=True)
+        for steps in task.budget.steps
+    ]
+
+
+def curves_of(tasks: Sequence[Task], records: Sequence[Record]) -> list[dict[str, Any]]:
+    """A row per run: losses while pretraining as `training.curve`, "head" by steps as `training.Head.validation`."""
+    return [
+        _name(task)
+        | record.result["curve"]
+        | {"head": {str(steps): after(record, steps)["head"] for steps in task.budget.steps}}
+        for task, record in zip(tasks, records, strict=True)
+    ]
+
+
+def scored_rows(dataset: str) -> dict[str, Any]:
+    """Who is in the test set, the same for every seed: "n", the `packed` "label", and "group", a digit each."""
+    rows = load_fairness(dataset).test
+    return {"n": len(rows), "label": packed(rows.label), "group": "".join(map(str, rows.group))}
+
+
+def _name(task: Task) -> dict[str, Any]:
+    return {"dataset": task.dataset, "arm": task.arm.key, "seed": task.seed}
 
 
 def available(*, seed: int) -> tuple[dict[str, FairnessData], list[str]]:
@@ -211,7 +270,7 @@ def available(*, seed: int) -> tuple[dict[str, FairnessData], list[str]]:
 def store(output: Path, runs: Path, n_jobs: int = 2) -> Path:
     """Choose, run the reported seeds as far as they are missing in the folder ``runs``, write ``results/fairness.json``."""
     chosen, validation = choose(runs, n_jobs=n_jobs)
-    tasks = reported(arms(chosen).values(), REPORTED_SEEDS, DATASETS)
+    tasks = with_lengths(reported(arms(chosen).values(), REPORTED_SEEDS, DATASETS))
     records = run_all(tasks, runs, n_jobs=n_jobs, progress="reported runs")
     table = validation.table.assign(setting=validation.table["setting"].map(asdict))
     results = {
@@ -219,7 +278,12 @@ def store(output: Path, runs: Path, n_jobs: int = 2) -> Path:
         "chosen": {name: asdict(setting) for name, setting in chosen.items()},
         "validation": table.round(5).to_dict("records"),
         "test": scores_of(tasks, records).round(5).to_dict("records"),
+        "lengths": lengths_of(tasks, records).round(5).to_dict("records"),
+        "rows": {dataset: scored_rows(dataset) for dataset in DATASETS},
+        "predictions": predictions_of(tasks, records),
+        "curves": curves_of(tasks, records),
     }
-    parameters = {"budget": asdict(BUDGET), "selection_seeds": SELECTION_SEEDS, "reported_seeds": REPORTED_SEEDS}
+    seeds = {"selection_seeds": SELECTION_SEEDS, "reported_seeds": REPORTED_SEEDS, "length_seeds": LENGTH_SEEDS}
+    parameters = {"budget": asdict(BUDGET), "lengths": LENGTHS.steps} | seeds
     made = [record.provenance for record in validation.runs + records]
     return save_results("fairness", parameters, results, output_dir=output, runs=made)
