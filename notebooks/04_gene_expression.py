@@ -339,7 +339,13 @@ retrieval_figures.accuracies(
 # %% tags=["nbval-check-output"]
 report.what_the_batch_leaves(main.results)
 
+# %% tags=["nbval-check-output"]
+Markdown(chapter.left_of_the_batch(main.results))
+
 # %% [markdown]
+# On the drug side InfoCORE leaves nearly all that CLIP leaves, and the drug encoder is what {doc}`07_property_prediction` carries on to other tasks: the simplest reason for what it finds there.
+# A smaller $\alpha$, or $\lambda > 0$, takes more of it away: {doc}`09_ablations` measures how much.
+#
 # InfoCORE does not erase the batch, and does not claim to.
 # Its bound asks that the batch stop *paying*: the share of same-batch molecules falls towards what chance would give, while a probe still reads much of the batch off $Z_g$.
 # Erasing it by force would also erase biology wherever batch and biology go together.

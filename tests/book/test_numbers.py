@@ -24,7 +24,6 @@ REASONS = {
 }
 DEBT = {
     "02_simulation",
-    "04_gene_expression",
     "05_cell_painting",
     "08_fairness",
 }  # chapters with sentences to be cleared
