@@ -299,8 +299,8 @@ def test_the_claims_of_the_front_pages_hold():
         assert report.difference(warm, "infocore", "ccl", view=view).word == "not told apart"
         assert report.difference(warm, "infocore", report.LONG_CCL, view=view).high < 0
         assert report.difference(cold, "infocore", "ccl", view=view).low > 0
-        of_arms = 100 * warm[warm.view == view].groupby("method").effect
-        assert (of_arms.max() - of_arms.min()).min() > 20  # between draws
+        of_arms = warm[warm.view == view].groupby("method").effect
+        assert 100 * (of_arms.max() - of_arms.min()).min() > 20  # between draws
     for name, sentence in {
         "02_simulation": "with random minibatches the two are not told apart, and CCL with minibatches from one batch, trained for as many epochs, is ahead",
         "00_start_here": "the two are not told apart at this temperature, and CCL with minibatches from one batch is ahead",
