@@ -1,0 +1,53 @@
+"""Chapter 5 in words: what it says of COMAS with equal chances, and of Dahlin's plates, is what is stored or found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from infocore_mini.experiments.cell_painting import report as chapter
+from infocore_mini.experiments.neighbours import OWN_BATCH
+from infocore_mini.experiments.pretraining import report
+from infocore_mini.experiments.results import stored
+
+TEXT = (Path(__file__).parents[2] / "notebooks" / "05_cell_painting.py").read_text(encoding="utf-8")
+
+
+def said(arm: str, reference: str) -> dict[tuple[str, int], str]:
+    return report.told(report.stored_tables("comas"), arm, reference).set_index(["library", "top"])["said"].to_dict()
+
+
+def test_within_a_batch_the_methods_do_equally_well_and_ccl_loses_the_whole_library():
+    assert "CCL loses the whole library and nothing within a batch" in TEXT
+    to_clip, of_ccl = said("infocore", "clip"), said("ccl", "clip")
+    assert "InfoCORE and CLIP are not told apart among all molecules and level within a batch beyond top 1" in TEXT
+    assert {to_clip["whole", top] for top in (1, 5, 10)} == {"open"}
+    assert [to_clip["batch", top] for top in (1, 5, 10)] == ["open", "level", "level"]
+    assert {of_ccl["whole", top] for top in (1, 5, 10)} == {"below"}
+    assert not {of_ccl["batch", top] for top in (1, 5, 10)} & {"below", "above"}
+    assert not {said("infocore", "ccl")["batch", top] for top in (1, 5, 10)} & {"below", "above"}
+
+
+def test_ccl_leaves_the_batch_nearly_at_random_and_infocore_what_clip_leaves():
+    results = stored("comas").results
+    share = {
+        arm: [
+            100 * (row["same_batch"]["share"] - row["same_batch"]["expected"]) for row in results if row["arm"] == arm
+        ]
+        for arm in ("clip", "ccl", "infocore")
+    }
+    mean = {arm: sum(values) / len(values) for arm, values in share.items()}
+    assert "it leaves the share of same-batch molecules nearly at random" in TEXT
+    assert abs(mean["ccl"]) < 5 < 15 < min(mean["clip"], mean["infocore"])
+    assert "leaves of the batch what CLIP leaves" in TEXT and abs(mean["clip"] - mean["infocore"]) < 3
+
+
+def test_wells_lie_nearest_to_their_own_plate_more_than_twice_as_often_as_they_should():
+    assert "more than twice as often as it should, and so does a treated well" in TEXT
+    plates, _ = chapter.injury_plates()
+    published = plates.loc[("Dahlin 2023", "as published")]
+    for wells in ("control wells", "treated wells"):
+        assert 2 < published[wells, OWN_BATCH] / published[wells, "permuted"] < 4, wells
+    assert "all of them make treated wells of a plate more alike" in TEXT
+    assert (plates["treated wells", OWN_BATCH].iloc[1:] > published["treated wells", OWN_BATCH]).all()
+    assert "none of four usual corrections brings the plate down to chance" in TEXT
+    assert (plates["control wells", OWN_BATCH] > 1.5 * plates["control wells", "permuted"]).all()
