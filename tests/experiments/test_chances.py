@@ -30,11 +30,16 @@ COMPARISONS = {
     },
     "simulation": {method: [simulation.config_of(method, 0)] for method in METHOD_NAMES},
     "fairness": {
-        method: [config_for(method, Setting(), fairness.BUDGET, n_rows=5000, seed=0)] for method in METHOD_NAMES
+        method: [config_for(method, Setting(), fairness.STEPS, fairness.BUDGET.minibatch_size, n_rows=5000, seed=0)]
+        for method in METHOD_NAMES
     },
 }
 OF_ITS_OWN = {  # study -> method -> what it has of its own -> why
-    "fairness": {"ccl": {"queue_size": "a queue for each group, as long together as the others' one"}},
+    "fairness": {
+        "ccl": {
+            "queue_size": "a queue for each group: as many rows in all, a quarter of them for an anchor, stated on the page"
+        }
+    },
 }
 
 

@@ -234,6 +234,11 @@ def test_stored_studies_are_those_of_the_code(name):
         json.dumps([dict(study.settings), {k: arm.settings for k, arm in study.arms.items()}, list(study.seeds)])
     )
     assert [held.parameters[key] for key in ("settings", "arms", "seeds")] == plain
+    if study.candidates:
+        assert held.parameters["candidates"] == {
+            arm: [dict(candidate) for _, candidate in study.tasks(arm)] for arm in study.arms
+        }
+        assert all(len(record["search"]) == len(study.tasks(record["arm"])) for record in held.results)
     assert {(r["arm"], r["seed"]) for r in held.results} == {(a, s) for a in study.arms for s in study.seeds}
     assert held.commits and len(study.seeds) >= 3
     accuracy = pd.DataFrame([row for record in held.results for row in record["retrieval"]])["accuracy"].dropna()
