@@ -61,6 +61,8 @@ from infocore_mini.bounds import distributions
 from infocore_mini.bounds import propositions as bounds
 from infocore_mini.experiments.derivation import figures, report, training
 from infocore_mini.experiments.notebook import check_parameters
+
+# %% tags=["hide-input"]
 from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.parameters import Fraction
 

@@ -62,6 +62,8 @@ import pandas as pd
 from IPython.display import Markdown
 
 from infocore_mini.experiments.notebook import check_parameters
+
+# %% tags=["hide-input"]
 from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.experiments.simulation import figures, negatives, readings, report
 from infocore_mini.experiments.simulation import run as experiment

@@ -50,6 +50,8 @@ from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.deviations import deviations
 from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import STUDIES, quick
+
+# %% tags=["hide-input"]
 from infocore_mini.experiments.results import checksums, save_results, stored
 from infocore_mini.experiments.retrieval import figures as retrieval_figures
 from infocore_mini.simulate.molecules import sample_molecules

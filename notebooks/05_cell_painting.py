@@ -51,6 +51,8 @@ from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.deviations import deviations
 from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import SMALL_CELL_PAINTING, STUDIES, quick, simulated_cell_painting
+
+# %% tags=["hide-input"]
 from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.experiments.retrieval import figures
 from infocore_mini.sources import DataUnavailable
