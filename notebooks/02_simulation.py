@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -111,7 +113,7 @@ chosen = check_parameters(
 # With $\sigma = 1$, the literal reading of the paper, even an encoder that is *given* the effect labels cannot put them into two dimensions well; the task would then measure noise.
 # Our rule, fixed before any method was compared: take the largest of $\sigma = 0.25, 0.5, 1$ at which a supervised two-dimensional encoder reaches 85 to 95 % on held-out samples, mean of both views.
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Dots with error bars: held-out effect accuracy of a supervised two-dimensional encoder, for the screen and for the drug, at three spreads of the noise. It falls as the noise grows; a grey band marks 85 to 95 percent."}}
+# %% mystnb={"image": {"alt": "Dots with error bars: held-out effect accuracy of a supervised two-dimensional encoder, for the screen and for the drug, at three spreads of the noise. It falls as the noise grows; a grey band marks 85 to 95 percent."}} tags=["hide-input"]
 ceilings = experiment.ceilings(
     experiment.TUNING_DRAWS, noises=(0.25, 0.5, 1.0), activation=ACTIVATION, generator_width=GENERATOR_WIDTH
 )
