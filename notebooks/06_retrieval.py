@@ -273,7 +273,7 @@ chapter.differences(against_clip).round(1)
 # *Does InfoCORE stop the model from pairing by campaign?*
 
 # %% tags=["nbval-check-output"]
-Markdown(sentences.towards_random(records, study.arms))
+Markdown(sentences.towards_random(records, study.arms, overlap=study.overlap))
 
 # %% [markdown]
 # The reason for the difference between the two settings of InfoCORE stands in {doc}`01_derivation`: $\alpha$ is the share of the *anchor's* posterior in the weights, and that part is the same for every candidate.

@@ -61,6 +61,24 @@ def detectable(values: ArrayLike, *, overlap: float = 0.0, power: float = 0.8) -
     return half_width(values, overlap=overlap) * (1 + stats.t.ppf(power, n - 1) / stats.t.ppf(0.975, n - 1))
 
 
+def outcome(low: float, high: float, *, margin: float = 0.0, more: str = "higher", less: str = "lower") -> str:
+    """What the 95 % interval of a difference says.
+
+    Args:
+        low, high: its ends.
+        margin: within which a difference from zero does not matter.
+        more, less: what to call an interval above and below zero.
+
+    Returns:
+        ``more`` or ``less`` where it leaves zero out, else "level" where it lies within the margin, else "not told apart".
+    """
+    if low > 0:
+        return more
+    if high < 0:
+        return less
+    return "level" if max(-low, high) < margin else "not told apart"
+
+
 def resampled_means(values: ArrayLike, *, seed: int = 0) -> np.ndarray:
     """Means over seeds that are drawn with replacement, (draws, ..., n) -> (draws, ...): the second way of a bootstrap.
 

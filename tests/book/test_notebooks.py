@@ -14,7 +14,7 @@ import pytest
 from conftest import NOTEBOOKS, ROOT
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-LIMIT = 400_000  # bytes
+LIMIT = 300_000  # bytes
 LINES, WIDTH = 15, 120  # of code in a cell, of characters in a line
 
 

@@ -19,7 +19,7 @@ AWAITED = {"gene_expression", "toxcast"}
 
 
 def configs(study) -> dict[str, list[Config]]:
-    return {arm: [study.config(*task[:1], 0, task[1]) for task in study.tasks(arm)] for arm in study.arms}
+    return {arm: [study.config(arm, 0, candidate) for candidate in study.candidates_of(arm)] for arm in study.arms}
 
 
 COMPARISONS = {
@@ -63,7 +63,7 @@ def test_studies_that_compare_methods_are_all_searched_or_awaited():
 def test_methods_take_equally_many_steps_or_ccl_more_and_shorter_ones(name):
     study = STUDIES[name]
     train = study.screen(0).split(0).train
-    steps = {arm: chances.steps_of(train, study.config(arm, 0, study.tasks(arm)[0][1])) for arm in study.arms}
+    steps = {arm: chances.steps_of(train, study.config(arm, 0, study.candidates_of(arm)[0])) for arm in study.arms}
     assert chances.unequal(configs(study), steps) == []
     assert steps["clip"] == steps["infocore"] <= 1.1 * steps["ccl"]  # with fewer, its reason would be none
 

@@ -17,7 +17,7 @@ from toy_screen import toy_embeddings, toy_screen
 from infocore_mini.evaluate.ranking import retrieval_hits
 from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
 from infocore_mini.experiments.names import Arm
-from infocore_mini.experiments.pretraining.report import paper_accuracies, tables
+from infocore_mini.experiments.pretraining.report import accuracy_by_seed, paper_accuracies, tables
 from infocore_mini.experiments.pretraining.studies import STUDIES, quick, simulated_stand_in
 from infocore_mini.experiments.results import stored
 from infocore_mini.experiments.retrieval import figures, molecules, sentences
@@ -394,20 +394,20 @@ def test_sources_are_compared_with_the_largest_batch():
 def test_what_the_page_says_by_itself_is_what_is_stored(root):
     page = (root / "notebooks" / "06_retrieval.py").read_text(encoding="utf-8")
     arms, records = STUDIES["toxcast"].arms, stored("toxcast").results
-    by_arm = tables(records)
+    overlap = STUDIES["toxcast"].overlap
+    by_arm = tables(records, overlap)
     assert "makes the model pair less by testing campaign, and no gain in finding molecules is seen" in page
     strongest = "infocore, alpha = 0"
     assert "is higher" not in sentences.accuracies(by_arm, arms, "batch")
     assert "is higher" not in sentences.accuracies(by_arm, arms, "whole")
-    way = sentences.towards_random(records, arms)
+    way = sentences.towards_random(records, arms, overlap=overlap)
     assert "not told" not in way and "at $\\alpha = 0$ more so than at the paper's" in page
     goes = {
         name: float(part.split(" goes ")[1].split(" %")[0])
         for name, part in zip(list(by_arm)[1:], way.split(": ")[1].split("; "))
     }
     assert goes["infocore"] < goes[strongest] < goes["ccl"]
-    whole = {arm: sentences.accuracy_by_seed(by_arm[arm], "whole", 1).mean() for arm in by_arm}
-    assert min(whole, key=whole.get) == "ccl"
+    assert accuracy_by_seed(by_arm, "whole").mean().idxmin() == "ccl"
     assert "outside for gene expression, whole" in sentences.beside_the_paper(by_arm)
     sizes = chapter.paper_library_sizes()
     assert (

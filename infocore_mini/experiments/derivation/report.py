@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from infocore_mini.bounds.propositions import MultiSampleBound
-from infocore_mini.evaluate.seeds import detectable, paired, t_interval
+from infocore_mini.evaluate.seeds import detectable, outcome, paired, t_interval
 from infocore_mini.experiments.derivation.training import BOUNDS
 from infocore_mini.experiments.names import listed
 from infocore_mini.losses import ccl_loss, infocore_loss
@@ -161,9 +161,7 @@ def gradients_said(table: pd.DataFrame, scores: pd.DataFrame) -> str:
 def _outcome(lead) -> str:
     if -LEVEL < lead.low and lead.high < LEVEL:
         return f"level within {LEVEL} nats"
-    if lead.low > 0:
-        return "better"
-    return "worse" if lead.high < 0 else "not told apart"
+    return outcome(lead.low, lead.high, more="better", less="worse")
 
 
 def _with_half(values: pd.Series, digits: int) -> str:

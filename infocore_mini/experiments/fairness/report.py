@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from infocore_mini.evaluate.fairness import AGGREGATES
+from infocore_mini.evaluate.seeds import outcome
 from infocore_mini.experiments.fairness.intervals import MEASURES, Drawn, drawn, paired
 from infocore_mini.experiments.fairness.run import DATASETS, MARGIN, METHODS
 from infocore_mini.experiments.fairness.training import Budget, Setting, config_for, unpacked
-from infocore_mini.experiments.names import METHOD_NAMES
+from infocore_mini.experiments.names import METHOD_NAMES, listed
 from infocore_mini.experiments.results import paper_table, stored
 from infocore_mini.readers.fairness import GROUPS, FairnessData
 
@@ -125,12 +126,7 @@ def convergence() -> pd.DataFrame:
 
 def verdict(row: pd.Series) -> str:
     """What `plan.md` lets one say of a difference of gaps: "lower", "higher", "level" or "not told apart"."""
-    if row["difference_high"] < 0:
-        return "lower"
-    if row["difference_low"] > 0:
-        return "higher"
-    within = -LEVEL < row["difference_low"] and row["difference_high"] < LEVEL
-    return "level" if within else "not told apart"
+    return outcome(row["difference_low"], row["difference_high"], margin=LEVEL)
 
 
 def said_of(comparisons: Mapping[str, pd.DataFrame], ours: str = "InfoCORE's gap") -> str:
@@ -150,7 +146,7 @@ def said_of_price(table: pd.DataFrame) -> str:
         parts[bool(row["accuracy_change_low"] > -PRICE)].append(found)
     claims = {True: "is shown to be within", False: "is not shown to be within"}
     return " ".join(
-        f"The price in accuracy {claim} {PRICE:g} points on {_listed(parts[kept])}."
+        f"The price in accuracy {claim} {PRICE:g} points on {listed(parts[kept])}."
         for kept, claim in claims.items()
         if parts[kept]
     )
@@ -159,18 +155,18 @@ def said_of_price(table: pd.DataFrame) -> str:
 def said_of_halves(table: pd.DataFrame) -> str:
     """Where the gap falls by more than half: shown by the interval, and counted over the seeds."""
     shown = [DATASET_NAMES[dataset] for dataset, row in table.iterrows() if row["cut_low"] > 50]
-    where = f"on {_listed(shown)}" if shown else "on no table"
+    where = f"on {listed(shown)}" if shown else "on no table"
     cuts = [
         f"{row['cut']:.0f} % [{row['cut_low']:.0f}, {row['cut_high']:.0f}] on {DATASET_NAMES[dataset]}"
         for dataset, row in table.iterrows()
     ]
-    return f"The relative cut is {_listed(cuts)}; that it is more than half is shown {where}."
+    return f"The relative cut is {listed(cuts)}; that it is more than half is shown {where}."
 
 
 def said_of_seeds(table: pd.DataFrame) -> str:
     """In how many seeds the gap is lower, on every table."""
     counts = [f"{row['lower_in']:.0f} of {row['seeds']:.0f} on {DATASET_NAMES[name]}" for name, row in table.iterrows()]
-    return f"It is the smaller gap in {_listed(counts)} of the seeds."
+    return f"It is the smaller gap in {listed(counts)} of the seeds."
 
 
 def said_of_cells() -> str:
@@ -179,7 +175,7 @@ def said_of_cells() -> str:
     for dataset, part in cell_counts().groupby(level=0, sort=False):
         _, label, group = part.stack().idxmin()
         parts.append(f"{part.min().min()} rows on {DATASET_NAMES[dataset]} ({group}, {label} label)")
-    return f"The smallest cell holds {_listed(parts)}."
+    return f"The smallest cell holds {listed(parts)}."
 
 
 def said_of_smallest(of: Drawn) -> str:
@@ -210,7 +206,7 @@ def said_of_aggregates() -> str:
     apart = (cuts.max(axis=1) - cuts.min(axis=1)).max()
     return (
         f"The size of the gap depends on the aggregation, up to {spread.max():.1f}-fold between two of the three.\n"
-        f"The order of the three methods' means is the same under all three on {_listed(same) or 'no table'}, "
+        f"The order of the three methods' means is the same under all three on {listed(same, 'no table')}, "
         f"and the relative cut against CLIP differs by at most {apart:.0f} points."
     )
 
@@ -225,7 +221,7 @@ def said_of_lengths(baseline: str) -> str:
         told = [f"{steps:,}" for steps, row in rows.items() if verdict(row) in ("lower", "higher")]
         signs = {np.sign(row["difference"]) for row in rows.values()}
         change = "the sign changes with the length" if len(signs) > 1 else "the sign is the same at every length"
-        from_zero = f"told from zero at {_listed(told)}" if told else "told from zero at none"
+        from_zero = f"told from zero at {listed(told)}" if told else "told from zero at none"
         lines.append(f"- {DATASET_NAMES[dataset]}: {', '.join(found)} steps; {change}, {from_zero}.")
     return "\n".join(lines)
 
@@ -253,7 +249,3 @@ def _with_interval(row: pd.Series) -> str:
     agrees = (told in ("lower", "higher")) == (percentiles.prod() > 0)
     other = "" if agrees else f"; the percentiles [{percentiles[0]:+.1f}, {percentiles[1]:+.1f}] say otherwise"
     return f"**{told}** ({found} points{seen}{other})"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from infocore_mini.evaluate.seeds import paired
+from infocore_mini.evaluate.seeds import outcome, paired
 from infocore_mini.experiments.calibration.diagnostics import Plate, same_plate_rate
 from infocore_mini.experiments.calibration.plates import real_plates, simulated_plates
 from infocore_mini.experiments.names import METHOD_NAMES
@@ -91,7 +91,7 @@ def left_of_the_batch(records: Sequence[Mapping]) -> str:
     ]
     for side, name in (("screen", "$Z_g$"), ("drug", "$Z_d$")):
         found = paired(rows[side, "infocore"], rows[side, "clip"])
-        says = "less" if found.high < 0 else "more" if found.low > 0 else "not told apart"
+        says = outcome(found.low, found.high, more="more", less="less")
         lines.append(
             f"- Probe on {name}, InfoCORE minus CLIP: {found.mean:+.1f} points, {found.low:+.1f} to {found.high:+.1f} ({says}; "
             f"CLIP {mean[side, 'clip']:.1f} %)."

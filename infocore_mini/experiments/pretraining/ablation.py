@@ -14,20 +14,10 @@ from scipy import stats
 
 from infocore_mini.evaluate.seeds import Interval, detectable, t_interval
 from infocore_mini.experiments.names import listed
-from infocore_mini.experiments.pretraining.report import Tables
+from infocore_mini.experiments.pretraining.report import Tables, accuracy_by_seed
 
 LIBRARIES = ("whole", "batch")
 MARGIN = 10.0  # percent of CLIP's accuracy: within it two arms are called level
-
-
-def top_1(by_arm: Tables, library: str) -> pd.DataFrame:
-    """Top-1 accuracy in percent, mean over cell lines: rows seeds, columns arms."""
-
-    def value(table: pd.DataFrame) -> float:
-        rows = table[(table["cell_line"] == "mean") & (table["library"] == library) & (table["top"] == 1)]
-        return 100 * float(rows["accuracy"].iloc[0])
-
-    return pd.DataFrame({arm: {seed: value(t) for seed, t in by_seed.items()} for arm, by_seed in by_arm.items()})
 
 
 def changes(by_arm: Tables, library: str, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
@@ -35,7 +25,7 @@ def changes(by_arm: Tables, library: str, pairs: Sequence[tuple[str, str]]) -> p
 
     Columns: mean, low, high (95 % t-interval), "could be seen" (``evaluate.seeds.detectable``).
     """
-    accuracy, overlap = top_1(by_arm, library), by_arm.overlap
+    accuracy, overlap = accuracy_by_seed(by_arm, library), by_arm.overlap
     rows = {}
     for arm, reference in pairs:
         relative = 100 * (accuracy[arm] / accuracy[reference] - 1)
@@ -107,7 +97,7 @@ def order(by_arm: Tables, paper: pd.DataFrame, draws: int = 4000) -> pd.DataFram
     """
     generator, rows = np.random.default_rng(0), {}
     for library in LIBRARIES:
-        accuracy, printed = top_1(by_arm, library)[list(paper.index)], paper[library, 1]
+        accuracy, printed = accuracy_by_seed(by_arm, library)[list(paper.index)], paper[library, 1]
         ours, n = accuracy.mean(), len(accuracy)
         rest = accuracy.sub(ours).sub(accuracy.mean(axis=1) - ours.mean(), axis=0)
         freedom = (n - 1) * (len(ours) - 1)

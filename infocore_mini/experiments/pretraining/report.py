@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from infocore_mini.evaluate.seeds import compare, half_width, over_seeds
+from infocore_mini.evaluate.seeds import compare, half_width, outcome, over_seeds
 from infocore_mini.experiments.names import METHOD_NAMES, Arm, listed
 from infocore_mini.experiments.pretraining.studies import STUDIES
 from infocore_mini.experiments.results import paper_table, stored
@@ -47,6 +46,16 @@ def stored_tables(name: str) -> Tables:
     return tables(stored(name).results, STUDIES[name].overlap)
 
 
+def accuracy_by_seed(by_arm: Tables, library: str, top: int = 1) -> pd.DataFrame:
+    """Accuracy in percent, mean over cell lines: rows seeds, columns arms."""
+
+    def value(table: pd.DataFrame) -> float:
+        rows = table[(table["cell_line"] == "mean") & (table["library"] == library) & (table["top"] == top)]
+        return 100 * float(rows["accuracy"].iloc[0])
+
+    return pd.DataFrame({arm: {seed: value(t) for seed, t in by_seed.items()} for arm, by_seed in by_arm.items()})
+
+
 def accuracies(by_arm: Tables) -> pd.DataFrame:
     """Mean over cell lines by arm, library and top: accuracy over seeds with its 95 % t-interval, chance, lift."""
     parts = [over_seeds(by_seed, overlap=by_arm.overlap).assign(arm=arm) for arm, by_seed in by_arm.items()]
@@ -61,17 +70,14 @@ def against(by_arm: Tables, arm: str, reference: str) -> pd.DataFrame:
 
 
 def told(by_arm: Tables, arm: str, reference: str, margin: float = MARGIN) -> pd.DataFrame:
-    """``against``, and what each row says: "above", "below", "level" or "open".
+    """``against``, and what each row says: "above", "below", "level" or "not told apart".
 
     Above and below: the 95 % interval of the difference leaves out zero. Level: it lies within ``margin`` times the
-    reference's accuracy on either side. Open: neither; the column detectable says what could have been seen.
+    reference's accuracy on either side. Else the column detectable says what could have been seen.
     """
     rows = against(by_arm, arm, reference)
-    room = margin * rows["accuracy_b"]
-    level = (rows["difference_low"] >= -room) & (rows["difference_high"] <= room)
-    said = np.select(
-        [rows["difference_low"] > 0, rows["difference_high"] < 0, level], ["above", "below", "level"], "open"
-    )
+    ends = zip(rows["difference_low"], rows["difference_high"], margin * rows["accuracy_b"], strict=True)
+    said = [outcome(low, high, margin=room, more="above", less="below") for low, high, room in ends]
     return rows.assign(said=said)
 
 
@@ -86,7 +92,7 @@ def verdict(by_arm: Tables, pairs: Sequence[tuple[str, str]], margin: float = MA
             level = rows[rows["said"] == "level"]
             if len(level):
                 parts.append(f"**level** with {other} at top {_tops(level)} (within {100 * margin:.0f} % of it)")
-            rest = rows[rows["said"] == "open"]
+            rest = rows[rows["said"] == "not told apart"]
             if len(rest):
                 low, high = (100 * rest["detectable"].agg(which) for which in ("min", "max"))
                 seen = f"{low:.1f}" if len(rest) == 1 else f"{low:.1f} to {high:.1f}"

@@ -113,9 +113,9 @@ class Study:
         """The configuration of one run: shared settings, those of a candidate, and what the arm itself changes."""
         return Config(**dict(self.settings) | dict(candidate) | self.arms[arm].settings | {"seed": seed})
 
-    def tasks(self, arm: str) -> list[tuple[str, Mapping[str, Any]]]:
-        """(arm, settings) of each of its candidates, at least one."""
-        return [(arm, candidate) for candidate in self.candidates.get(arm, ({},))]
+    def candidates_of(self, arm: str) -> list[dict[str, Any]]:
+        """The settings of an arm's candidates, at least one."""
+        return [dict(candidate) for candidate in self.candidates.get(arm, ({},))]
 
     def checksums(self) -> dict[str, str]:
         """File name -> sha256 of the data files behind the screen, as far as they can be had."""
@@ -221,7 +221,7 @@ def batch_probe(z, screen: PairedScreen, *, folds: int = 5) -> float | None:
 
 def search(study: Study, arm: str, seed: int, folder: Path | None = None) -> list[Record]:
     """``run`` of every candidate of an arm."""
-    return [run(study, arm, seed, folder, candidate=candidate) for _, candidate in study.tasks(arm)]
+    return [run(study, arm, seed, folder, candidate=candidate) for candidate in study.candidates_of(arm)]
 
 
 def chosen(records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -236,7 +236,9 @@ def run_all(study: Study, folder: Path | None = None, *, n_jobs: int = 2, verbos
         torch.set_num_threads(1)
         return run(study, arm, seed, folder, candidate=candidate)
 
-    tasks = [(seed, *task) for seed in study.seeds for arm in study.arms for task in study.tasks(arm)]
+    tasks = [
+        (seed, arm, candidate) for seed in study.seeds for arm in study.arms for candidate in study.candidates_of(arm)
+    ]
     return Parallel(n_jobs=n_jobs, verbose=verbose)(delayed(one)(*task) for task in tasks)
 
 
@@ -251,7 +253,7 @@ def store(study: Study, output: Path, runs: Path, n_jobs: int = 2) -> Path:
     parameters = {
         "settings": dict(study.settings),
         "arms": {name: arm.settings for name, arm in study.arms.items()},
-        "candidates": {name: [dict(candidate) for _, candidate in study.tasks(name)] for name in study.arms},
+        "candidates": {name: study.candidates_of(name) for name in study.arms},
         "seeds": study.seeds,
         "minimum_library": study.minimum_library,
         "overlap": study.overlap,

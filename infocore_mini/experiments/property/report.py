@@ -159,9 +159,7 @@ def _outcomes(table: pd.DataFrame, pairs: Mapping[str, tuple[str, str]], dataset
 
 def _compared(table: pd.DataFrame, arm: str, reference: str, dataset: str) -> str:
     row = paired(table, arm, reference).loc[dataset]
-    if row["low"] > 0:
-        return "better"
-    return "worse" if row["high"] < 0 else "not told apart"
+    return seeds.outcome(row["low"], row["high"], more="better", less="worse")
 
 
 def leakage(pretraining: Sequence[dict]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from infocore_mini.evaluate.seeds import detectable, paired
+from infocore_mini.evaluate.seeds import detectable, outcome, paired
 from infocore_mini.experiments.names import METHOD_NAMES, STUDY_NAMES, listed
 from infocore_mini.experiments.property import report
 from infocore_mini.experiments.property.controls import CONTROLS
@@ -52,7 +52,7 @@ def judged(table: pd.DataFrame, pairs: Pairs, margin: float) -> pd.DataFrame:
             if len(difference) > 1:
                 found = paired(difference, 0.0)
                 level = -margin < found.low and found.high < margin
-                told = "better" if found.low > 0 else "worse" if found.high < 0 else "not told apart"
+                told = outcome(found.low, found.high, more="better", less="worse")
                 rows.append(
                     {"arm": METHOD_NAMES[ARMS[arm].method], "study": STUDY_NAMES[ARMS[arm].study], "dataset": dataset}
                     | found._asdict()

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from infocore_mini.correct import Correction, PlateCentring, RobustZ
 from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
-from infocore_mini.evaluate.seeds import compare, over_seeds, paired
+from infocore_mini.evaluate.seeds import compare, outcome, over_seeds, paired
 from infocore_mini.experiments.names import METHOD_ARMS, Arm
 from infocore_mini.experiments.neighbours import of_real_screens
 from infocore_mini.experiments.pretraining.report import Tables
@@ -268,7 +268,8 @@ def _batch_top_1(record: Mapping) -> float:
 def _said(ours: pd.Series, base: pd.Series, overlap: float) -> str:
     """The mean difference in points, its interval, and what it says."""
     mean, low, high = paired(ours, base, overlap=overlap)
-    says = "**lower**" if high < 0 else "**higher**" if low > 0 else f"not told apart by {len(ours)} seeds"
+    told = outcome(low, high)
+    says = f"{told} by {len(ours)} seeds" if told == "not told apart" else f"**{told}**"
     return f"{says} ({mean:+.1f} points, {low:+.1f} to {high:+.1f})"
 
 

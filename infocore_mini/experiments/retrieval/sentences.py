@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from infocore_mini.evaluate.seeds import detectable, paired
+from infocore_mini.evaluate.seeds import detectable, outcome, paired, t_interval
 from infocore_mini.experiments.names import Arm, listed
 from infocore_mini.experiments.neighbours import OWN_BATCH, SAME_DRUG
-from infocore_mini.experiments.pretraining.report import Tables, paper_accuracies
+from infocore_mini.experiments.pretraining.report import Tables, accuracy_by_seed, paper_accuracies
 from infocore_mini.experiments.retrieval.report import batch_alone_in_paper
 
 AS_PUBLISHED, CENTRED, ROBUST = "as published", "mean of the batch", "robust z of the batch"
@@ -53,23 +53,27 @@ def corrections(near: pd.DataFrame) -> str:
     return "\n".join(text)
 
 
-def towards_random(records: Sequence[Mapping], arms: Mapping[str, Arm], reference: str = "clip") -> str:
+def towards_random(
+    records: Sequence[Mapping], arms: Mapping[str, Arm], *, reference: str = "clip", overlap: float = 0.0
+) -> str:
     """Markdown: how far each arm goes from the reference's pairing by campaign to that of a random order.
 
     Args:
         records: results of a study's runs.
         arms: the study's, by the names that the records have.
+        reference: the arm that the others are held against.
+        overlap: of the seeds' test molecules, as in `evaluate.seeds.half_width`.
     """
     rows = pd.DataFrame({"arm": r["arm"], "seed": r["seed"], **r["same_batch"]} for r in records)
     share = 100 * rows.pivot(index="seed", columns="arm", values="share")
     excess = share[reference].mean() - 100 * rows["expected"].mean()
     text = []
     for arm in share.drop(columns=reference):
-        found = paired(share[reference], share[arm])
+        found = paired(share[reference], share[arm], overlap=overlap)
         if found.low > 0:
             text.append(f"{arms[arm].label} goes {found.mean / excess:.0%} of the way")
         else:
-            seen = detectable(share[reference] - share[arm])
+            seen = detectable(share[reference] - share[arm], overlap=overlap)
             text.append(f"{arms[arm].label} is not told from CLIP ({seen:.1f} points would have been)")
     return "From CLIP's pairing to a random order: " + "; ".join(text).replace("%", " %") + "."
 
@@ -81,14 +85,14 @@ def accuracies(by_arm: Tables, arms: Mapping[str, Arm], library: str, reference:
         if arm == reference:
             continue
         for top in (1, 5, 10):
-            difference = accuracy_by_seed(by_arm[arm], library, top) - accuracy_by_seed(by_arm[reference], library, top)
-            found = paired(difference, 0.0)
-            if found.low > 0 or found.high < 0:
-                direction = "higher" if found.low > 0 else "lower"
+            accuracy = accuracy_by_seed(by_arm, library, top)
+            found = paired(accuracy[arm], accuracy[reference], overlap=by_arm.overlap)
+            direction = outcome(found.low, found.high)
+            if direction != "not told apart":
                 numbers = f"{found.mean:+.1f} points [{found.low:.1f}, {found.high:.1f}]"
                 told.append(f"{arms[arm].label} is {direction} at top {top} ({numbers})")
             else:
-                seen.append(float(detectable(difference)))
+                seen.append(float(detectable(accuracy[arm] - accuracy[reference], overlap=by_arm.overlap)))
     rest = f"The other {len(seen)} comparisons are not told apart; {min(seen):.1f} to {max(seen):.1f} points would have been."
     return f"{library.capitalize()} library: {listed(told, 'no arm is told from CLIP')}. {rest if seen else ''}".strip()
 
@@ -100,10 +104,8 @@ def beside_the_paper(by_arm: Tables, arm: str = "infocore", reference: str = "cl
         printed = paper_accuracies(dataset)
         for library in ("whole", "batch"):
             paper = 100 * (printed["infocore", library, 1] / printed["clip", library, 1] - 1)
-            ours = 100 * (
-                accuracy_by_seed(by_arm[arm], library, 1) / accuracy_by_seed(by_arm[reference], library, 1) - 1
-            )
-            found = paired(ours, 0.0)
+            accuracy = accuracy_by_seed(by_arm, library)
+            found = t_interval(100 * (accuracy[arm] / accuracy[reference] - 1), overlap=by_arm.overlap)
             ours_said = f"ours {found.mean:+.0f} [{found.low:.0f}, {found.high:.0f}]"
             name = f"{dataset.replace('_', ' ')}, {library} ({paper:+.0f} %, {ours_said})"
             inside[bool(found.low <= paper <= found.high)].append(name)
@@ -122,12 +124,3 @@ def readability(readable: pd.Series) -> str:
     base = readable["largest batch"]
     gains = [f"{name} {value - base:+.0f}" for name, value in readable.drop("largest batch").items()]
     return f"In points above always naming the largest batch ({base:.0f} %): {listed(gains)}."
-
-
-def accuracy_by_seed(by_seed: Mapping[int, pd.DataFrame], library: str, top: int) -> pd.Series:
-    """Percent by seed, mean over cell lines."""
-    values = {}
-    for seed, table in by_seed.items():
-        rows = table[(table["cell_line"] == "mean") & (table["library"] == library) & (table["top"] == top)]
-        values[seed] = 100 * float(rows["accuracy"].iloc[0])
-    return pd.Series(values)

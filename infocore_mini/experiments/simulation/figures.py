@@ -33,7 +33,8 @@ def embedding_rings(embeddings: Mapping[str, np.ndarray], effect, batch_id) -> F
     for row, (target, (code, palette)) in zip(axes, colours.items()):
         for ax, (method, z) in zip(row, embeddings.items()):
             x, y = (spread * np.asarray(z)).T
-            sns.scatterplot(x=x, y=y, hue=np.asarray(code), palette=palette, s=9, linewidth=0, legend=False, ax=ax)
+            look = dict(s=9, linewidth=0, antialiased=False)  # plain dots: half of the bytes
+            sns.scatterplot(x=x, y=y, hue=np.asarray(code), palette=palette, legend=False, ax=ax, **look)
             ax.set(xticks=[], yticks=[], xlabel="", ylabel="", aspect="equal", xlim=(-1.35, 1.35), ylim=(-1.35, 1.35))
             ax.set_title(METHOD_NAMES[method] if target == "effect" else "")
             sns.despine(ax=ax, left=True, bottom=True)
@@ -49,7 +50,7 @@ def accuracies(frame: pd.DataFrame, paper: Mapping[str, Mapping] | None = None) 
         paper: method -> {"screen" | "drug": {"effect", "batch"}} in percent; dashed lines.
     """
     methods = list(frame.method.unique())
-    fig, axes = figure(2, 2, sharey="row", panel=(3.8, 2.5))
+    fig, axes = figure(2, 2, sharey="row", panel=(3.5, 2.4))
     for row, target in zip(axes, _TARGETS):
         for ax, view in zip(row, VIEWS):
             rows = frame[frame.view == view]
@@ -64,7 +65,7 @@ def accuracies(frame: pd.DataFrame, paper: Mapping[str, Mapping] | None = None) 
                 legend=False,
                 ax=ax,
             )
-            sns.stripplot(**style, size=3, alpha=0.45, jitter=0.25)
+            sns.stripplot(**style, size=3, alpha=0.45, jitter=0.25, antialiased=False)  # half of the bytes
             sns.pointplot(**style, errorbar=("ci", 95), seed=0, markers="_", markersize=22, linestyle="none")
             ax.axhline(_CHANCE[target], color=NEUTRAL, linewidth=0.8, linestyle=":")
             for position, method in enumerate(methods if paper else ()):
@@ -147,7 +148,7 @@ def convergence(losses: pd.DataFrame) -> Figure:
         losses: ``report.arms`` of ``report.stored_losses``.
     """
     arms = list(losses.method.unique())
-    fig, axes = figure(1, len(arms), squeeze=False, panel=(2.2, 2.2))
+    fig, axes = figure(1, len(arms), squeeze=False, panel=(1.9, 2.0))
     for ax, arm in zip(axes[0], arms):
         curve = losses[losses.method == arm]
         low, high = curve.contrastive - curve.contrastive_sd, curve.contrastive + curve.contrastive_sd
@@ -166,7 +167,7 @@ def sweeps(frames: Mapping[str, pd.DataFrame], *, view: str = "screen") -> Figur
         frames: choice -> rows of ``run`` with a column of that name.
         view: "screen" or "drug".
     """
-    fig, axes = figure(2, len(frames), squeeze=False, sharey="row", panel=(2.4, 2.2))
+    fig, axes = figure(2, len(frames), squeeze=False, sharey="row", panel=(2.0, 1.8))
     for column, (name, frame) in zip(axes.T, frames.items()):
         rows = frame[frame.view == view]
         values = sorted(rows[name].unique())

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from infocore_mini.experiments.names import listed
 from infocore_mini.experiments.simulation import report
 from infocore_mini.experiments.simulation.chance import entropy_by_chance, purity_by_chance
 from infocore_mini.experiments.simulation.report import ARM_NAMES, LONG_CCL, ONE_BATCH_CCL, Difference
@@ -89,7 +90,7 @@ def neighbourhoods(frame: pd.DataFrame, chance: pd.DataFrame) -> str:
     sizes, last = readable(chance), max(NEIGHBOURS)
     share = frame.assign(**{f"entropy_{k}": frame[f"entropy_{k}"] / chance.entropy[k] for k in NEIGHBOURS})
     lines = [
-        f"Purity can be read at {_listed(sizes)} neighbours, where a random order gives {chance.purity[sizes[0]]:.2f} to "
+        f"Purity can be read at {listed([str(k) for k in sizes])} neighbours, where a random order gives {chance.purity[sizes[0]]:.2f} to "
         f"{chance.purity[sizes[-1]]:.2f}. At {last} it gives {chance.purity[last]:.2f}, since a held-out batch has about "
         "25 samples: nearly all are neighbours, and nothing is left to tell.\n"
     ]
@@ -117,11 +118,6 @@ def _by_size(found: Mapping[int, Difference]) -> str:
     words = dict.fromkeys(each.word for each in found.values())
     numbers = {word: [f"{k}: {each.numbers}" for k, each in found.items() if each.word == word] for word in words}
     return ", ".join(f"**{word}** (at {'; '.join(numbers[word])})" for word in words)
-
-
-def _listed(items: Sequence, comma: str = ", ") -> str:
-    items = [str(item) for item in items]
-    return items[0] if len(items) == 1 else f"{comma.join(items[:-1])}{comma if comma == '; ' else ' and '}{items[-1]}"
 
 
 def takeaway(rows: pd.DataFrame) -> str:
@@ -232,7 +228,7 @@ def sweeps(swept: pd.DataFrame) -> str:
         mean = mean if values is None else mean[list(values)]
         return f"{mean.min():.0f} to {mean.max():.0f} %"
 
-    rest = f"; not at {_listed(left)}" if left else ""
+    rest = f"; not at {listed(left)}" if left else ""
     return (
         f"InfoCORE's mean effect accuracy is above CLIP's at {ahead} of {len(found)} settings, and told apart at "
         f"{len(apart)}{rest}. Over the values tried it ranges over {span('noise')} with the noise, "
@@ -255,5 +251,5 @@ def reproduced(rows: pd.DataFrame, swept: pd.DataFrame) -> str:
         for method in most.index
         if most[method] >= 0.01
     ]
-    parts = ([f"{_listed(same)} come out equal"] if same else []) + rest
+    parts = ([f"{listed(same)} come out equal"] if same else []) + rest
     return f"The default was run in both studies, on two machines. On the draws of both, {'; '.join(parts)}."

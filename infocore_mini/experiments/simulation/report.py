@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from infocore_mini.evaluate.seeds import detectable, half_width, paired
+from infocore_mini.evaluate.seeds import detectable, half_width, outcome, paired
 from infocore_mini.experiments.names import METHOD_NAMES
 from infocore_mini.experiments.results import paper_table, stored
 from infocore_mini.experiments.simulation.chance import own_batch_negatives
@@ -73,9 +73,8 @@ class Difference(NamedTuple):
         """Such as "higher", "level" or "not told apart"."""
         if isnan(self.low):
             return "without an interval"
-        if self.told_apart:
-            return ("higher" if self.mean > 0 else "lower") + (", but within the margin" if self.level else "")
-        return "level" if self.level else "not told apart"
+        found = outcome(self.low, self.high, margin=self.margin)
+        return found + (", but within the margin" if self.told_apart and self.level else "")
 
     @property
     def verdict(self) -> str:
