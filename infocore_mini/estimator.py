@@ -106,6 +106,7 @@ class CCL(PairedEstimator):
     Args:
         sampling: minibatches at "random", or of "one_batch" each: with many experimental batches a random minibatch
             would hold too few rows of the anchor's batch.
+        smallest_minibatch: rows that a minibatch of "one_batch" has at least; shorter ones are left out.
         {shared}
 
     Examples:
@@ -123,6 +124,7 @@ class CCL(PairedEstimator):
         self,
         *,
         sampling: Sampling = "random",
+        smallest_minibatch: int = 2,
         embedding_dim: int = 256,
         temperature: float = 0.1,
         framework: Framework = "simclr",

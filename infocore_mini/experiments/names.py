@@ -11,6 +11,7 @@ STUDY_NAMES = {  # of the pretraining studies, by what they train on
     "gene_expression": "simulated L1000",
     "l1000_plates": "three L1000 plates",
     "comas": "COMAS cell painting",
+    "cell_painting": "simulated cell painting",
     "toxcast": "ToxCast",
     "simulated": "simulated screen",
     "simclr": "simulated L1000, SimCLR",

@@ -15,7 +15,7 @@ from infocore_mini.experiments.simulation import run as simulation
 
 SEARCHED = {name: study for name, study in STUDIES.items() if study.candidates}
 # CCL as the paper's configuration has it, nothing searched: to be run again
-AWAITED = {"gene_expression", "toxcast"}
+AWAITED = {"toxcast"}
 
 
 def configs(study) -> dict[str, list[Config]]:

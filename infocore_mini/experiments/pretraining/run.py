@@ -87,6 +87,8 @@ class Study:
         arms: by the names that stored rows have.
         candidates: arm -> settings of its candidates, of which the best on validation is reported; an arm without any
             is run as it is.
+        tuning_seeds: that choose the candidate of each arm, where every seed draws a screen of its own; none of them is
+            reported. Without them every seed chooses its own.
         minimum_library: molecules a batch library needs to be scored.
         shape: of a simulated screen.
         files: data files behind the screen.
@@ -99,6 +101,7 @@ class Study:
     settings: Mapping[str, Any]
     arms: Mapping[str, Arm] = field(default_factory=lambda: METHODS)
     candidates: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    tuning_seeds: tuple[int, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
     minimum_library: int = 20
     shape: Mapping[str, Any] = field(default_factory=dict)
@@ -224,27 +227,54 @@ def search(study: Study, arm: str, seed: int, folder: Path | None = None) -> lis
     return [run(study, arm, seed, folder, candidate=candidate) for candidate in study.candidates_of(arm)]
 
 
-def chosen(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Of every arm and seed the result of the candidate that is best on validation."""
-    return best_on_validation([record.result for record in records], keys=("arm", "seed"))
+def chosen(records: Sequence[Record], tuning_seeds: Sequence[int] = ()) -> list[dict[str, Any]]:
+    """Of every arm and seed the result of the candidate that is best on validation.
+
+    With ``tuning_seeds`` these chose (`run_all`): their results are left out, and "search" has their mean scores.
+    """
+    results = [record.result for record in records]
+    reported = [row for row in results if row["seed"] not in tuning_seeds]
+    best = best_on_validation(reported, keys=("arm", "seed"))
+    if tuning_seeds:
+        search = _search_scores([row for row in results if row["seed"] in tuning_seeds])
+        best = [row | {"search": search[row["arm"]]} for row in best]
+    return best
+
+
+def _search_scores(results: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """Arm -> mean validation score over the tuning seeds of each of its candidates, in their order."""
+    scores: dict[str, dict[str, list[float]]] = {}
+    for row in results:
+        scores.setdefault(row["arm"], {}).setdefault(repr(row["candidate"]), []).append(row["validation"])
+    return {arm: [sum(values) / len(values) for values in each.values()] for arm, each in scores.items()}
 
 
 def run_all(study: Study, folder: Path | None = None, *, n_jobs: int = 2, verbose: int = 0) -> list[Record]:
-    """All runs of a study, seed by seed, ``n_jobs`` at a time with one thread each; ``folder`` as in ``run``."""
+    """All runs of a study, ``n_jobs`` at a time with one thread each; ``folder`` as in ``run``.
+
+    With tuning seeds every candidate runs on them first; the one with the best mean validation score, of equals the
+    first, then runs on the seeds of the study. Without them every candidate runs on every seed.
+    """
 
     def one(seed: int, arm: str, candidate: Mapping[str, Any]) -> Record:
         torch.set_num_threads(1)
         return run(study, arm, seed, folder, candidate=candidate)
 
-    tasks = [
-        (seed, arm, candidate) for seed in study.seeds for arm in study.arms for candidate in study.candidates_of(arm)
-    ]
-    return Parallel(n_jobs=n_jobs, verbose=verbose)(delayed(one)(*task) for task in tasks)
+    def side_by_side(seeds: Sequence[int], candidates: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Record]:
+        tasks = [(seed, arm, candidate) for seed in seeds for arm in study.arms for candidate in candidates[arm]]
+        return Parallel(n_jobs=n_jobs, verbose=verbose)(delayed(one)(*task) for task in tasks)
+
+    candidates = {arm: study.candidates_of(arm) for arm in study.arms}
+    tried = side_by_side(study.tuning_seeds, candidates)
+    if tried:
+        scores = _search_scores([record.result for record in tried])
+        candidates = {arm: [candidates[arm][scores[arm].index(max(scores[arm]))]] for arm in study.arms}
+    return tried + side_by_side(study.seeds, candidates)
 
 
 def run_study(study: Study, **options) -> list[dict]:
     """The results of ``run_all``, an arm's best candidate of every seed, which the reports take."""
-    return chosen(run_all(study, **options))
+    return chosen(run_all(study, **options), study.tuning_seeds)
 
 
 def store(study: Study, output: Path, runs: Path, n_jobs: int = 2) -> Path:
@@ -254,11 +284,13 @@ def store(study: Study, output: Path, runs: Path, n_jobs: int = 2) -> Path:
         "settings": dict(study.settings),
         "arms": {name: arm.settings for name, arm in study.arms.items()},
         "candidates": {name: study.candidates_of(name) for name in study.arms},
+        "tuning_seeds": study.tuning_seeds,
         "seeds": study.seeds,
         "minimum_library": study.minimum_library,
         "overlap": study.overlap,
     }
-    scores = [result | {"training": _course(result["training"])} for result in chosen(records)]
+    best = chosen(records, study.tuning_seeds)
+    scores = [result | {"training": _course(result["training"])} for result in best]
     made = [record.provenance for record in records]
     return save_results(study.name, parameters, scores, output_dir=output, runs=made)
 

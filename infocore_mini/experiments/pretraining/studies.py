@@ -13,10 +13,13 @@ from infocore_mini.readers.cell_painting import COMAS
 from infocore_mini.readers.l1000 import PLATES
 from infocore_mini.readers.toxcast import TOXCAST
 from infocore_mini.screens import PairedScreen
-from infocore_mini.simulate.screen import CP_DOSES, simulate_screen
+from infocore_mini.simulate.screen import CP_DOSES, GE_DOSES, simulate_screen
 
 # GE shape of the paper, reduced to what two cores train in minutes; every dose is calibrated (experiments/calibration.py).
 REDUCED = MappingProxyType(dict(n_drugs=4000, cell_lines=("A375", "MCF7", "PC3"), n_batches=60, n_replicates=3))
+REDUCED_CELL_PAINTING = MappingProxyType(
+    dict(n_drugs=4000, cell_lines=("U2OS",), n_batches=20, n_features=701, n_replicates=2)
+)
 SMALL = MappingProxyType(dict(n_drugs=800, cell_lines=("A375", "MCF7"), n_batches=12, n_features=300, n_replicates=2))
 SMALL_CELL_PAINTING = MappingProxyType(
     dict(n_drugs=1500, cell_lines=("U2OS",), n_batches=10, n_features=300, n_replicates=3)
@@ -53,7 +56,7 @@ _SWEEP_ARMS = {"clip": Arm("clip")} | {
 
 # Table 7: candidates from the minibatch alone. At gene-expression shape the paper's configuration takes another alpha.
 _SIMCLR = MappingProxyType({method: Arm(method, change={"framework": "simclr"}) for method in ("clip", "infocore")})
-_SIMCLR_ALPHA = 0.2
+_SIMCLR_ALPHAS = (0.2, 0.33)
 
 # Hundreds of molecules: small layers, small minibatches, a short queue.
 _FEW = {
@@ -67,7 +70,13 @@ _FEW = {
 }
 # Cell-painting settings of appendix H; these profiles are z-scores with heavy tails, hence another bound.
 _COMAS = {"alpha": 0.83, "clip_screen": 10.0, "noise_screen": 0.0, "mixup_concentration": 0.8}
-
+# Simulated profiles have the scale of COMAS's; one cell line makes a third of the conditions of gene expression.
+_CELL_PAINTING = (
+    dict(SETTINGS)
+    | _ONE_LINE
+    | _COMAS
+    | {"minibatch_size": 128, "queue_size": 1024, "epochs": 60, "halve_at": (30, 40, 50)}
+)
 
 # What a notebook runs live: narrow layers and few epochs, one seed, two cores, well under a minute an arm.
 _QUICK = MappingProxyType(
@@ -102,7 +111,8 @@ def quick(name: str, seed: int) -> Study:
     settings = dict(study.settings) | dict(_QUICK) | minibatch
     arms = {key: METHODS["ccl"] if arm.method == "ccl" else arm for key, arm in study.arms.items()}
     least = min(study.minimum_library, 10)
-    return replace(study, settings=settings, arms=arms, candidates={}, seeds=(seed,), minimum_library=least)
+    searched = dict(candidates={}, tuning_seeds=())
+    return replace(study, settings=settings, arms=arms, seeds=(seed,), minimum_library=least, **searched)
 
 
 def available(study: Study) -> bool:
@@ -117,9 +127,12 @@ def simulated_stand_in(seed: int) -> PairedScreen:
     ).screen
 
 
-def simulated_gene_expression(seed: int, **shape) -> PairedScreen:
-    """The calibrated simulated screen: ``REDUCED``, or ``SMALL`` where a notebook simulates live."""
-    return simulate_screen(seed, **shape).screen
+def simulated_gene_expression(seed: int, *, scaffold: float = GE_DOSES.scaffold, **shape) -> PairedScreen:
+    """The calibrated simulated screen: ``REDUCED``, or ``SMALL`` where a notebook simulates live.
+
+    ``scaffold``: the dose of the arrow from batch to structure.
+    """
+    return simulate_screen(seed, doses=replace(GE_DOSES, scaffold=scaffold), **shape).screen
 
 
 def simulated_cell_painting(seed: int, **shape) -> PairedScreen:
@@ -142,10 +155,12 @@ def toxcast(seed: int) -> PairedScreen:
     return read_toxcast().per_batch()
 
 
-_GENE_EXPRESSION = Study("gene_expression", simulated_gene_expression, SETTINGS, arms=_AS_IN_THE_PAPER, shape=REDUCED)
+_GENE_EXPRESSION = Study("gene_expression", simulated_gene_expression, SETTINGS, shape=REDUCED)
 _FEW_MOLECULES = dict(SETTINGS) | _ONE_LINE | _FEW
 _SIX_SEEDS = tuple(range(6))
 _SEARCH = MappingProxyType({method: candidates(method) for method in METHODS})
+_SIMCLR_SEARCH = MappingProxyType({method: candidates(method, _SIMCLR_ALPHAS) for method in _SIMCLR})
+_REDRAWN = MappingProxyType(dict(tuning_seeds=_TUNING_SEEDS[:2], seeds=_SIX_SEEDS))  # simulated: a screen a seed
 _RESPLIT = MappingProxyType(  # one real screen, split six times: 20 % of the molecules are tested on
     dict(candidates=_SEARCH, seeds=_SIX_SEEDS, overlap=0.2 / 0.8, minimum_library=5)
 )
@@ -156,8 +171,16 @@ STUDIES = MappingProxyType(
     {
         study.name: study
         for study in (
-            replace(_GENE_EXPRESSION, seeds=_SIX_SEEDS),
-            replace(_GENE_EXPRESSION, name="ablation", arms=ablation_arms()),
+            replace(_GENE_EXPRESSION, candidates=_SEARCH, **_REDRAWN),
+            Study(
+                "cell_painting",
+                simulated_cell_painting,
+                _CELL_PAINTING,
+                shape=REDUCED_CELL_PAINTING,
+                candidates=_SEARCH,
+                **_REDRAWN,
+            ),
+            replace(_GENE_EXPRESSION, name="ablation", arms=ablation_arms(), seeds=_SIX_SEEDS),
             replace(_GENE_EXPRESSION, name="alpha_sweep", arms=_SWEEP_ARMS, seeds=_TUNING_SEEDS),
             replace(
                 _GENE_EXPRESSION,
@@ -168,9 +191,9 @@ STUDIES = MappingProxyType(
             replace(
                 _GENE_EXPRESSION,
                 name="simclr",
-                settings=dict(SETTINGS) | {"alpha": _SIMCLR_ALPHA},
                 arms=_SIMCLR,
-                seeds=_SIX_SEEDS,
+                candidates=_SIMCLR_SEARCH,
+                **_REDRAWN,
             ),
             replace(
                 _GENE_EXPRESSION,
