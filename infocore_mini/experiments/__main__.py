@@ -13,6 +13,7 @@ from pathlib import Path
 from infocore_mini.experiments.calibration import run as calibration
 from infocore_mini.experiments.derivation import training as derivation
 from infocore_mini.experiments.fairness import run as fairness
+from infocore_mini.experiments.gene_expression import doses
 from infocore_mini.experiments.gene_expression import run as connectivity_map
 from infocore_mini.experiments.molecules import run as molecules
 from infocore_mini.experiments.molecules import tables
@@ -28,6 +29,7 @@ STUDIES: Mapping[str, Store] = {
     **{name: partial(property_prediction.store, name) for name in property_prediction.STUDIES},
     "critics": derivation.store,
     "connectivity_map": connectivity_map.store,
+    "structure_arrow": doses.store_arrow,
     "simulation": simulation.store,
     "simulation_sweeps": simulation.store_sweeps,
     "fairness": fairness.store,

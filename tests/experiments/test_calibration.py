@@ -11,7 +11,7 @@ from infocore_mini.experiments import results
 from infocore_mini.experiments.calibration import figures
 from infocore_mini.experiments.calibration.diagnostics import Plate, diagnose, structure_dependence
 from infocore_mini.experiments.calibration.plates import real_plates
-from infocore_mini.experiments.calibration.report import agreement
+from infocore_mini.experiments.calibration.report import agreement, verdict
 from infocore_mini.featurize import morgan
 from infocore_mini.simulate.screen import CP_DOSES, GE_DOSES, simulate_screen
 from infocore_mini.sources import DataUnavailable
@@ -53,10 +53,33 @@ def test_stored_doses_are_the_defaults(stored):
     assert stored["cell_painting"]["doses"] == asdict(CP_DOSES)
 
 
-def test_simulated_plates_agree_with_real_ones(stored):
+def test_the_simulated_plates_agree_with_the_real_ones_but_for_what_the_page_says(stored):
     table = agreement(stored["gene_expression"])
-    assert len(table) == 18 and table[["low", "high"]].notna().all(axis=None)
-    assert table.agrees.all(), table[~table.agrees]
+    assert len(table) == 18 and table[["distance", "limit"]].notna().all(axis=None)
+    apart = table.index[~table["agrees"]]
+    said = verdict(table)
+    assert said.startswith(f"**{18 - len(apart)} of 18 diagnostics agree**")
+    assert {name for name in table.index if f"`{name}`" in said} == set(apart)
+
+
+def test_agreement_is_measured_in_what_plates_and_draws_differ_anyhow():
+    plates = [{"rms": value} for value in (1.0, 2.0, 4.0)]
+    draws = [{"rms": 3.0, "rate": value} for value in (0.4, 0.5, 0.6)]
+    record = {"real": {"rms": 7 / 3, "rate": 0.2}, "real_plates": plates, "simulated": draws}
+    table = agreement(record)
+    between = np.std([1, 2, 4], ddof=1)
+    assert table.loc["rms", "distance"] == pytest.approx((3 - 7 / 3) / between)
+    assert table.loc["rms", "limit"] == pytest.approx((4 - 1.5) / between)  # the third plate from the mean of the others
+    assert table.loc["rate", "distance"] == pytest.approx(3.0)
+    assert table.loc["rate", "limit"] == pytest.approx(4.303 * (4 / 3) ** 0.5, abs=1e-3)
+    assert table["agrees"].tolist() == [True, True]
+
+
+@pytest.mark.parametrize("name", ["control_sd", "treated_rms_50", "replicate_other", "structure_auc"])
+def test_another_simulator_would_be_found(stored, name):
+    record = stored["gene_expression"]
+    other = record | {"simulated": [draw | {name: 2 * draw[name]} for draw in record["simulated"]]}
+    assert agreement(record).loc[name, "agrees"] and not agreement(other).loc[name, "agrees"]
 
 
 def test_learnability_lies_in_the_range_of_the_paper(stored):

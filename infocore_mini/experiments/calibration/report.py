@@ -1,25 +1,59 @@
-"""Whether the simulated plates agree with the real ones."""
+"""Whether the simulated plates agree with the real ones: how far apart, in units of what differs anyhow."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
-_POOLED = {"same_plate_raw": 0.05, "same_plate_subtracted": 0.05, "structure_auc": 0.1, "structure_neighbour": 0.1}
+from infocore_mini.experiments.names import listed
 
 
 def agreement(record: Mapping) -> pd.DataFrame:
-    """Gene expression, real beside simulated: a row for each diagnostic.
+    """Gene expression, real beside simulated: a row for each diagnostic, nothing in it chosen by hand.
 
-    Columns: real (mean of three plates), real_low, real_high (their range), simulated, simulated_low, simulated_high (over
-    draws), low, high: what counts as agreement, agrees. Agreement: the simulated mean within 25 % of the range of the
-    real plates; for the diagnostics that pool the plates within 0.05 (same-plate rates) or 0.1 (structure).
+    A diagnostic that a plate has by itself: distance is that of the simulated mean from the mean of the real plates, in
+    standard deviations between the real plates; limit is the largest distance, in the same unit, of one real plate from
+    the mean of the others. Simulated plates agree if they are no more unlike the real ones than a real plate that is
+    held out.
+
+    A diagnostic that pools the plates (same-plate rates, structure) has one real value: distance and limit are in
+    standard deviations between simulated draws, and the limit is that within which one more draw would lie with
+    probability 95 % (t distribution).
+
+    Returns:
+        Columns real (mean of the plates), real_low, real_high (their range), simulated, simulated_low, simulated_high
+        (over draws), distance, limit, agrees.
     """
-    plates, draws = pd.DataFrame(record["real_plates"]), pd.DataFrame(record["simulated"])
+    plates = pd.DataFrame(record["real_plates"], dtype=float)
+    draws = pd.DataFrame(record["simulated"], dtype=float)
     table = pd.DataFrame({"real": record["real"]}).assign(real_low=plates.min(), real_high=plates.max())
     table = table.assign(simulated=draws.mean(), simulated_low=draws.min(), simulated_high=draws.max())
-    margin = table.index.map(_POOLED)
-    table["low"] = (0.75 * table.real_low).fillna(table.real - margin.to_series(index=table.index))
-    table["high"] = (1.25 * table.real_high).fillna(table.real + margin.to_series(index=table.index))
-    return table.assign(agrees=table.simulated.between(table.low, table.high))
+    between = plates.std().reindex(table.index)
+    unit = between.fillna(draws.std())
+    one_more = stats.t.ppf(0.975, len(draws) - 1) * np.sqrt(1 + 1 / len(draws))
+    held_out = (plates.apply(_farthest) / plates.std()).reindex(table.index)
+    table["distance"] = (table.simulated - table.real) / unit
+    table["limit"] = held_out.fillna(one_more)
+    return table.assign(agrees=table.distance.abs() <= table.limit)
+
+
+def _farthest(values: pd.Series) -> float:
+    """Largest distance of one value from the mean of the others; missing ones do not count."""
+    values = values.dropna()
+    others = (values.sum() - values) / (len(values) - 1)
+    return float((values - others).abs().max())
+
+
+def verdict(table: pd.DataFrame) -> str:
+    """Markdown: how many diagnostics agree, and which do not, by how much; of `agreement`."""
+    apart = table[~table["agrees"]]
+    said = [
+        f"`{name}` ({row.simulated:.2f} against {row.real:.2f}, {abs(row.distance):.1f} of that unit apart where "
+        f"{row.limit:.1f} would be allowed)"
+        for name, row in apart.iterrows()
+    ]
+    counted = f"**{len(table) - len(apart)} of {len(table)} diagnostics agree**"
+    return f"{counted}; those that do not: {listed(said)}." if said else f"{counted}."
