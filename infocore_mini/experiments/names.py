@@ -12,6 +12,7 @@ STUDY_NAMES = {  # of the pretraining studies, by what they train on
     "l1000_plates": "three L1000 plates",
     "comas": "COMAS cell painting",
     "cell_painting": "simulated cell painting",
+    "soft_labels": "simulated L1000, replicates in three batches",
     "toxcast": "ToxCast",
     "simulated": "simulated screen",
     "simclr": "simulated L1000, SimCLR",

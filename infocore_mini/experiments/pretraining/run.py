@@ -89,6 +89,7 @@ class Study:
             is run as it is.
         tuning_seeds: that choose the candidate of each arm, where every seed draws a screen of its own; none of them is
             reported. Without them every seed chooses its own.
+        trains_on: arm -> what becomes of the training screen first, where it is not taken as it is; tests are the same.
         minimum_library: molecules a batch library needs to be scored.
         shape: of a simulated screen.
         files: data files behind the screen.
@@ -103,6 +104,7 @@ class Study:
     candidates: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     tuning_seeds: tuple[int, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
+    trains_on: Mapping[str, Callable[[PairedScreen], PairedScreen]] = field(default_factory=dict)
     minimum_library: int = 20
     shape: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[str, ...] = ()
@@ -162,8 +164,10 @@ def run(
         "config": asdict(config),
         "minimum_library": study.minimum_library,
     }
+    view = study.trains_on.get(arm)
+    settings |= {"trains_on": view.__name__} if view else {}
     checkpoint = path_of(folder, "pretraining", settings).with_suffix(".pt") if folder else None
-    record = kept(folder, "pretraining", settings, lambda: train_and_score(study, config, checkpoint))
+    record = kept(folder, "pretraining", settings, lambda: train_and_score(study, config, checkpoint, view))
     if checkpoint:
         checkpoint.unlink(missing_ok=True)
     training = record.result["training"] | {"seconds": record.provenance["seconds"]}
@@ -174,10 +178,16 @@ def run(
     return replace(record, result=about | record.result | {"training": training})
 
 
-def train_and_score(study: Study, config: Config, checkpoint: Path | None) -> Made:
+def train_and_score(
+    study: Study,
+    config: Config,
+    checkpoint: Path | None,
+    view: Callable[[PairedScreen], PairedScreen] | None = None,
+) -> Made:
     """The scores of one run and its course, and checksums of the data files; goes on from the checkpoint, if any."""
     split = study.screen(config.seed).split(config.seed)
-    model = pretrain_screen(split.train, config, validation=split.validation, checkpoint=checkpoint)
+    train = view(split.train) if view else split.train
+    model = pretrain_screen(train, config, validation=split.validation, checkpoint=checkpoint)
     return score(model, split, study.minimum_library) | {"training": {"history": model.history}}, study.checksums()
 
 
@@ -286,6 +296,7 @@ def store(study: Study, output: Path, runs: Path, n_jobs: int = 2) -> Path:
         "candidates": {name: study.candidates_of(name) for name in study.arms},
         "tuning_seeds": study.tuning_seeds,
         "seeds": study.seeds,
+        "trains_on": {name: view.__name__ for name, view in study.trains_on.items()},
         "minimum_library": study.minimum_library,
         "overlap": study.overlap,
     }

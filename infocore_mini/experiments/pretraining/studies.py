@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from types import MappingProxyType
 
+import torch
+
 from infocore_mini.experiments.chances import candidates
 from infocore_mini.experiments.names import Arm
 from infocore_mini.experiments.pretraining.run import METHODS, SETTINGS, Study, ablation_arms
@@ -17,6 +19,10 @@ from infocore_mini.simulate.screen import CP_DOSES, GE_DOSES, simulate_screen
 
 # GE shape of the paper, reduced to what two cores train in minutes; every dose is calibrated (experiments/calibration.py).
 REDUCED = MappingProxyType(dict(n_drugs=4000, cell_lines=("A375", "MCF7", "PC3"), n_batches=60, n_replicates=3))
+# Each drug plate is run in three batches of a cell line, a replicate of every condition in each.
+SPREAD = MappingProxyType(
+    dict(n_drugs=2000, cell_lines=("A375", "MCF7"), n_batches=60, n_replicates=3, replicate_batches=3)
+)
 REDUCED_CELL_PAINTING = MappingProxyType(
     dict(n_drugs=4000, cell_lines=("U2OS",), n_batches=20, n_features=701, n_replicates=2)
 )
@@ -140,6 +146,15 @@ def simulated_cell_painting(seed: int, **shape) -> PairedScreen:
     return simulate_screen(seed, doses=CP_DOSES, **shape).screen
 
 
+def one_of_its_batches(screen: PairedScreen) -> PairedScreen:
+    """Hard labels by fiat: all profiles of a condition are said to be of the batch of one of them, drawn at random."""
+    stream = torch.Generator().manual_seed(0)
+    drawn = torch.randperm(len(screen.condition), generator=stream)
+    label = torch.empty(len(screen), dtype=torch.int64)
+    label[screen.condition[drawn]] = screen.profile_batch[drawn]
+    return replace(screen, profile_batch=label[screen.condition])
+
+
 def comas(seed: int) -> PairedScreen:
     """The COMAS cell-painting screens; a molecule's profiles of each run or date are a condition of their own."""
     return read_comas().per_batch()
@@ -165,6 +180,21 @@ _RESPLIT = MappingProxyType(  # one real screen, split six times: 20 % of the mo
     dict(candidates=_SEARCH, seeds=_SIX_SEEDS, overlap=0.2 / 0.8, minimum_library=5)
 )
 _COMAS_STUDY = Study("comas", comas, _FEW_MOLECULES | _COMAS, files=COMAS, **_RESPLIT)
+# Hard labels, two ways: a condition for each batch that it was run in, and all of a condition in one of its batches.
+_LABEL_ARMS = {
+    "infocore": Arm("infocore"),
+    **{arm.key: arm for arm in (Arm("infocore", "a condition per batch"), Arm("infocore", "one batch"))},
+    "clip": Arm("clip"),
+    **{arm.key: arm for arm in (Arm("clip", "a condition per batch"),)},
+}
+_LABEL_VIEWS = MappingProxyType(
+    {
+        "infocore, a condition per batch": PairedScreen.per_batch,
+        "infocore, one batch": one_of_its_batches,
+        "clip, a condition per batch": PairedScreen.per_batch,
+    }
+)
+_SPREAD_STEPS = round(0.64 * SPREAD["n_drugs"]) * len(SPREAD["cell_lines"]) // SETTINGS["minibatch_size"]
 _CLIP_AND_INFOCORE = MappingProxyType({"clip": Arm("clip"), "infocore": Arm("infocore")})
 
 STUDIES = MappingProxyType(
@@ -179,6 +209,15 @@ STUDIES = MappingProxyType(
                 shape=REDUCED_CELL_PAINTING,
                 candidates=_SEARCH,
                 **_REDRAWN,
+            ),
+            replace(
+                _GENE_EXPRESSION,
+                name="soft_labels",
+                settings=dict(SETTINGS) | {"steps_per_epoch": _SPREAD_STEPS},  # a condition per batch makes three
+                shape=SPREAD,
+                arms=_LABEL_ARMS,
+                trains_on=_LABEL_VIEWS,
+                seeds=_SIX_SEEDS,
             ),
             replace(_GENE_EXPRESSION, name="ablation", arms=ablation_arms(), seeds=_SIX_SEEDS),
             replace(_GENE_EXPRESSION, name="alpha_sweep", arms=_SWEEP_ARMS, seeds=_TUNING_SEEDS),
