@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from types import MappingProxyType
 
-import torch
+import numpy as np
 
 from infocore_mini.experiments.chances import candidates
 from infocore_mini.experiments.names import Arm
@@ -148,11 +148,9 @@ def simulated_cell_painting(seed: int, **shape) -> PairedScreen:
 
 def one_of_its_batches(screen: PairedScreen) -> PairedScreen:
     """Hard labels by fiat: all profiles of a condition are said to be of the batch of one of them, drawn at random."""
-    stream = torch.Generator().manual_seed(0)
-    drawn = torch.randperm(len(screen.condition), generator=stream)
-    label = torch.empty(len(screen), dtype=torch.int64)
-    label[screen.condition[drawn]] = screen.profile_batch[drawn]
-    return replace(screen, profile_batch=label[screen.condition])
+    drawn = np.random.default_rng(0).permutation(len(screen.condition))
+    _, first = np.unique(screen.condition.numpy()[drawn], return_index=True)
+    return replace(screen, profile_batch=screen.profile_batch[drawn[first]][screen.condition])
 
 
 def comas(seed: int) -> PairedScreen:
