@@ -123,15 +123,20 @@ def tanimoto(a: NDArray, b: NDArray) -> NDArray:
     return shared / (a.sum(1)[:, None] + b.sum(1) - shared)
 
 
-def murcko_scaffold(smiles: Iterable[str]) -> list[str]:
-    """Bemis-Murcko scaffold of each molecule: its rings and what links them, as canonical SMILES without chirality.
+def murcko_scaffold(smiles: Iterable[str], *, chirality: bool = False) -> list[str]:
+    """Bemis-Murcko scaffold of each molecule: its rings and what links them, as canonical SMILES.
 
     Molecules without a ring have the scaffold ``""``.
+
+    Args:
+        smiles: molecules.
+        chirality: whether scaffolds differ if their stereocentres do.
 
     Raises:
         InvalidSmiles: if a row is no molecule or holds no atom.
     """
-    return list(chain.from_iterable(by_chunk(_scaffolds, smiles, n_jobs=1)))
+    scaffolds = _chiral_scaffolds if chirality else _scaffolds
+    return list(chain.from_iterable(by_chunk(scaffolds, smiles, n_jobs=1)))
 
 
 class Parts(NamedTuple):
@@ -142,19 +147,23 @@ class Parts(NamedTuple):
     test: NDArray[np.int64]
 
 
-def scaffold_split(smiles: Sequence[str]) -> Parts:
+def scaffold_split(smiles: Sequence[str], *, chirality: bool = False) -> Parts:
     """Train, validation and test, 80 / 10 / 10 %, by Murcko scaffold, always the same (Hu et al. 2020).
 
     The molecules of a scaffold stay together.  Scaffolds go, the largest first (of equal ones that whose first molecule
     comes last), into training while it has room, else into validation while both have, else into test.  Unlike
     theirs, our scaffolds do not see chirality, so that no two parts hold stereoisomers of one scaffold.
 
+    Args:
+        smiles: molecules.
+        chirality: as theirs.
+
     Raises:
         InvalidSmiles: if a row is no molecule or holds no atom.
         ValueError: if a part would be empty.
     """
     rows: dict[str, list[int]] = {}
-    for row, scaffold in enumerate(murcko_scaffold(smiles)):
+    for row, scaffold in enumerate(murcko_scaffold(smiles, chirality=chirality)):
         rows.setdefault(scaffold, []).append(row)
     parts: tuple[list[int], ...] = ([], [], [])
     train, validation, test = parts
@@ -227,6 +236,11 @@ def _bits(radius: int, n_bits: int, mols: list[Mol]) -> NDArray[np.float32]:
 def _scaffolds(mols: list[Mol]) -> list[str]:
     with rdBase.BlockLogs():  # a lone proton, such as a hydrochloride's, is worth a warning to RDKit
         return [MurckoScaffoldSmiles(mol=_plainly_spelt(mol), includeChirality=False) for mol in mols]
+
+
+def _chiral_scaffolds(mols: list[Mol]) -> list[str]:
+    with rdBase.BlockLogs():
+        return [MurckoScaffoldSmiles(mol=mol, includeChirality=True) for mol in mols]
 
 
 def _plainly_spelt(mol: Mol) -> Mol:

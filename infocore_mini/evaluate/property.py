@@ -8,7 +8,8 @@ are masked.
 from __future__ import annotations
 
 import copy
-from typing import Annotated, NamedTuple, get_args
+from collections.abc import Callable
+from typing import Annotated, NamedTuple, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 from infocore_mini.featurize import Parts
 from infocore_mini.parameters import Count, Fraction, Positive, TargetKind
 from infocore_mini.validation import require
+
+T = TypeVar("T")
+Predicted = Callable[[NDArray[np.int64]], NDArray[np.float32]]  # row numbers -> predictions
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -74,6 +78,34 @@ def fine_tune(
             one of them holds no task with two different values.
         FloatingPointError: if a prediction stops being finite.
     """
+    y = np.asarray(target, dtype=np.float32)
+
+    def score(predicted: Predicted) -> list[float]:
+        return [property_score(y[rows], predicted(rows), kind) for rows in parts[1:]]
+
+    tried = fine_tune_each(body, x, y, parts, kind, score, config=config, seed=seed)
+    return [CandidateScore(learning_rate, epochs, *scores) for learning_rate, epochs, scores in tried]
+
+
+def fine_tune_each(
+    body: nn.Module,
+    x: Tensor,
+    target: ArrayLike,
+    parts: Parts,
+    kind: TargetKind,
+    visit: Callable[[Predicted], T],
+    *,
+    config: FineTuning,
+    seed: int,
+) -> list[tuple[float, int, T]]:
+    """`fine_tune` for those who want something else of each candidate than its scores; arguments and errors as there.
+
+    Args:
+        visit: takes a function from row numbers to predictions, (n, n_tasks), logits or in units of the targets.
+
+    Returns:
+        (learning rate, epochs, what ``visit`` returned) of each candidate.
+    """
     y = torch.from_numpy(np.asarray(target, dtype=np.float32))
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
         raise ValueError(f"target: got shape {tuple(y.shape)}, expected ({len(x)}, n_tasks) like the rows of x")
@@ -82,15 +114,22 @@ def fine_tune(
         raise ValueError("target: got values other than 0, 1 and NaN, expected these for kind='classification'")
     require(not bool(y.isinf().any()), "target", "infinite values", "finite numbers, or NaN where not measured")
     _check_parts(parts, y)
+    centre, scale = torch.zeros(y.shape[1]), torch.ones(y.shape[1])
     if kind == "regression":
         train = y[parts.train]
-        y = (y - train.nanmean(0)) / _nanstd(train).clamp_min(1e-6)
-    scores = []
+        centre, scale = train.nanmean(0), _nanstd(train).clamp_min(1e-6)
+        y = (y - centre) / scale
+
+    def at(net: nn.Module) -> T:
+        return visit(lambda rows: predict(net, x[rows]) * scale.numpy() + centre.numpy())
+
+    found = []
     for learning_rate in config.learning_rates:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            scores += _train(copy.deepcopy(body), x, y, parts, kind, config, learning_rate)
-    return scores
+            visits = _train(copy.deepcopy(body), x, y, parts.train, kind, config, learning_rate, at)
+            found += [(learning_rate, epochs, visited) for epochs, visited in visits]
+    return found
 
 
 def _check_kind(kind: str) -> None:
@@ -119,24 +158,30 @@ def chosen(scores: list[CandidateScore]) -> CandidateScore:
 
 
 def _train(
-    body: nn.Module, x: Tensor, y: Tensor, parts: Parts, kind: TargetKind, config: FineTuning, learning_rate: float
-) -> list[CandidateScore]:
+    body: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    rows: NDArray[np.int64],
+    kind: TargetKind,
+    config: FineTuning,
+    learning_rate: float,
+    at: Callable[[nn.Module], T],
+) -> list[tuple[int, T]]:
     width = body(x[:1]).shape[1]
     net = nn.Sequential(body, nn.Linear(width, y.shape[1]))
     optimiser = torch.optim.Adam(net.parameters(), lr=learning_rate, betas=config.adam_betas, fused=True)
-    train, scores = torch.from_numpy(parts.train), []
+    train, visited = torch.from_numpy(rows), []
     for epoch in range(1, max(config.epochs) + 1):
         net.train()
         body.requires_grad_(epoch > config.frozen_epochs)
-        for rows in train[torch.randperm(len(train))].split(config.minibatch_size):
-            loss = masked_loss(net(x[rows]), y[rows], kind)
+        for some in train[torch.randperm(len(train))].split(config.minibatch_size):
+            loss = masked_loss(net(x[some]), y[some], kind)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
         if epoch in config.epochs:
-            at = [property_score(y[rows].numpy(), predict(net, x[rows]), kind) for rows in parts[1:]]
-            scores.append(CandidateScore(learning_rate, epoch, *at))
-    return scores
+            visited.append((epoch, at(net)))
+    return visited
 
 
 def masked_loss(prediction: Tensor, target: Tensor, kind: TargetKind) -> Tensor:

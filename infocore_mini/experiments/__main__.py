@@ -20,6 +20,7 @@ from infocore_mini.experiments.molecules import tables
 from infocore_mini.experiments.performance import full_shape
 from infocore_mini.experiments.pretraining import run as pretraining
 from infocore_mini.experiments.pretraining.studies import STUDIES as PRETRAINING
+from infocore_mini.experiments.property import protocols
 from infocore_mini.experiments.property import run as property_prediction
 from infocore_mini.experiments.simulation import studies as simulation
 
@@ -27,6 +28,7 @@ Store = Callable[[Path, Path, int], Path]  # folder of results, folder of runs, 
 STUDIES: Mapping[str, Store] = {
     **{name: partial(pretraining.store, study) for name, study in PRETRAINING.items()},
     **{name: partial(property_prediction.store, name) for name in property_prediction.STUDIES},
+    "property_protocols": protocols.store,
     "critics": derivation.store,
     "connectivity_map": connectivity_map.store,
     "structure_arrow": doses.store_arrow,

@@ -69,7 +69,9 @@ def test_agreement_is_measured_in_what_plates_and_draws_differ_anyhow():
     table = agreement(record)
     between = np.std([1, 2, 4], ddof=1)
     assert table.loc["rms", "distance"] == pytest.approx((3 - 7 / 3) / between)
-    assert table.loc["rms", "limit"] == pytest.approx((4 - 1.5) / between)  # the third plate from the mean of the others
+    assert table.loc["rms", "limit"] == pytest.approx(
+        (4 - 1.5) / between
+    )  # the third plate from the mean of the others
     assert table.loc["rate", "distance"] == pytest.approx(3.0)
     assert table.loc["rate", "limit"] == pytest.approx(4.303 * (4 / 3) ** 0.5, abs=1e-3)
     assert table["agrees"].tolist() == [True, True]
