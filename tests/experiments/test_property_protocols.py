@@ -100,5 +100,7 @@ def test_the_baseline_has_every_data_set_and_pretrained_encoders_the_short_ones(
     by_arm = {arm: {dataset for dataset, _, key in cells if key == arm} for arm in protocols.arms()}
     assert len(by_arm["Mol2vec"]) == 8 and all(set(protocols.DATASETS) == by_arm[key] for key in by_arm if "," in key)
     inactive = {dataset for dataset, training, _ in cells if training == "missing read as inactive"}
-    assert inactive == {"Tox21", "ToxCast"}
+    assert inactive == set(protocols.WITH_MISSING)
+    missing = {name: bool(np.isnan(prepared(name).target).any()) for name in ("BBBP", "BACE", "Tox21")}
+    assert missing == {"BBBP": False, "BACE": False, "Tox21": True}
     assert replace(TRAININGS["sound"], missing="inactive") == TRAININGS["missing read as inactive"]
