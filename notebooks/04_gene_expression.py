@@ -41,7 +41,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from infocore_mini.experiments.calibration import figures as calibration_figures
-from infocore_mini.experiments.calibration.report import agreement
+from infocore_mini.experiments.calibration.report import agreement, verdict
 from infocore_mini.experiments.gene_expression import connectivity_map, figures
 from infocore_mini.experiments.gene_expression import report as chapter
 from infocore_mini.experiments.gene_expression import run as experiment
@@ -224,22 +224,30 @@ chapter.same_plate_table(shown.plates).round(1).to_frame("nearest other molecule
 # %% tags=["nbval-check-output"]
 calibrated = stored("calibration").results["gene_expression"]
 table = agreement(calibrated)
-table[["real", "real_low", "real_high", "simulated", "simulated_low", "simulated_high", "agrees"]].round(2)
+shown_of = ["real", "real_low", "real_high", "simulated", "simulated_low", "simulated_high"]
+table[[*shown_of, "distance", "limit", "agrees"]].round(2)
+
+# %% tags=["nbval-check-output"]
+Markdown(verdict(table))
 
 # %% mystnb={"figure": {"caption": "Simulated screen beside the three real plates. Left: size of a well's profile after controls are subtracted. Middle: correlation between wells. Right: rates, shares and correlations; small points are single simulated draws or single real plates.", "name": "fig-ge-calibration"}, "image": {"alt": "Three panels. In each, the simulated curves and points lie close to the real ones; the first principal component of treated wells explains more on the real plates."}}
 calibration_figures.real_and_simulated(calibrated)
 
 # %% [markdown]
-# `structure_auc` and `structure_neighbour` measure the arrow from batch to structure: how much more alike molecules on one plate are than molecules on two.
-# Where the rows disagree, the simulator falls short: real plates put more of their variance on one axis than simulated ones do.
+# `distance` is how far the simulated plates lie from the real ones, in standard deviations between the real plates; `limit` is how far a real plate lies from the other two when it is held out, at most.
+# A simulated plate passes if it is no more unlike the real ones than they are unlike one another.
+# (The two same-plate rates and the two `structure` rows pool the plates; there the unit is the standard deviation between simulated draws.)
+# Three plates make a coarse ruler: real plates differ threefold in how much of their variance lies on one axis (`treated_pc1`), so that a simulator with half of it still passes.
 #
 # Plates cannot tell everything.
-# The number of mechanisms and the share of an effect that structure explains are *choices*; they were made so that a supervised model, one that is told the true effects and is therefore no contestant, retrieves held-out molecules about as well as the paper's models do.
+# The number of mechanisms and the share of an effect that structure explains are *choices*; they were made so that a linear model that is told the true effects, and is therefore no contestant, retrieves held-out molecules about as often as the paper's models do on their own screen.
+# It is no upper bound: it is linear, and CLIP does better further down.
+# And since the level was chosen, that our accuracies are near the paper's reproduces nothing; what can be compared are ratios between methods.
 
 # %% tags=["nbval-check-output"]
 pd.DataFrame(calibrated["learnability"])[
     ["r2", "whole_1", "chance_whole", "batch_1", "chance_batch", "oracle_whole_1", "oracle_batch_1"]
-].mean().round(2).to_frame("supervised ceiling")
+].mean().round(2).to_frame("linear model, told the true effects")
 
 # %% [markdown]
 # ## Pretraining, live and small

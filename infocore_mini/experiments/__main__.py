@@ -18,6 +18,7 @@ from infocore_mini.experiments.gene_expression import run as connectivity_map
 from infocore_mini.experiments.molecules import run as molecules
 from infocore_mini.experiments.molecules import tables
 from infocore_mini.experiments.performance import full_shape
+from infocore_mini.experiments.pretraining import inputs
 from infocore_mini.experiments.pretraining import run as pretraining
 from infocore_mini.experiments.pretraining.studies import STUDIES as PRETRAINING
 from infocore_mini.experiments.property import protocols
@@ -31,6 +32,7 @@ STUDIES: Mapping[str, Store] = {
     "property_protocols": protocols.store,
     "critics": derivation.store,
     "connectivity_map": connectivity_map.store,
+    "probed_inputs": inputs.store,
     "structure_arrow": doses.store_arrow,
     "simulation": simulation.store,
     "simulation_sweeps": simulation.store_sweeps,

@@ -19,7 +19,7 @@ from infocore_mini.evaluate.seeds import t_interval
 from infocore_mini.experiments.gene_expression import run as connectivity_map
 from infocore_mini.experiments.names import METHOD_NAMES
 from infocore_mini.experiments.pretraining.report import MARGIN, Tables, stored_tables, told
-from infocore_mini.experiments.pretraining.studies import REDUCED, STUDIES
+from infocore_mini.experiments.pretraining.studies import OTHER_DOSES, REDUCED, STUDIES
 from infocore_mini.experiments.records import Made, kept
 from infocore_mini.experiments.results import checksums, save_results
 from infocore_mini.experiments.retrieval.run import campaign_from_structure
@@ -30,7 +30,7 @@ from infocore_mini.simulate.screen import simulate_screen
 
 # Dose of the arrow -> the study that trains at it; the calibrated dose is that of the main study.
 STUDY_OF_DOSE: Mapping[float, str] = MappingProxyType(
-    {0.0: "scaffold_0", 0.75: "scaffold_0.75", GE_DOSES.scaffold: "gene_expression", 3.0: "scaffold_3"}
+    dict(sorted([(GE_DOSES.scaffold, "gene_expression"), *((dose, name) for name, dose in OTHER_DOSES.items())]))
 )
 SEEDS = (0, 1, 2, 3)  # of the sweep, and of the splits on which the arrow is measured
 

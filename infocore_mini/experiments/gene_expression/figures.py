@@ -115,18 +115,21 @@ def ablation(ours: pd.DataFrame, paper: pd.DataFrame, *, reference: str = "CLIP"
     return finish(fig)
 
 
-def sweep(alphas: Mapping[float, pd.DataFrame]) -> Figure:
-    """How alpha trades the two libraries: change of top-1, 5 and 10 accuracy relative to CLIP, with 95 % intervals.
+def sweep(changes: Mapping[float, pd.DataFrame], xlabel: str = "alpha", *, clip_at: float | None = 1.0) -> Figure:
+    """What a setting does in the two libraries: change of top-1, 5 and 10 accuracy relative to CLIP, 95 % intervals.
 
     Args:
-        alphas: alpha -> rows library, top, relative, relative_low, relative_high (fractions), as
-            ``pretraining_report.against``. CLIP itself, at 0, is drawn at alpha = 1.
+        changes: setting -> rows library, top, relative, relative_low, relative_high (fractions), as
+            ``pretraining_report.against``.
+        xlabel: what the setting is called.
+        clip_at: the setting at which the method is CLIP, whose point is drawn; None = nowhere.
     """
     fig, axes = figure(1, 2, panel=(3.4, 2.8))
+    beside = 0.015 * (max(changes) - min(changes))
     for ax, library in zip(axes, ("whole", "batch")):
-        for shift, top, colour in zip((-0.012, 0.0, 0.012), (1, 5, 10), CATEGORIES):
+        for shift, top, colour in zip((-beside, 0.0, beside), (1, 5, 10), CATEGORIES):
             rows = pd.DataFrame(
-                {alpha: rows.set_index(["library", "top"]).loc[(library, top)] for alpha, rows in alphas.items()}
+                {alpha: rows.set_index(["library", "top"]).loc[(library, top)] for alpha, rows in changes.items()}
             ).T
             change, low, high = (
                 100 * rows[name].astype(float) for name in ("relative", "relative_low", "relative_high")
@@ -141,9 +144,10 @@ def sweep(alphas: Mapping[float, pd.DataFrame]) -> Figure:
                 label=f"top {top}",
             )
         ax.axhline(0, color=NEUTRAL, lw=0.8, ls=":")
-        ax.scatter([1], [0], color=METHOD_COLOURS["clip"], zorder=3)
-        ax.annotate("CLIP", (1, 0), textcoords="offset points", xytext=(-4, 6), ha="right", fontsize=8)
-        ax.set(title=f"{library} library", xlabel="alpha", ylabel="accuracy over CLIP (%)")
+        if clip_at is not None:
+            ax.scatter([clip_at], [0], color=METHOD_COLOURS["clip"], zorder=3)
+            ax.annotate("CLIP", (clip_at, 0), textcoords="offset points", xytext=(-4, 6), ha="right", fontsize=8)
+        ax.set(title=f"{library} library", xlabel=xlabel, ylabel="accuracy over CLIP (%)")
     axes[1].legend(fontsize=8)
     return finish(fig)
 

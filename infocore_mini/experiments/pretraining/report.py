@@ -23,6 +23,7 @@ class Tables(dict[str, dict[int, pd.DataFrame]]):
     overlap: float = 0.0
 
 
+INPUTS = "readout and Mol2vec, before training"
 MARGIN = 0.1  # of the reference's accuracy: what counts as level, see plan.md
 FRAMEWORKS = {  # the arms of Table 7, by the names that it has them under
     f"{METHOD_NAMES[method]} ({framework})": Arm(method, framework)
@@ -44,6 +45,29 @@ def tables(records: Sequence[Mapping], overlap: float = 0.0) -> Tables:
 def stored_tables(name: str) -> Tables:
     """``tables`` of a stored study."""
     return tables(stored(name).results, STUDIES[name].overlap)
+
+
+def searched(name: str) -> pd.DataFrame:
+    """The search of a stored study whose settings were chosen on screens of their own: rows (method, candidate).
+
+    Columns: mean retrieval accuracy on validation molecules, percent; whether it was chosen.
+    """
+    held = stored(name)
+    search = {row["arm"]: row["search"] for row in held.results}
+    rows = {
+        (METHOD_NAMES.get(arm, arm), _settings_in_words(candidate)): {
+            "validation (%)": 100 * score,
+            "chosen": "chosen" if score == max(search[arm]) else "",
+        }
+        for arm, candidates in held.parameters["candidates"].items()
+        for candidate, score in zip(candidates, search[arm], strict=True)
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["method", "candidate"])
+
+
+def _settings_in_words(candidate: Mapping[str, Any]) -> str:
+    names = {"feature_dropout_screen": "feature dropout"}
+    return ", ".join(f"{names.get(name, name)} {value}" for name, value in candidate.items())
 
 
 def accuracy_by_seed(by_arm: Tables, library: str, top: int = 1) -> pd.DataFrame:
@@ -139,11 +163,18 @@ def side_by_side(by_arm: Tables, top: Sequence[int] = (1, 5, 10)) -> pd.DataFram
     return wide.loc[list(by_arm), [("whole", k) for k in top] + [("batch", k) for k in top]]
 
 
-def what_the_batch_leaves(records: Sequence[Mapping], overlap: float = 0.0) -> pd.DataFrame:
-    """Percent, mean over seeds with half of the 95 % interval, a row an arm; ``overlap`` as in ``Study``.
+def what_the_batch_leaves(
+    records: Sequence[Mapping], overlap: float = 0.0, before: Sequence[Mapping] = ()
+) -> pd.DataFrame:
+    """Percent, mean over seeds with half of the 95 % interval, a row an arm.
 
     Columns: "same batch": share of the first 10 retrieved molecules that share the query's batch, and "expected" at
     random; "probe screen", "probe drug": accuracy of a linear probe for the experimental batch.
+
+    Args:
+        records: results of a study.
+        overlap: as in ``Study``.
+        before: of its seeds, as `inputs.probe_inputs`; two more rows, the inputs and chance.
     """
     rows = pd.DataFrame(
         {
@@ -158,7 +189,14 @@ def what_the_batch_leaves(records: Sequence[Mapping], overlap: float = 0.0) -> p
     grouped = rows.groupby("arm", sort=False)
     mean, half = 100 * grouped.mean(), 100 * grouped.agg(half_width, overlap=overlap)
     text = {name: [f"{m:.1f} ± {h:.1f}" for m, h in zip(mean[name], half[name])] for name in mean}
-    return pd.DataFrame(text, index=mean.index)
+    table = pd.DataFrame(text, index=mean.index)
+    if before:
+        probes = 100 * pd.DataFrame(before)[["screen", "drug", "chance"]]
+        level, room = probes.mean(), probes.agg(half_width, overlap=overlap)
+        cell = {name: f"{level[name]:.1f} ± {room[name]:.1f}" for name in probes}
+        table.loc[INPUTS] = ["", "", cell["screen"], cell["drug"]]
+        table.loc["chance"] = ["", "", f"{level['chance']:.1f}", f"{level['chance']:.1f}"]
+    return table
 
 
 def paper_accuracies(dataset: str) -> pd.Series:

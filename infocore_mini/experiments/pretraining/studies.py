@@ -19,6 +19,8 @@ from infocore_mini.simulate.screen import CP_DOSES, GE_DOSES, simulate_screen
 
 # GE shape of the paper, reduced to what two cores train in minutes; every dose is calibrated (experiments/calibration.py).
 REDUCED = MappingProxyType(dict(n_drugs=4000, cell_lines=("A375", "MCF7", "PC3"), n_batches=60, n_replicates=3))
+# Doses of the arrow from batch to structure beside the calibrated one, 1.5.
+OTHER_DOSES = MappingProxyType({"scaffold_0": 0.0, "scaffold_0.75": 0.75, "scaffold_3": 3.0})
 # Each drug plate is run in three batches of a cell line, a replicate of every condition in each.
 SPREAD = MappingProxyType(
     dict(n_drugs=2000, cell_lines=("A375", "MCF7"), n_batches=60, n_replicates=3, replicate_batches=3)
@@ -207,6 +209,16 @@ STUDIES = MappingProxyType(
                 shape=REDUCED_CELL_PAINTING,
                 candidates=_SEARCH,
                 **_REDRAWN,
+            ),
+            *(
+                replace(
+                    _GENE_EXPRESSION,
+                    name=name,
+                    shape={**REDUCED, "scaffold": dose},
+                    arms=_CLIP_AND_INFOCORE,  # the search of gene_expression chose what they have here
+                    seeds=_SIX_SEEDS[:4],
+                )
+                for name, dose in OTHER_DOSES.items()
             ),
             replace(
                 _GENE_EXPRESSION,
