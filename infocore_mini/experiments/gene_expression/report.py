@@ -1,17 +1,15 @@
-"""What the gene-expression chapter shows of the plates, and how it sums up the stored study."""
+"""What the gene-expression chapter shows of the plates, and its accuracies beside the paper's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from infocore_mini.evaluate.seeds import outcome, paired
 from infocore_mini.experiments.calibration.diagnostics import Plate, same_plate_rate
 from infocore_mini.experiments.calibration.plates import real_plates, simulated_plates
-from infocore_mini.experiments.names import METHOD_NAMES
 from infocore_mini.experiments.pretraining.report import accuracies
 from infocore_mini.sources import DataUnavailable
 
@@ -61,39 +59,3 @@ def beside_paper(by_arm: Mapping, paper: pd.Series) -> pd.DataFrame:
     return table.assign(
         **{"our lift": table["ours"] / table["our chance"], "paper's lift": table["paper"] / table["paper's chance"]}
     )
-
-
-def left_of_the_batch(records: Sequence[Mapping]) -> str:
-    """Markdown: what each method leaves of the batch, on both sides, and whether InfoCORE leaves less than CLIP.
-
-    Args:
-        records: results of the stored study; differences are paired by seed, with 95 % t-intervals.
-    """
-    rows = pd.DataFrame(
-        {
-            "arm": record["arm"],
-            "seed": record["seed"],
-            "same batch": 100 * record["same_batch"]["share"],
-            "screen": 100 * record["probe"]["screen"],
-            "drug": 100 * record["probe"]["drug"],
-        }
-        for record in records
-    ).pivot(index="seed", columns="arm")
-    mean = rows.mean()
-    expected = 100 * np.mean([record["same_batch"]["expected"] for record in records])
-    order = mean["same batch"].sort_values().index
-    each = "; ".join(
-        f"{METHOD_NAMES[arm]} {mean['same batch', arm]:.0f} % and {mean['screen', arm]:.0f} %" for arm in order
-    )
-    lines = [
-        f"- Of the first ten molecules, those of the query's batch ({expected:.1f} % in random order), and the batches "
-        f"that a probe names from $Z_g$: {each}. **{METHOD_NAMES[order[0]]} leaves least.**"
-    ]
-    for side, name in (("screen", "$Z_g$"), ("drug", "$Z_d$")):
-        found = paired(rows[side, "infocore"], rows[side, "clip"])
-        says = outcome(found.low, found.high, more="more", less="less")
-        lines.append(
-            f"- Probe on {name}, InfoCORE minus CLIP: {found.mean:+.1f} points, {found.low:+.1f} to {found.high:+.1f} ({says}; "
-            f"CLIP {mean[side, 'clip']:.1f} %)."
-        )
-    return "\n".join(lines)
