@@ -70,6 +70,11 @@ class TwoTower(nn.Module):
         with self._precision(z[0]):
             return of_drug(z[0]), of_screen(z[1])
 
+    def behind(self, scalers: tuple[nn.Module, nn.Module]) -> TwoTower:
+        """The same networks, not copies, behind other scalers."""
+        classifiers = (self.classifiers[0], self.classifiers[1]) if self.classifiers else None
+        return TwoTower((self.encoders[0], self.encoders[1]), classifiers, scalers, bf16=self.bf16)
+
     def _precision(self, x: Tensor) -> torch.autocast:
         return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from infocore_mini.config import Config
 from infocore_mini.screens import PairedScreen
 from infocore_mini.training.pairs import Pairs
-from infocore_mini.validation import as_matrix
+from infocore_mini.validation import as_matrix, require
 
 OF_SCREENS = {"cell_line_heads": False, "mixup_concentration": 0, "clip_drug": None, "clip_screen": None}
 
@@ -76,6 +76,12 @@ def check_screen(screen: PairedScreen, config: Config, validation: PairedScreen 
     in_lines = torch.stack([validation.cell_line, validation.drug_id], 1).unique(dim=0)[:, 0].bincount()
     if int(in_lines.max()) < 2:
         raise ValueError("validation: got one molecule a cell line, expected at least 2: retrieval has to rank some")
+
+
+def check_patience(patience: int | None, scored: bool) -> None:
+    """ValueError unless it is a number of epochs of a run whose epochs are scored, or None."""
+    fits = patience is None or (scored and patience >= 1)
+    require(fits, "patience", patience, "at least 1 epoch, where epochs are scored, or None")
 
 
 def _labels(batch_id: Any, n: int) -> tuple[Tensor, int]:

@@ -42,6 +42,7 @@ class Trainer:
         score: of a model, the larger the better; called every ``validate_every`` epochs and after the last one. The
             weights of the best epoch are kept. None: those of the last epoch.
         validate_every: epochs between two scores.
+        patience: the run ends when so many epochs have passed since the best one; None = after all epochs.
         validation: names the validation data in a checkpoint.
 
     Attributes:
@@ -57,6 +58,7 @@ class Trainer:
         scaled: bool = False,
         score: Callable[[TwoTower], float] | None = None,
         validate_every: int = 1,
+        patience: int | None = None,
         validation: str | None = None,
     ) -> None:
         self.processes = Processes(config.device)
@@ -64,6 +66,7 @@ class Trainer:
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] = {}
         self.score, self.validate_every, self.validation = score, validate_every, validation
+        self.patience = patience
         self.shapes = Shapes(
             n_drug=pairs.drug.shape[1],
             n_screen=pairs.screen.shape[1],
@@ -124,8 +127,12 @@ class Trainer:
     def _run(self, file: Checkpoint | None, progress: bool) -> None:
         if file is not None:
             self._resume(file)
-        for _ in tqdm(range(self.epoch, self.config.epochs), desc=self.config.method, disable=not progress):
+        epochs = tqdm(range(self.epoch, self.config.epochs), desc=self.config.method, disable=not progress)
+        for _ in epochs:
+            if self._stalled():
+                break
             self.run_epoch()
+            epochs.set_postfix({name: f"{value:.3g}" for name, value in self.history[-1].items()}, refresh=False)
             if file is not None and self.processes.rank == 0:
                 file.save(self._state())
             self.processes.wait()
@@ -148,6 +155,10 @@ class Trainer:
         self.epoch += 1
         if self.score is not None and (self.epoch % self.validate_every == 0 or self.epoch == self.config.epochs):
             self._validate(self.score)
+
+    def _stalled(self) -> bool:
+        """Whether ``patience`` epochs have passed since the best one."""
+        return self.patience is not None and bool(self.best) and self.epoch - self.best["epoch"] >= self.patience
 
     def start_epoch(self) -> None:
         """Learning rates and, when their time has come, separate heads for the cell lines."""
