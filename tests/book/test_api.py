@@ -96,7 +96,7 @@ def test_the_readme_searches_with_scikit_learn(root: Path):
 
     rng = np.random.default_rng(0)
     made_up: dict[str, Any] = {"InfoCORE": infocore_mini.InfoCORE}  # imported by the snippet before
-    made_up |= {"plate": ["plate 1", "plate 2"] * 20, "readout": rng.normal(size=(40, 6))}
+    made_up |= {"plate": rng.choice(["plate 1", "plate 2"], size=40), "readout": rng.normal(size=(40, 6))}
     made_up |= {"smiles": ["C" * (1 + i % 20) for i in range(40)], "molecule": [i % 20 for i in range(40)]}
     with sklearn.config_context():
         exec(snippet(root, "from sklearn.model_selection import GridSearchCV, GroupKFold"), made_up)
