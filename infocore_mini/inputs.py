@@ -78,6 +78,11 @@ def label_codes(name: str, value: Any, n: int, like: str = "X_drug") -> tuple[ND
     return batches, codes.astype(np.int64)
 
 
+def level_labels(name: str, value: Any, n: int) -> NDArray[Any]:
+    """(n,) codes of the labels of a nuisance, or the (n, levels) shares that came."""
+    return as_matrix(name, value).numpy() if np.ndim(value) == 2 else label_codes(name, value, n)[1]
+
+
 def _is_missing(label: Any) -> bool:
     """None, NaN, NaT, or pandas' NA, which is not even unequal to itself."""
     return label is None or not isinstance(label == label, bool | np.bool_) or bool(label != label)
@@ -101,15 +106,15 @@ def molecules(value: Any) -> NDArray[np.int64]:
 
 def apart_by_molecule(
     groups: NDArray[np.int64], fraction: float, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Numbers of the rows to train on, and of those that are held out: all rows of a share of the molecules.
+) -> tuple[NDArray[np.int64] | slice, NDArray[np.int64]]:
+    """The rows to train on, and those that are held out, all rows of a share of the molecules; by number, or all of them.
 
     Raises:
         ValueError: where some are wanted, but fewer than 2 molecules would be held out or left.
     """
     n_molecules = len(np.unique(groups))
     if fraction == 0:
-        return np.arange(len(groups)), np.arange(0)
+        return slice(None), np.arange(0)  # a view, no copy
     n_held_out = int(np.ceil(fraction * n_molecules))
     got = f"{fraction} of {n_molecules} molecules, {n_held_out}"
     require(2 <= n_held_out <= n_molecules - 2, "validation_fraction", got, "at least 2 to hold out and 2 to train on")

@@ -21,6 +21,7 @@ from infocore_mini.inputs import (
     drug_features,
     is_smiles,
     label_codes,
+    level_labels,
     molecules,
     readouts,
     row_names,
@@ -42,12 +43,13 @@ class PairedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     Inputs are standardised by column on the rows that ``fit`` trains on. To scikit-learn it is a transformer of drugs
     whose y is the readout. With metadata routing enabled, ``fit`` and ``score`` ask for ``batch_id`` and ``molecule``
-    without a request being set.
+    without a request being set, ``fit`` also for ``nuisance``, of which a table is cut by rows.
     """
 
     # The first two arguments are X and y by other names; what else there is comes along, row by row, where it is given.
-    __metadata_request__fit = {"X_drug": UNUSED, "y_screen": UNUSED, "batch_id": True, "molecule": True}
-    __metadata_request__score = __metadata_request__fit | {"sample_weight": None}  # which Pipeline.score always names
+    __metadata_request__score = {"X_drug": UNUSED, "y_screen": UNUSED, "batch_id": True, "molecule": True}
+    __metadata_request__fit = __metadata_request__score | {"nuisance": True}
+    __metadata_request__score["sample_weight"] = None  # which Pipeline.score always names
 
     method: ClassVar[Method]
     validation_fraction: float
@@ -72,7 +74,9 @@ class PairedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
-    def fit(self, X_drug: Any, y_screen: Any, *, batch_id: Any = None, molecule: Any = None) -> Self:
+    def fit(
+        self, X_drug: Any, y_screen: Any, *, batch_id: Any = None, molecule: Any = None, nuisance: Any = None
+    ) -> Self:
         """Train on paired rows.
 
         Args:
@@ -82,6 +86,9 @@ class PairedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             batch_id: (n,) label of each row's experimental batch: any sortable labels. CLIP needs none.
             molecule: (n,) label of each row's molecule. Rows of one molecule are never each other's negatives;
                 None = rows with equal drug features are one molecule; of SMILES, salts, tautomers and stereoisomers.
+            nuisance: what must not be learnt either: table, or mapping of names to (n,) labels, such as ``{"day": day}``,
+                or to (n, levels) shares that sum to 1. A number becomes labels by ``nuisance.binned``. InfoCORE weighs
+                pairs by the product of all posteriors, a classifier each; CCL's negatives share every label.
 
         Returns:
             self; after an error it counts as not fitted.
@@ -93,14 +100,7 @@ class PairedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         for name in ("pretrained_", "batches_", "n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
-        settings = self.get_params()
-        choice_settings = {field.name: settings.pop(field.name) for field in fields(EpochChoice)}
-        verbose = settings.pop("verbose")
-        require(isinstance(verbose, bool | np.bool_), "verbose", repr(verbose), "True or False")
-        try:
-            config, choice = Config(method=self.method, **settings), EpochChoice(**choice_settings)
-        except ValidationError as error:
-            raise ParameterError(explain(error)) from None
+        config, choice = self._settings()
         drug, drug_names, featuriser = drug_features(X_drug)
         expected = f"readouts: {type(self).__name__} requires y to be passed, but the target y is None"
         require(y_screen is not None, "y_screen", None, expected)
@@ -112,8 +112,10 @@ class PairedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         without = batch_id is None and self.method == "clip"
         batches, codes = label_codes("batch_id", np.zeros(n, dtype=int) if without else batch_id, n)
         groups = molecules(X_drug) if molecule is None else label_codes("molecule", molecule, n)[1]
+        given = {} if nuisance is None else nuisance
+        further = {name: level_labels(name, labels, n) for name, labels in given.items()}
         rows, held_out = apart_by_molecule(groups, choice.validation_fraction, config.seed)
-        repeated = len(np.unique(groups[rows])) < len(rows)
+        repeated = len(np.unique(groups[rows])) < len(groups[rows])
         trained_on = TrainedOn(
             batch_names=tuple(batches.tolist()),
             drug_features=drug_names,
@@ -121,6 +123,7 @@ class PairedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             featuriser=featuriser,
             molecules=tuple(sorted(set(map(str, np.asarray(X_drug)[rows])))) if is_smiles(X_drug) else (),
             epoch_choice=choice,
+            nuisances=tuple(map(str, further)),
         )
         validation = drug[held_out], screen[held_out], groups[held_out], None if without else codes[held_out]
         pretrained = pretrain(
@@ -129,13 +132,25 @@ class PairedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             codes[rows],
             config,
             molecule=groups[rows] if repeated else None,
+            nuisance={name: labels[rows] for name, labels in further.items()},
             standardise=True,
             score=partial(_validation_score, *validation) if len(held_out) else None,
             patience=choice.patience,
-            progress=verbose,
+            progress=bool(self.verbose),
         )
         pretrained.trained_on = trained_on
         return self._take(pretrained)
+
+    def _settings(self) -> tuple[Config, EpochChoice]:
+        """The parameters, checked."""
+        settings = self.get_params()
+        choice = {field.name: settings.pop(field.name) for field in fields(EpochChoice)}
+        verbose = settings.pop("verbose")
+        require(isinstance(verbose, bool | np.bool_), "verbose", repr(verbose), "True or False")
+        try:
+            return Config(method=self.method, **settings), EpochChoice(**choice)
+        except ValidationError as error:
+            raise ParameterError(explain(error)) from None
 
     def _take(self, pretrained: Pretrained) -> Self:
         """Become fitted with a trained model."""

@@ -40,6 +40,7 @@ class TrainedOn:
         molecules: SMILES, one for each molecule; () where they had none.
         corrections: what had been done to the readouts, as `PairedScreen.corrections`; None = not known.
         epoch_choice: what an estimator held out to choose the epoch.
+        nuisances: names of what was not to be learnt beside the experimental batch.
     """
 
     batch_names: tuple[str | int | float, ...] = ()
@@ -50,6 +51,7 @@ class TrainedOn:
     molecules: tuple[str, ...] = ()
     corrections: tuple[str, ...] | None = None
     epoch_choice: EpochChoice = EpochChoice()
+    nuisances: tuple[str, ...] = ()
 
 
 class Pretrained:

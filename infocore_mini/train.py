@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +31,7 @@ def pretrain(
     config: Config,
     *,
     molecule: Any = None,
+    nuisance: Mapping[str, Any] | None = None,
     standardise: bool = False,
     score: Callable[[Pretrained], float] | None = None,
     patience: int | None = None,
@@ -46,6 +47,9 @@ def pretrain(
         config: method and all settings.
         molecule: (n,) label of each row's molecule; rows of one molecule are never each other's negatives.
             None = every row is a molecule of its own.
+        nuisance: name -> labels of what must not be learnt either, of the kinds that ``batch_id`` may be, such as the
+            levels that ``nuisance.binned`` makes of a number. InfoCORE multiplies the posteriors of all of them; CCL's
+            negatives share every label; CLIP reads none.
         standardise: bring every column to mean 0 and standard deviation 1 by scalers that travel with the model.
             False: the columns come so already, as they must.
         score: of the model after each epoch, the larger the better; the weights of the best epoch are returned. None =
@@ -83,7 +87,7 @@ def pretrain(
         drug, of_drug = _standardised("drug", drug)
         screen, of_screen = (None, of_drug) if screen is None else _standardised("screen", screen)
         scalers = (of_drug, of_screen)
-    pairs = check_pairs(drug, screen, batch_id, molecule, config)
+    pairs = check_pairs(drug, screen, batch_id, molecule, config, nuisance)
 
     def pretrained(model: TwoTower) -> Pretrained:
         """Of the networks, which see standardised columns, the model that standardises them itself."""

@@ -27,7 +27,7 @@ from infocore_mini.training.checkpoint import Checkpoint, checksum
 from infocore_mini.training.contrast import MoCo, SimCLR, Views
 from infocore_mini.training.pairs import Chosen, Minibatch, Pairs, sample
 from infocore_mini.training.processes import Processes
-from infocore_mini.training.queue import Candidates
+from infocore_mini.training.queue import Candidates, of_labels
 
 NO_MATTER = ("epochs", "device", "precision", "compile")  # what may differ when a run is resumed
 
@@ -74,6 +74,7 @@ class Trainer:
             n_cell_lines=pairs.n_cell_lines,
             shared=pairs.shared,
             scaled=scaled,
+            levels=pairs.levels,
         )
         self.model = build(config, self.shapes).to(config.device).train()
         self.framework: SimCLR | MoCo = self._framework().to(config.device)
@@ -93,7 +94,7 @@ class Trainer:
             n_batches=self.pairs.n_batches,
             n_cell_lines=self.pairs.n_cell_lines,
             line_batches=self.pairs.line_batches,
-            label_shape=tuple(self.pairs.batch_id.shape[1:]),
+            label=self.pairs.batch_id[0],
             embed=self.processes.embed,
         )
 
@@ -219,12 +220,13 @@ class Trainer:
         similarity = (z @ candidates.z.T).div_(config.temperature)
         similarity.masked_fill_(candidates.excluded(minibatch.drug_id), -torch.inf)
         positive = torch.arange(len(z), device=z.device)
-        if log_posterior is not None and candidates.log_column is not None:
-            column = log_posterior.gather(1, batch_id[:, None]).squeeze(1)
+        log_column = candidates.log_column
+        if self.pairs.levels and candidates.log_posterior is not None:
+            log_column = of_labels(candidates.log_posterior.T, batch_id)
+        if log_posterior is not None and log_column is not None:
+            column = log_posterior.gather(1, batch_id.reshape(len(batch_id), -1)).sum(1)
             weights = dict(alpha=config.alpha, gradient_scale=config.gradient_scale)
-            return reweighted_info_nce_from_columns(
-                similarity, positive, column, candidates.log_column, **weights
-            ).mean()
+            return reweighted_info_nce_from_columns(similarity, positive, column, log_column, **weights).mean()
         if log_posterior is not None and candidates.log_posterior is not None:
             return reweighted_info_nce(
                 similarity,
@@ -301,4 +303,7 @@ class Trainer:
 def _cross_entropy(log_posterior: Tensor, batch_id: Tensor) -> Tensor:
     if not len(batch_id):  # a process without a share
         return log_posterior.sum()
-    return nll_loss(log_posterior, batch_id) if batch_id.ndim == 1 else -(batch_id * log_posterior).sum(1).mean()
+    if batch_id.ndim == 1:
+        return nll_loss(log_posterior, batch_id)
+    soft = batch_id.is_floating_point()
+    return -(batch_id * log_posterior if soft else log_posterior.gather(1, batch_id)).sum(1).mean()
