@@ -273,8 +273,9 @@ class Trainer:
     def _identity(self) -> dict[str, Any]:
         settings = {name: value for name, value in asdict(self.config).items() if name not in NO_MATTER}
         chosen_by = None if self.validation is None else {"validation": self.validation, "every": self.validate_every}
+        shapes = {name: value for name, value in asdict(self.shapes).items() if name != "levels" or value}
         data = checksum(self.pairs.tensors())
-        return {"settings": settings, "shapes": asdict(self.shapes), "data": data, "chosen_by": chosen_by}
+        return {"settings": settings, "shapes": shapes, "data": data, "chosen_by": chosen_by}
 
     def _state(self) -> dict[str, Any]:
         rng = {"cpu": torch.get_rng_state()} | ({"cuda": torch.cuda.get_rng_state()} if self._on_cuda() else {})
