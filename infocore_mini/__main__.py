@@ -194,7 +194,7 @@ def _retrieve(options: argparse.Namespace) -> None:
     fits = 1 <= options.top <= len(library)
     require(fits, "--top", options.top, f"1 to {len(library)}, the molecules of the library")
     about, z = _embed_readouts(model, options)
-    row, cosine = nearest(z, _embed_smiles(model, library), n=options.top)
+    row, cosine = nearest(z, _embed_smiles(model, library), n=options.top, progress=sys.stderr.isatty())
     found = about.loc[about.index.repeat(options.top)].reset_index(names="query")
     found["rank"] = np.tile(np.arange(1, options.top + 1), len(about))
     found["molecule"], found["cosine"] = np.array(library, dtype=object)[row.ravel()], cosine.ravel()
