@@ -27,6 +27,27 @@ Device = Annotated[str, BeforeValidator(_device)]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class EpochChoice:
+    """How an estimator chooses among the epochs of its run. A bad value raises, naming the field.
+
+    Attributes:
+        validation_fraction: of the molecules, which ``fit`` holds out to score each epoch; 0 = none, the last epoch is kept.
+        patience: epochs without a better score after which training stops; None = after all epochs.
+    """
+
+    validation_fraction: Annotated[Fraction, Field(lt=1)] = 0.0
+    patience: Count | None = None
+
+    @model_validator(mode="after")
+    def _has_what_it_waits_for(self) -> EpochChoice:
+        if self.patience is not None and self.validation_fraction == 0:
+            raise ValueError(
+                f"patience: got {self.patience}, expected None without validation, or validation_fraction above 0"
+            )
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Config:
     """Everything that decides a run besides the data. A bad value raises, naming the field.
 

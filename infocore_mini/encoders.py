@@ -98,11 +98,21 @@ def _every_head(x: Tensor, head: Tensor, weight: Tensor) -> Tensor:
 
 
 class BatchClassifier(MLP):
-    """log p_hat(x_b | z): (n, d) embeddings -> (n, n_B) log-probabilities of the experimental batches."""
+    """log p_hat(x_b | z): (n, d) embeddings -> (n, n_B) log-probabilities of the experimental batches.
+
+    Args:
+        n_in, hidden: of the ``MLP``.
+        *levels: n_B; of several nuisances the levels of each, whose log-probabilities then stand side by side.
+    """
+
+    def __init__(self, n_in: int, hidden: Sequence[int], *levels: int) -> None:
+        super().__init__(n_in, hidden, sum(levels))
+        self.levels = levels
 
     def forward(self, z: Tensor) -> Tensor:
-        """(n, d) -> (n, n_B)."""
-        return log_softmax(super().forward(z).to(z.dtype), dim=1)
+        """(n, d) -> (n, n_B), or (n, sum of the levels)."""
+        logits = super().forward(z).to(z.dtype)
+        return torch.cat([log_softmax(part, dim=1) for part in logits.split(self.levels, dim=1)], dim=1)
 
 
 class Scaler(nn.Module):

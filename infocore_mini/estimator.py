@@ -35,6 +35,10 @@ _SHARED = """embedding_dim: d, length of an embedding.
         device: "cpu", "cuda" or "cuda:N".
         precision: "32-true", or "bf16-mixed": networks in bfloat16, losses in float32.
         compile: compile the networks with ``torch.compile``.
+        validation_fraction: share of the molecules that ``fit`` holds out, 0 to 1 (excluded); the weights of the epoch with
+            the best retrieval among them are kept. 0 = none, those of the last epoch.
+        patience: with validation, training stops when so many epochs have passed since the best one; None = never.
+        verbose: show a bar over epochs.
 
     Attributes:
         pretrained_: after ``fit``, the trained ``Pretrained`` model, scalers included, with its loss ``history``.
@@ -95,6 +99,9 @@ class CLIP(PairedEstimator):
         device: str = "cpu",
         precision: Precision = "32-true",
         compile: bool = False,
+        validation_fraction: float = 0.0,
+        patience: int | None = None,
+        verbose: bool = False,
     ) -> None:
         self._keep(locals())
 
@@ -149,6 +156,9 @@ class CCL(PairedEstimator):
         device: str = "cpu",
         precision: Precision = "32-true",
         compile: bool = False,
+        validation_fraction: float = 0.0,
+        patience: int | None = None,
+        verbose: bool = False,
     ) -> None:
         self._keep(locals())
 
@@ -219,5 +229,8 @@ class InfoCORE(PairedEstimator):
         device: str = "cpu",
         precision: Precision = "32-true",
         compile: bool = False,
+        validation_fraction: float = 0.0,
+        patience: int | None = None,
+        verbose: bool = False,
     ) -> None:
         self._keep(locals())

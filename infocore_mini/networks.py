@@ -18,10 +18,11 @@ class Shapes:
     Attributes:
         n_drug: drug features, n_d.
         n_screen: readout features, n_g.
-        n_batches: experimental batches, n_B.
+        n_batches: experimental batches, n_B; of several nuisances the sum of their levels.
         n_cell_lines: cell lines; 1 where there are none.
         shared: one encoder serves both views.
         scaled: the model standardises its inputs itself, and takes NaN in the readout as "not measured".
+        levels: of each nuisance, where there are several; () = experimental batches alone.
     """
 
     n_drug: int
@@ -30,6 +31,7 @@ class Shapes:
     n_cell_lines: int = 1
     shared: bool = False
     scaled: bool = False
+    levels: tuple[int, ...] = ()
 
 
 class TwoTower(nn.Module):
@@ -70,6 +72,11 @@ class TwoTower(nn.Module):
         with self._precision(z[0]):
             return of_drug(z[0]), of_screen(z[1])
 
+    def behind(self, scalers: tuple[nn.Module, nn.Module]) -> TwoTower:
+        """The same networks, not copies, behind other scalers."""
+        classifiers = (self.classifiers[0], self.classifiers[1]) if self.classifiers else None
+        return TwoTower((self.encoders[0], self.encoders[1]), classifiers, scalers, bf16=self.bf16)
+
     def _precision(self, x: Tensor) -> torch.autocast:
         return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16)
 
@@ -81,7 +88,7 @@ def build(config: Config, shapes: Shapes) -> TwoTower:
         return Encoder(n_in, hidden, config.embedding_dim, layer_norm=config.layer_norm, dropout=config.dropout)
 
     def classifier() -> nn.Module:
-        return BatchClassifier(config.embedding_dim, config.hidden_classifier, shapes.n_batches)
+        return BatchClassifier(config.embedding_dim, config.hidden_classifier, *(shapes.levels or (shapes.n_batches,)))
 
     of_drug: nn.Module
     if config.cell_line_heads:

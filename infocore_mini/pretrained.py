@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
-from infocore_mini.config import Config
+from infocore_mini.config import Config, EpochChoice
 from infocore_mini.encoders import CellLineEncoder
 from infocore_mini.networks import Shapes, TwoTower, build
 from infocore_mini.screens import PairedScreen
@@ -39,6 +39,8 @@ class TrainedOn:
         featuriser: what turned SMILES into drug features, such as "mol2vec"; None = features came as such.
         molecules: SMILES, one for each molecule; () where they had none.
         corrections: what had been done to the readouts, as `PairedScreen.corrections`; None = not known.
+        epoch_choice: what an estimator held out to choose the epoch.
+        nuisances: names of what was not to be learnt beside the experimental batch.
     """
 
     batch_names: tuple[str | int | float, ...] = ()
@@ -48,6 +50,8 @@ class TrainedOn:
     featuriser: str | None = None
     molecules: tuple[str, ...] = ()
     corrections: tuple[str, ...] | None = None
+    epoch_choice: EpochChoice = EpochChoice()
+    nuisances: tuple[str, ...] = ()
 
 
 class Pretrained:

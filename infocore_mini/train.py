@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from infocore_mini.config import Config
 from infocore_mini.encoders import Scaler
@@ -17,11 +17,11 @@ from infocore_mini.networks import TwoTower
 from infocore_mini.pretrained import Pretrained, TrainedOn
 from infocore_mini.screens import PairedScreen
 from infocore_mini.training.checkpoint import checksum
-from infocore_mini.training.checks import check_pairs, check_screen
+from infocore_mini.training.checks import check_pairs, check_patience, check_screen
 from infocore_mini.training.pairs import ScreenPairs
 from infocore_mini.training.processes import Processes
 from infocore_mini.training.trainer import Trainer
-from infocore_mini.validation import as_matrix
+from infocore_mini.validation import as_matrix, require
 
 
 def pretrain(
@@ -31,7 +31,10 @@ def pretrain(
     config: Config,
     *,
     molecule: Any = None,
+    nuisance: Mapping[str, Any] | None = None,
     standardise: bool = False,
+    score: Callable[[Pretrained], float] | None = None,
+    patience: int | None = None,
     checkpoint: str | Path | None = None,
     progress: bool = False,
 ) -> Pretrained:
@@ -44,8 +47,14 @@ def pretrain(
         config: method and all settings.
         molecule: (n,) label of each row's molecule; rows of one molecule are never each other's negatives.
             None = every row is a molecule of its own.
+        nuisance: name -> labels of what must not be learnt either, of the kinds that ``batch_id`` may be, such as the
+            levels that ``nuisance.binned`` makes of a number. InfoCORE multiplies the posteriors of all of them; CCL's
+            negatives share every label; CLIP reads none.
         standardise: bring every column to mean 0 and standard deviation 1 by scalers that travel with the model.
             False: the columns come so already, as they must.
+        score: of the model after each epoch, the larger the better; the weights of the best epoch are returned. None =
+            those of the last epoch. Not with a checkpoint, which could not tell one score from another.
+        patience: with a score, stop when so many epochs have passed since the best one; None = after all epochs.
         checkpoint: file that is written after every epoch and resumed from if it exists; a resumed run
             ends with the same weights as an uninterrupted one.
         progress: show a bar over epochs.
@@ -71,18 +80,27 @@ def pretrain(
         ((1250, 16), 2)
     """
     config = _placed(config)
+    require(score is None or checkpoint is None, "checkpoint", "one beside score", "only one of both")
+    check_patience(patience, score is not None)
     scalers: tuple[Scaler, Scaler] | None = None
     if standardise:
         drug, of_drug = _standardised("drug", drug)
         screen, of_screen = (None, of_drug) if screen is None else _standardised("screen", screen)
         scalers = (of_drug, of_screen)
-    pairs = check_pairs(drug, screen, batch_id, molecule, config)
+    pairs = check_pairs(drug, screen, batch_id, molecule, config, nuisance)
+
+    def pretrained(model: TwoTower) -> Pretrained:
+        """Of the networks, which see standardised columns, the model that standardises them itself."""
+        if scalers is None:
+            return Pretrained(model, config, trainer.shapes, trainer.history)
+        of_drug, of_screen = (scaler.to(config.device) for scaler in scalers)
+        shapes = replace(trainer.shapes, scaled=True)
+        return Pretrained(model.behind((of_drug, of_screen)), config, shapes, trainer.history)
+
     with _seeded(config):
-        trainer = Trainer(pairs, config)
-        model, shapes = trainer.run(checkpoint, progress), trainer.shapes
-    if scalers is not None:
-        model.scalers, shapes = nn.ModuleList(scalers).to(config.device), replace(shapes, scaled=True)
-    return Pretrained(model, config, shapes, trainer.history)
+        of_networks = None if score is None else lambda model: score(pretrained(model))
+        trainer = Trainer(pairs, config, score=of_networks, patience=patience)
+        return pretrained(trainer.run(checkpoint, progress))
 
 
 def pretrain_screen(
@@ -91,6 +109,7 @@ def pretrain_screen(
     *,
     validation: PairedScreen | None = None,
     validate_every: int = 5,
+    patience: int | None = None,
     checkpoint: str | Path | None = None,
     progress: bool = False,
 ) -> Pretrained:
@@ -106,6 +125,7 @@ def pretrain_screen(
             weights of the epoch with the best retrieval on them are returned (``retrieval_score``); None = those of the
             last epoch.
         validate_every: epochs between two scores; the last epoch is always scored.
+        patience: with validation, stop when so many epochs have passed since the best one; None = after all epochs.
         checkpoint, progress: see ``pretrain``.
 
     Returns:
@@ -138,6 +158,7 @@ def pretrain_screen(
     """
     config = _placed(config)
     check_screen(screen, config, validation, validate_every)
+    check_patience(patience, validation is not None)
     trained_on = TrainedOn(
         batch_names=screen.batch_names,
         cell_line_names=screen.cell_line_names,
@@ -156,7 +177,15 @@ def pretrain_screen(
                 return retrieval_score(Pretrained(model, config, trainer.shapes, trained_on=trained_on), held_out)
 
             name = checksum(ScreenPairs(held_out, "cpu").tensors()) if checkpoint is not None else ""
-            trainer = Trainer(pairs, config, scaled=True, score=score, validate_every=validate_every, validation=name)
+            trainer = Trainer(
+                pairs,
+                config,
+                scaled=True,
+                score=score,
+                patience=patience,
+                validate_every=validate_every,
+                validation=name,
+            )
         for scaler, values in zip(trainer.model.scalers, (screen.drug, screen.profile)):
             assert isinstance(scaler, Scaler)
             scaler.fit(values)

@@ -36,6 +36,8 @@ def as_matrix(
     """
     if hasattr(value, "nnz") and hasattr(value, "toarray"):
         raise ValueError(f"{name}: got a sparse matrix, expected a dense one (call .toarray())")
+    if "complex" in str(getattr(value, "dtype", "")):
+        raise ValueError(f"{name}: got complex numbers, expected real ones (Complex data not supported)")
     try:
         numpy_dtype = np.float32 if dtype == torch.float32 else np.float64
         x = value if isinstance(value, Tensor) else torch.from_numpy(np.array(value, dtype=numpy_dtype, order="C"))
@@ -117,9 +119,12 @@ class Spare:
 
 def check_shape(name: str, x: Tensor | np.ndarray, n_features: int | None = None) -> None:
     """ValueError unless ``x`` is a matrix (n, n_features) with at least one row."""
+    if x.ndim == 2 and len(x) > 0 and x.shape[1] == 0:
+        raise ValueError(f"{name}: got 0 feature(s) (shape={tuple(x.shape)}) while a minimum of 1 is required.")
     if x.ndim != 2 or len(x) == 0 or (n_features is not None and x.shape[1] != n_features):
         features = "features" if n_features is None else n_features
-        raise ValueError(f"{name}: got shape {tuple(x.shape)}, expected (n, {features}) with n >= 1")
+        advice = ". Reshape your data: one row is x[None]" if x.ndim == 1 else ""
+        raise ValueError(f"{name}: got shape {tuple(x.shape)}, expected (n, {features}) with n >= 1{advice}")
 
 
 def positive_integers(name: str, values: Any, example: str) -> list[int]:

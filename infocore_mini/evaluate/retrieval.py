@@ -49,6 +49,38 @@ def retrieval_accuracy(
     return dict(zip(top, hits.mean(axis=0).tolist(), strict=True))
 
 
+def paired_retrieval(
+    z_screen: ArrayLike,
+    z_drug: ArrayLike,
+    molecule: ArrayLike,
+    *,
+    top: Sequence[int] = (1, 5, 10),
+    batch_id: ArrayLike | None = None,
+) -> dict[int, float]:
+    """Retrieval accuracy of paired rows, whose library holds each molecule as its first row.
+
+    Args:
+        z_screen, z_drug: (n, d) embeddings; row i of one belongs to row i of the other.
+        molecule: (n,) label of each row's molecule.
+        top: the k's.
+        batch_id: (n,) integer codes from 0; then only molecules with a row in the query's experimental batch count.
+
+    Returns:
+        A fraction for each k in ``top``.
+
+    Raises:
+        ValueError: as `retrieval_hits`.
+    """
+    _, first, target = np.unique(molecule, return_index=True, return_inverse=True)
+    library = np.asarray(z_drug)[first]
+    if batch_id is None:
+        return retrieval_accuracy(z_screen, library, target, top=top)
+    codes = np.asarray(batch_id)
+    member = np.zeros((len(first), int(codes.max()) + 1), dtype=bool)
+    member[target, codes] = True
+    return retrieval_accuracy(z_screen, library, target, top=top, query_batch=codes, library_batch=member)
+
+
 def screen_retrieval(
     z_screen: ArrayLike,
     z_drug: ArrayLike,

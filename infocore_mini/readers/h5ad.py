@@ -25,7 +25,7 @@ def read_h5ad(
     *,
     drug: Featuriser = mol2vec,
     smiles: str = "SMILES",
-    cell_line: str = "cell_type",
+    cell_line: str | None = "cell_type",
     batch: str = "batch",
     layer: str | None = None,
     allow_missing: bool = False,
@@ -40,7 +40,7 @@ def read_h5ad(
     Args:
         path: file.
         drug: featuriser of SMILES.
-        smiles, cell_line, batch: columns of obs with the molecule, the cell line and the experimental batch.
+        smiles, cell_line, batch: columns of obs with the molecule, the cell line (None = one) and the experimental batch.
         layer: name of the layer to read in place of X.
         allow_missing: NaN stands for "not measured".
 
@@ -57,11 +57,11 @@ def read_h5ad(
     except OSError as error:
         raise ReadError(f"{found}: got {error}, expected an AnnData file (.h5ad)") from error
     with file:
-        columns = {"smiles": smiles, "cell_line": cell_line, "batch": batch}
+        columns = {"smiles": smiles, "batch": batch} | ({"cell_line": cell_line} if cell_line else {})
         obs = _table(file, "obs", found, needed=[*columns.values(), "is_control"])
         require_columns(obs, list(columns.values()), found)
         for column in (cell_line, batch):
-            missing = obs[column].isna().any()
+            missing = column is not None and obs[column].isna().any()
             require(not missing, found, f"missing entries in obs[{column!r}]", "an entry in every row")
         profile = _Matrix(file, "X" if layer is None else f"layers/{layer}", found, len(obs))
         genes = _table(file, "var", found, needed=[]).index.astype(str)

@@ -150,7 +150,7 @@ def _read(
     exclude: Sequence[str],
 ) -> Readouts:
     control = [controls[0]] if controls else []
-    needed = [*named.values(), *control, *separate]
+    needed = list(dict.fromkeys([*named.values(), *control, *separate]))
     text = [*named.values(), *control, CONTROL_TYPE, "Metadata_Well"]
     found = read_readouts(path, needed, text, exclude)
     return found._replace(info=_info(found.info, named, controls, separate, path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ from torch import Tensor
 
 from infocore_mini.config import Config
 from infocore_mini.screens import PairedScreen
-from infocore_mini.training.pairs import Pairs
-from infocore_mini.validation import as_matrix
+from infocore_mini.training.pairs import NuisancePairs, Pairs
+from infocore_mini.validation import as_matrix, require
 
 OF_SCREENS = {"cell_line_heads": False, "mixup_concentration": 0, "clip_drug": None, "clip_screen": None}
 
@@ -26,7 +27,9 @@ def check_device(config: Config) -> None:
         raise ValueError(f"device: got {config.device!r}, expected 'cpu': this machine has {n} GPUs that torch can use")
 
 
-def check_pairs(drug: Any, screen: Any, batch_id: Any, molecule: Any, config: Config) -> Pairs:
+def check_pairs(
+    drug: Any, screen: Any, batch_id: Any, molecule: Any, config: Config, nuisance: Mapping[str, Any] | None = None
+) -> Pairs:
     """The arguments of ``train.pretrain`` on its device; ValueError names what does not fit."""
     check_device(config)
     drug = as_matrix("drug", drug)
@@ -35,7 +38,8 @@ def check_pairs(drug: Any, screen: Any, batch_id: Any, molecule: Any, config: Co
         raise ValueError(f"screen: got {len(screen)} rows, expected {len(drug)} like drug")
     if len(drug) < 2:
         raise ValueError(f"drug: got {len(drug)} row, expected at least 2 to contrast")
-    batch_id, n_batches = _labels(batch_id, len(drug))
+    batch_id, n_batches = _labels("batch_id", batch_id, len(drug))
+    further = {name: _labels(name, labels, len(drug))[0] for name, labels in (nuisance or {}).items()}
     for name, off in OF_SCREENS.items():
         if getattr(config, name) != off:
             raise ValueError(f"{name}: got {getattr(config, name)}, expected {off} (pretrain_screen reads it)")
@@ -44,9 +48,28 @@ def check_pairs(drug: Any, screen: Any, batch_id: Any, molecule: Any, config: Co
     _check_labels(batch_id, config)
     drug_id = None if molecule is None else _molecules(molecule, len(drug)).to(config.device)
     device = config.device
-    return Pairs(
-        drug.to(device), None if screen is None else screen.to(device), batch_id.to(device), n_batches, drug_id
-    )
+    views = drug.to(device), None if screen is None else screen.to(device)
+    if not further or config.method == "clip":  # which reads no label
+        return Pairs(*views, batch_id.to(device), n_batches, drug_id)
+    labels = {"batch_id": batch_id} | further
+    _check_nuisances(labels, config)
+    if config.method == "ccl":  # candidates agree with the anchor in every label
+        codes = torch.stack(list(labels.values()), 1).unique(dim=0, return_inverse=True)[1]
+        _check_labels(codes, config)
+        return Pairs(*views, codes.to(device), int(codes.max()) + 1, drug_id)
+    return NuisancePairs(*views, [label.to(device) for label in labels.values()], drug_id)
+
+
+def _check_nuisances(labels: Mapping[str, Tensor], config: Config) -> None:
+    """What several nuisances ask of the settings, and each of its labels; ValueError."""
+    require(config.mixture == "arithmetic", "mixture", repr(config.mixture), "'arithmetic' with several nuisances")
+    random = config.method == "ccl" or config.sampling == "random"
+    require(random, "sampling", repr(config.sampling), "'random' with several nuisances")
+    for name, label in labels.items():
+        soft = label.ndim == 2
+        require(not soft or config.method == "infocore", name, "soft labels", f"codes for method={config.method!r}")
+        present = int((label.sum(0) > 0).sum()) if soft else len(label.unique())
+        require(present > 1, name, "one level", "at least 2 of a nuisance")
 
 
 def check_screen(screen: PairedScreen, config: Config, validation: PairedScreen | None, validate_every: int) -> None:
@@ -78,25 +101,31 @@ def check_screen(screen: PairedScreen, config: Config, validation: PairedScreen 
         raise ValueError("validation: got one molecule a cell line, expected at least 2: retrieval has to rank some")
 
 
-def _labels(batch_id: Any, n: int) -> tuple[Tensor, int]:
+def check_patience(patience: int | None, scored: bool) -> None:
+    """ValueError unless it is a number of epochs of a run whose epochs are scored, or None."""
+    fits = patience is None or (scored and patience >= 1)
+    require(fits, "patience", patience, "at least 1 epoch, where epochs are scored, or None")
+
+
+def _labels(name: str, value: Any, n: int) -> tuple[Tensor, int]:
     """(n,) int64 codes or (n, n_B) float32 soft labels, and n_B."""
-    given = batch_id if isinstance(batch_id, Tensor) else np.asarray(batch_id)
+    given = value if isinstance(value, Tensor) else np.asarray(value)
     if not isinstance(given, Tensor) and given.dtype.kind not in "iuf":
         raise ValueError(
-            f"batch_id: got values of type {given.dtype}, expected integer codes (the estimators take any labels)"
+            f"{name}: got values of type {given.dtype}, expected integer codes (the estimators take any labels)"
         )
     labels = torch.as_tensor(given)
     soft = labels.ndim == 2 and labels.is_floating_point()
     fits = labels.shape[:1] == (n,) and (soft or (labels.ndim == 1 and not labels.is_floating_point()))
     if not fits:
         raise ValueError(
-            f"batch_id: got shape {tuple(labels.shape)} of {labels.dtype}, "
+            f"{name}: got shape {tuple(labels.shape)} of {labels.dtype}, "
             f"expected ({n},) integer codes or ({n}, n_B) float rows that sum to 1"
         )
     if not soft and int(labels.min()) < 0:
-        raise ValueError(f"batch_id: got {int(labels.min())}, expected codes >= 0")
+        raise ValueError(f"{name}: got {int(labels.min())}, expected codes >= 0")
     if soft and not bool(((labels.sum(1) - 1).abs() < 1e-4).all() and (labels >= 0).all()):
-        raise ValueError("batch_id: got soft labels whose rows are not distributions, expected rows >= 0 that sum to 1")
+        raise ValueError(f"{name}: got soft labels whose rows are not distributions, expected rows >= 0 that sum to 1")
     return (labels.float(), labels.shape[1]) if soft else (labels.long(), int(labels.max()) + 1)
 
 

@@ -48,7 +48,7 @@ class MoCo(nn.Module):
         n_batches: n_B.
         n_cell_lines: number of cell lines.
         line_batches: (n_cell_lines, width) experimental batches of each cell line; None = not known.
-        label_shape: () for integer batch ids, (n_B,) for soft labels.
+        label: of one row, for shape and type, as ``Queue`` takes it.
         embed: how a model embeds a minibatch, where several processes share the work.
     """
 
@@ -60,7 +60,7 @@ class MoCo(nn.Module):
         n_batches: int,
         n_cell_lines: int = 1,
         line_batches: Tensor | None = None,
-        label_shape: tuple[int, ...] = (),
+        label: Tensor | None = None,
         embed: Callable[[TwoTower, Minibatch], Views] | None = None,
     ) -> None:
         super().__init__()
@@ -68,13 +68,15 @@ class MoCo(nn.Module):
         self.slow = copy.deepcopy(model).requires_grad_(False)
         self.per_batch = config.method == "ccl"
         self.momentum, self.classifier_momentum = config.momentum, config.classifier_momentum
+        label = torch.empty((), dtype=torch.int64) if label is None else label
         # An arithmetic mixture reads the column of the anchor's batch; soft labels and the geometric one read all.
-        self.reads_columns = bool(model.classifiers) and config.mixture == "arithmetic" and not label_shape
+        soft = label.is_floating_point()
+        self.reads_columns = bool(model.classifiers) and config.mixture == "arithmetic" and not soft
 
         def queues(size: int, n_rings: int, ring_batches: Tensor | None, n: int) -> nn.ModuleList:
             stored = n_batches if model.classifiers else 0
             return nn.ModuleList(
-                Queue(size, n_rings, config.embedding_dim, stored, label_shape, ring_batches) for _ in range(n)
+                Queue(size, n_rings, config.embedding_dim, stored, label, ring_batches) for _ in range(n)
             )
 
         self.queues = queues(config.queue_size, n_batches if self.per_batch else 1, None, 2)

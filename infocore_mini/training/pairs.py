@@ -17,7 +17,7 @@ class Minibatch(NamedTuple):
 
     Attributes:
         drug: (n, n_d). screen: (n, n_g).
-        batch_id: (n,) codes or (n, n_B) shares.
+        batch_id: (n,) codes, (n, n_B) shares, or (n, k) columns of the posteriors, one a nuisance.
         cell_line: (n,) codes or None.
         drug_id: (n,) codes of the molecules, None if every row is a molecule of its own.
         only_line: the one cell line of all rows, or None if they were drawn at random.
@@ -50,6 +50,7 @@ class Pairs:
     line_batches: Tensor | None = None
     cell_line: Tensor | None = None
     n_cell_lines = 1
+    levels: tuple[int, ...] = ()
 
     def __init__(
         self, drug: Tensor, screen: Tensor | None, batch_id: Tensor, n_batches: int, drug_id: Tensor | None = None
@@ -77,6 +78,41 @@ class Pairs:
             self.batch_id[rows],
             drug_id=None if self.drug_id is None else self.drug_id[rows],
         )
+
+
+class NuisancePairs(Pairs):
+    """Plain paired rows with a label of each of several nuisances, whose posteriors are multiplied.
+
+    Soft labels are drawn anew each time a row is drawn: InfoCORE's loss and the cross-entropy are linear in the label, so
+    both are met in the mean, and no sum over combinations of levels is needed.
+
+    Args:
+        drug, screen, drug_id: as ``Pairs``.
+        labels: of each nuisance (n,) codes from 0, or (n, levels) shares.
+
+    Attributes:
+        levels: number of levels of each.
+        batch_id: (n, k) column of each nuisance's (likeliest) level among the posteriors, which stand side by side.
+    """
+
+    def __init__(self, drug: Tensor, screen: Tensor | None, labels: list[Tensor], drug_id: Tensor | None) -> None:
+        levels = [label.shape[1] if label.ndim == 2 else int(label.max()) + 1 for label in labels]
+        self.levels, self.shares = tuple(levels), {k: label for k, label in enumerate(labels) if label.ndim == 2}
+        self.first = torch.tensor([0, *levels[:-1]], device=drug.device).cumsum(0)  # column of each nuisance
+        codes = torch.stack([label.argmax(1) if label.ndim == 2 else label for label in labels], 1)
+        super().__init__(drug, screen, codes + self.first, sum(levels), drug_id)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that decides what is trained on."""
+        return super().tensors() | {f"shares {k}": shares for k, shares in self.shares.items()}
+
+    def draw(self, chosen: Chosen, config: Config) -> Minibatch:
+        """The augmented minibatch of some rows; soft labels become one level, drawn by its share."""
+        minibatch = super().draw(chosen, config)
+        rows = chosen.conditions.to(self.drug.device)
+        for k, shares in self.shares.items():  # the rows' labels are a copy
+            minibatch.batch_id[:, k] = shares[rows].multinomial(1).squeeze(1) + self.first[k]
+        return minibatch
 
 
 class ScreenPairs(Pairs):

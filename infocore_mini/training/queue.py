@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
+
+_CODE = torch.empty((), dtype=torch.int64)
 
 
 @dataclass(frozen=True)
@@ -14,11 +17,12 @@ class Candidates:
 
     Attributes:
         z: (m, d) embeddings.
-        batch_id: (m,) codes of the experimental batches (-1 where nothing is stored), or (m, n_B) soft labels.
+        batch_id: (m,) codes of the experimental batches (-1 where nothing is stored), or (m, ...) of another kind of label.
         drug_id: (m,) codes of the molecules (-1 where nothing is stored), or None: every row is a molecule of its own.
         filled: (m,) boolean, rows that exist.
         log_posterior: (m, n_B) log p_hat(x_b | candidate), or None.
-        log_column: in its place (n, m): row i is its column of anchor i's experimental batch, and no other was copied.
+        log_column: in its place (n, m): row i is its column of anchor i's experimental batch, and no other was copied; of
+            several nuisances the sum of their columns.
     """
 
     z: Tensor
@@ -52,7 +56,7 @@ class Queue(nn.Module):
         n_rings: 1, or the number of groups of which ``size`` rows each are kept.
         dim: embedding dimension.
         n_batches: n_B, or 0 to store no posteriors.
-        label_shape: () for integer batch ids, (n_B,) for soft labels.
+        label: of one row, for shape and type: an integer batch id, soft labels (n_B,), or (k,) of several nuisances.
         ring_batches: (n_rings, width) experimental batches, ascending, of which each ring stores the posterior,
             because its anchors lie in no other; None = all of them.
     """
@@ -71,7 +75,7 @@ class Queue(nn.Module):
         n_rings: int,
         dim: int,
         n_batches: int,
-        label_shape: tuple[int, ...] = (),
+        label: Tensor = _CODE,
         ring_batches: Tensor | None = None,
     ) -> None:
         super().__init__()
@@ -81,7 +85,8 @@ class Queue(nn.Module):
         self.register_buffer("z", torch.zeros(rows, dim))
         # One row an experimental batch: a loss reads a few of them whole, whatever n_B is.
         self.register_buffer("log_posterior", torch.zeros(width, rows) if n_batches else None)
-        self.register_buffer("batch_id", torch.zeros(rows, *label_shape) if label_shape else torch.full((rows,), -1))
+        empty = 0.0 if label.is_floating_point() else -1
+        self.register_buffer("batch_id", torch.full((rows, *label.shape), empty, dtype=label.dtype))
         self.register_buffer("drug_id", torch.full((rows,), -1))
         self.register_buffer("filled", torch.zeros(rows, dtype=torch.bool))
         self.register_buffer("cursor", torch.zeros(n_rings, dtype=torch.int64))
@@ -108,7 +113,8 @@ class Queue(nn.Module):
         Args:
             new: the minibatch's partners.
             ring: number of the ring to read; None = all of them.
-            columns: (n,) experimental batches of the anchors: only these columns of the posteriors are copied.
+            columns: (n,) experimental batches of the anchors, or (n, k) of several nuisances: only these columns of the
+                posteriors are copied, and added up.
         """
         rows = slice(None) if ring is None else slice(ring * self.size, (ring + 1) * self.size)
         z, batch_id, filled = (
@@ -122,4 +128,14 @@ class Queue(nn.Module):
         if columns is None:
             return replace(both, log_posterior=torch.cat([front, stored], 1).T)
         place = columns if self.ring_batches is None else torch.searchsorted(self.ring_batches[ring], columns)
-        return replace(both, log_column=torch.cat([front[columns], stored[place]], 1))
+        return replace(both, log_column=torch.cat([of_labels(front, columns), of_labels(stored, place)], 1))
+
+
+def of_labels(log_posterior: Tensor, columns: Tensor) -> Tensor:
+    """(n, m) log p_hat of the labels of n anchors under the posteriors of m candidates.
+
+    Args:
+        log_posterior: (n_B, m), or of several nuisances (sum of their levels, m).
+        columns: (n,) label of each anchor, or (n, k), whose posteriors are multiplied. Nothing larger than (n, m) is made.
+    """
+    return reduce(torch.add, (log_posterior[column] for column in columns.reshape(len(columns), -1).T))

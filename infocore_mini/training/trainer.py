@@ -27,7 +27,7 @@ from infocore_mini.training.checkpoint import Checkpoint, checksum
 from infocore_mini.training.contrast import MoCo, SimCLR, Views
 from infocore_mini.training.pairs import Chosen, Minibatch, Pairs, sample
 from infocore_mini.training.processes import Processes
-from infocore_mini.training.queue import Candidates
+from infocore_mini.training.queue import Candidates, of_labels
 
 NO_MATTER = ("epochs", "device", "precision", "compile")  # what may differ when a run is resumed
 
@@ -42,6 +42,7 @@ class Trainer:
         score: of a model, the larger the better; called every ``validate_every`` epochs and after the last one. The
             weights of the best epoch are kept. None: those of the last epoch.
         validate_every: epochs between two scores.
+        patience: the run ends when so many epochs have passed since the best one; None = after all epochs.
         validation: names the validation data in a checkpoint.
 
     Attributes:
@@ -57,6 +58,7 @@ class Trainer:
         scaled: bool = False,
         score: Callable[[TwoTower], float] | None = None,
         validate_every: int = 1,
+        patience: int | None = None,
         validation: str | None = None,
     ) -> None:
         self.processes = Processes(config.device)
@@ -64,6 +66,7 @@ class Trainer:
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] = {}
         self.score, self.validate_every, self.validation = score, validate_every, validation
+        self.patience = patience
         self.shapes = Shapes(
             n_drug=pairs.drug.shape[1],
             n_screen=pairs.screen.shape[1],
@@ -71,6 +74,7 @@ class Trainer:
             n_cell_lines=pairs.n_cell_lines,
             shared=pairs.shared,
             scaled=scaled,
+            levels=pairs.levels,
         )
         self.model = build(config, self.shapes).to(config.device).train()
         self.framework: SimCLR | MoCo = self._framework().to(config.device)
@@ -90,7 +94,7 @@ class Trainer:
             n_batches=self.pairs.n_batches,
             n_cell_lines=self.pairs.n_cell_lines,
             line_batches=self.pairs.line_batches,
-            label_shape=tuple(self.pairs.batch_id.shape[1:]),
+            label=self.pairs.batch_id[0],
             embed=self.processes.embed,
         )
 
@@ -124,8 +128,12 @@ class Trainer:
     def _run(self, file: Checkpoint | None, progress: bool) -> None:
         if file is not None:
             self._resume(file)
-        for _ in tqdm(range(self.epoch, self.config.epochs), desc=self.config.method, disable=not progress):
+        epochs = tqdm(range(self.epoch, self.config.epochs), desc=self.config.method, disable=not progress)
+        for _ in epochs:
+            if self._stalled():
+                break
             self.run_epoch()
+            epochs.set_postfix({name: f"{value:.3g}" for name, value in self.history[-1].items()}, refresh=False)
             if file is not None and self.processes.rank == 0:
                 file.save(self._state())
             self.processes.wait()
@@ -148,6 +156,10 @@ class Trainer:
         self.epoch += 1
         if self.score is not None and (self.epoch % self.validate_every == 0 or self.epoch == self.config.epochs):
             self._validate(self.score)
+
+    def _stalled(self) -> bool:
+        """Whether ``patience`` epochs have passed since the best one."""
+        return self.patience is not None and bool(self.best) and self.epoch - self.best["epoch"] >= self.patience
 
     def start_epoch(self) -> None:
         """Learning rates and, when their time has come, separate heads for the cell lines."""
@@ -208,12 +220,13 @@ class Trainer:
         similarity = (z @ candidates.z.T).div_(config.temperature)
         similarity.masked_fill_(candidates.excluded(minibatch.drug_id), -torch.inf)
         positive = torch.arange(len(z), device=z.device)
-        if log_posterior is not None and candidates.log_column is not None:
-            column = log_posterior.gather(1, batch_id[:, None]).squeeze(1)
+        log_column = candidates.log_column
+        if self.pairs.levels and candidates.log_posterior is not None:
+            log_column = of_labels(candidates.log_posterior.T, batch_id)
+        if log_posterior is not None and log_column is not None:
+            column = log_posterior.gather(1, batch_id.reshape(len(batch_id), -1)).sum(1)
             weights = dict(alpha=config.alpha, gradient_scale=config.gradient_scale)
-            return reweighted_info_nce_from_columns(
-                similarity, positive, column, candidates.log_column, **weights
-            ).mean()
+            return reweighted_info_nce_from_columns(similarity, positive, column, log_column, **weights).mean()
         if log_posterior is not None and candidates.log_posterior is not None:
             return reweighted_info_nce(
                 similarity,
@@ -260,8 +273,9 @@ class Trainer:
     def _identity(self) -> dict[str, Any]:
         settings = {name: value for name, value in asdict(self.config).items() if name not in NO_MATTER}
         chosen_by = None if self.validation is None else {"validation": self.validation, "every": self.validate_every}
+        shapes = {name: value for name, value in asdict(self.shapes).items() if name != "levels" or value}
         data = checksum(self.pairs.tensors())
-        return {"settings": settings, "shapes": asdict(self.shapes), "data": data, "chosen_by": chosen_by}
+        return {"settings": settings, "shapes": shapes, "data": data, "chosen_by": chosen_by}
 
     def _state(self) -> dict[str, Any]:
         rng = {"cpu": torch.get_rng_state()} | ({"cuda": torch.cuda.get_rng_state()} if self._on_cuda() else {})
@@ -290,4 +304,7 @@ class Trainer:
 def _cross_entropy(log_posterior: Tensor, batch_id: Tensor) -> Tensor:
     if not len(batch_id):  # a process without a share
         return log_posterior.sum()
-    return nll_loss(log_posterior, batch_id) if batch_id.ndim == 1 else -(batch_id * log_posterior).sum(1).mean()
+    if batch_id.ndim == 1:
+        return nll_loss(log_posterior, batch_id)
+    soft = batch_id.is_floating_point()
+    return -(batch_id * log_posterior if soft else log_posterior.gather(1, batch_id)).sum(1).mean()

@@ -91,6 +91,38 @@ def test_the_readme_fits_scores_and_loads_an_estimator(root: Path, tmp_path: Pat
     assert np.array_equal(made_up["model"].embed_drug(SMILES), made_up["z_drug"])
 
 
+def test_the_readme_searches_with_scikit_learn(root: Path):
+    import sklearn
+
+    rng = np.random.default_rng(0)
+    made_up: dict[str, Any] = {"InfoCORE": infocore_mini.InfoCORE}  # imported by the snippet before
+    made_up |= {"plate": rng.choice(["plate 1", "plate 2"], size=40), "readout": rng.normal(size=(40, 6))}
+    made_up |= {"smiles": ["C" * (1 + i % 20) for i in range(40)], "molecule": [i % 20 for i in range(40)]}
+    with sklearn.config_context():
+        exec(snippet(root, "from sklearn.model_selection import GridSearchCV, GroupKFold"), made_up)
+    assert set(made_up["search"].cv_results_["params"][0]) == {"alpha"}
+    assert made_up["search"].best_estimator_.embed_drug(SMILES).shape == (10, 256)
+
+
+def test_the_readme_runs_from_a_shell(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from toy_screen import toy_screen
+
+    from infocore_mini.__main__ import main
+    from infocore_mini.readers import to_anndata
+
+    monkeypatch.chdir(tmp_path)
+    screen = toy_screen(cell_lines=("A549",))
+    data = to_anndata(screen)
+    data.write_h5ad("screen.h5ad")
+    data.to_df().to_csv("new_plate.csv", index=False)
+    Path("candidates.smi").write_text("\n".join(SMILES))
+    lines = [
+        line.split() for line in (root / "README.md").read_text().splitlines() if line.startswith("infocore-mini ")
+    ]
+    assert [line[1] for line in lines] == ["train", "retrieve"]
+    assert [main(line[1:]) for line in lines] == [0, 0]
+
+
 def test_the_readme_trains_on_a_screen_from_a_file(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from toy_screen import toy_screen
 

@@ -13,10 +13,11 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, GroupShuffleSplit
 
 import infocore_mini
 from infocore_mini import CCL, CLIP, Config, InfoCORE, Pretrained
+from infocore_mini.config import EpochChoice
 
 ESTIMATORS = (CLIP, CCL, InfoCORE)
 SMALL = dict(epochs=2, embedding_dim=4, hidden_drug=(8,), hidden_screen=(8,), minibatch_size=16)
@@ -38,7 +39,7 @@ def fitted(estimator=InfoCORE, **settings):
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_defaults_are_those_of_config(estimator):
-    defaults = {field.name: field.default for field in fields(Config)}
+    defaults = {field.name: field.default for field in (*fields(Config), *fields(EpochChoice))} | {"verbose": False}
     for name, parameter in inspect.signature(estimator).parameters.items():
         assert parameter.kind is parameter.KEYWORD_ONLY
         assert parameter.default == defaults[name], name
@@ -47,7 +48,7 @@ def test_defaults_are_those_of_config(estimator):
 def test_every_setting_of_config_is_a_parameter_or_left_out_for_a_reason():
     of_screens = {"cell_line_heads", "head_warmup_epochs", "mixup_concentration", "clip_drug", "clip_screen"}
     offered = set().union(*(inspect.signature(estimator).parameters for estimator in ESTIMATORS))
-    assert {field.name for field in fields(Config)} - offered == of_screens | {"method"}
+    assert {field.name for field in (*fields(Config), *fields(EpochChoice))} - offered == of_screens | {"method"}
     infocore_only = set(inspect.signature(InfoCORE).parameters) - set(inspect.signature(CLIP).parameters)
     assert infocore_only == {
         "alpha",
@@ -87,6 +88,12 @@ def test_unknown_parameters_are_refused():
         ({"device": "cuda:99"}, "device: got 'cuda:99', expected 'cpu'"),
         ({"epochs": True}, "epochs"),
         ({"alpha": True}, "alpha"),
+        ({"verbose": 2}, "verbose: got 2, expected True or False"),
+        ({"validation_fraction": 1.0}, "validation_fraction = 1.0"),
+        ({"validation_fraction": 0.02}, "validation_fraction: got 0.02 of 48 molecules, 1, expected at least 2"),
+        ({"validation_fraction": 0.99}, "validation_fraction: got 0.99 of 48 molecules, 48, expected at least 2"),
+        ({"patience": 3}, "patience: got 3, expected None without validation"),
+        ({"patience": 0, "validation_fraction": 0.2}, "patience = 0"),
     ],
 )
 def test_bad_settings_are_named(settings, message):
@@ -195,6 +202,9 @@ def test_a_missing_label_is_refused_by_name_and_row(missing, argument):
         (lambda x, y, b: ([["a", "b"]] * 48, y, b), "X_drug: got values that are no numbers"),
         (lambda x, y, b: (pd.DataFrame(x).astype(object).assign(text="a"), y, b), "X_drug: got values that are no num"),
         (lambda x, y, b: (x, y, ["one"] * 48), "batch_id: got one experimental batch"),
+        (lambda x, y, b: (x, None, b), "y_screen: got None, expected readouts"),
+        (lambda x, y, b: (x, y[:, :0], b), r"y_screen: got 0 feature\(s\)"),
+        (lambda x, y, b: (x + 0j, y, b), "X_drug: got complex numbers"),
     ],
 )
 def test_bad_input_is_named(change, message):
@@ -203,12 +213,17 @@ def test_bad_input_is_named(change, message):
         InfoCORE(**SMALL).fit(x, y, batch_id=batch)
 
 
-def test_a_sparse_matrix_is_refused_by_that_word():
-    from scipy.sparse import csr_matrix
+@pytest.mark.parametrize("sparse", ["csr_matrix", "csc_array"])
+def test_sparse_matrices_give_what_dense_ones_do(sparse):
+    import scipy.sparse
 
     x, y, batch = rows()
-    with pytest.raises(ValueError, match="X_drug: got a sparse matrix"):
-        InfoCORE(**SMALL).fit(csr_matrix(x), y, batch_id=batch)
+    x, y = np.where(x > 0, x, 0), np.where(y > 0, y, 0)
+    made = getattr(scipy.sparse, sparse)
+    dense, model = (InfoCORE(**SMALL).fit(*given, batch_id=batch) for given in ((x, y), (made(x), made(y))))
+    np.testing.assert_array_equal(model.embed_drug(made(x)), dense.embed_drug(x))
+    np.testing.assert_array_equal(model.embed_screen(made(y)), dense.embed_screen(y))
+    assert model.score(made(x), made(y), batch) == dense.score(x, y, batch)
 
 
 def test_after_a_failed_fit_it_counts_as_not_fitted():
@@ -254,6 +269,64 @@ def test_large_offsets_and_tiny_units_do_not_spoil_the_scaling():
     np.testing.assert_allclose(shifted.embed_screen(y + 1e7), plain.embed_screen(y), atol=1e-4)
 
 
+# ------------------------------------------------------------------ validation inside fit
+
+
+def test_the_epoch_with_the_best_retrieval_of_held_out_molecules_is_kept():
+    """The model of the best epoch, which an equal run without validation on the same rows reaches by itself."""
+    x, y, batch = rows(96)
+    molecule = np.arange(96) % 32
+    settings = SMALL | dict(epochs=12, learning_rate=0.01)
+    model = InfoCORE(validation_fraction=0.25, **settings).fit(x, y, batch_id=batch, molecule=molecule)
+    scores = [epoch["validation"] for epoch in model.pretrained_.history]
+    best = int(np.argmax(scores)) + 1
+    assert len(scores) == 12 and best < 12
+
+    held_out = next(GroupShuffleSplit(1, test_size=8, random_state=0).split(x, groups=molecule))[1]
+    seen = np.setdiff1d(np.arange(96), held_out)
+    again = InfoCORE(**settings | dict(epochs=best)).fit(
+        x[seen], y[seen], batch_id=batch[seen], molecule=molecule[seen]
+    )
+    np.testing.assert_array_equal(model.embed_drug(x), again.embed_drug(x))
+
+    z_screen, z_drug = again.embed_screen(y[held_out]), again.embed_drug(x[held_out])
+    _, first, target = np.unique(molecule[held_out], return_index=True, return_inverse=True)
+    cosine = z_screen @ z_drug[first].T
+    same_batch = batch[held_out][:, None] == batch[held_out]
+    member = np.stack([same_batch[:, target == i].any(1) for i in range(8)], axis=1)
+    expected = []
+    for library in (cosine, np.where(member, cosine, -2)):
+        rank = 1 + (library > library[np.arange(len(target)), target][:, None]).sum(1)
+        expected += [(rank <= k).mean() for k in (1, 5, 10)]
+    assert scores[best - 1] == pytest.approx(np.mean(expected))
+
+
+def test_training_stops_when_patience_is_at_an_end():
+    x, y, batch = rows()
+    settings = SMALL | dict(epochs=40, validation_fraction=0.25)
+    whole = InfoCORE(**settings).fit(x, y, batch_id=batch)
+    stopped = InfoCORE(patience=3, **settings).fit(x, y, batch_id=batch)
+    scores = [epoch["validation"] for epoch in stopped.pretrained_.history]
+    assert len(scores) < 40 and int(np.argmax(scores)) == len(scores) - 4
+    assert scores == [epoch["validation"] for epoch in whole.pretrained_.history][: len(scores)]
+
+
+def test_molecules_that_are_held_out_are_not_trained_on():
+    smiles = ["C" * length for length in range(1, 25)] * 2
+    y = np.random.default_rng(0).normal(size=(48, 6))
+    model = CLIP(**SMALL, validation_fraction=0.25).fit(smiles, y)
+    assert len(model.pretrained_.trained_on.molecules) == 18
+    assert model.pretrained_.has_seen(smiles[:24]).sum() == 18
+
+
+def test_a_bar_shows_the_epochs_if_it_is_asked_for(capsys):
+    x, y, batch = rows()
+    InfoCORE(**SMALL).fit(x, y, batch_id=batch)
+    assert capsys.readouterr().err == ""
+    InfoCORE(**SMALL, verbose=True).fit(x, y, batch_id=batch)
+    assert "infocore: 100%" in capsys.readouterr().err
+
+
 # ------------------------------------------------------------------ retrieval
 
 
@@ -286,6 +359,9 @@ def test_score_is_top_1_accuracy_of_unique_molecules():
     assert model.score(x, y) == pytest.approx((cosine.argmax(1) == target).mean())
     within = [np.where(batch[:24] == label, row, -2).argmax() for row, label in zip(cosine, batch)]
     assert model.score(x, y, batch) == pytest.approx((np.array(within) == target).mean())
+    jittered = x + 1e-9 * np.arange(48)[:, None]  # no two rows alike, so only the labels say what is one molecule
+    assert model.score(jittered, y, batch, molecule=target) == pytest.approx(model.score(x, y, batch))
+    assert model.score(jittered, y, batch) < model.score(x, y, batch)
 
 
 # ------------------------------------------------------------------ files
@@ -293,8 +369,10 @@ def test_score_is_top_1_accuracy_of_unique_molecules():
 
 def test_a_saved_estimator_embeds_bit_for_bit_in_another_process(tmp_path):
     x, y, batch = rows()
-    x, y = 3 + 5 * x, 4 * y - 2
-    model = InfoCORE(**SMALL | dict(epochs=3, hidden_drug=[8, 8], adam_betas=[0.5, 0.9])).fit(x, y, batch_id=batch)
+    x, y, choice = 3 + 5 * x, 4 * y - 2, dict(validation_fraction=0.25, patience=2)
+    model = InfoCORE(**SMALL | dict(epochs=3, hidden_drug=[8, 8], adam_betas=[0.5, 0.9], **choice)).fit(
+        x, y, batch_id=batch
+    )
     path = tmp_path / "model.safetensors"
     model.save(path)
     np.savez(tmp_path / "here.npz", x=x, y=y, drug=model.embed_drug(x), screen=model.embed_screen(y))
@@ -309,6 +387,7 @@ def test_a_saved_estimator_embeds_bit_for_bit_in_another_process(tmp_path):
         inner = Pretrained.load(sys.argv[1])
         assert np.array_equal(inner.embed_screen(here["y"]).numpy(), here["screen"])
         assert model.batches_.tolist() == ["w", "x", "y", "z"] and model.epochs == 3
+        assert model.validation_fraction == 0.25 and model.patience == 2
         """
     )
     done = subprocess.run(

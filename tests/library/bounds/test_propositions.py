@@ -301,6 +301,26 @@ def test_correction_is_not_negative(seed, alpha, sharpness, n_batches, mixture):
         assert bounds.correction_term(joint, posteriors) == pytest.approx(float(identity), rel=1e-6, abs=1e-10)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_product_of_two_nuisances_posteriors_bounds_the_information_given_both(seed):
+    """Nuisances of 2 and 3 levels; the product of exact posteriors costs what they tell of each other, given z."""
+    screen = random_table(generator(seed), (3, 3, 6))
+    tables = [screen.joint.sum(1).reshape(3, 2, 3), screen.joint.sum(0).reshape(3, 2, 3)]  # of z_d, of z_g
+    posterior = [table / table.sum((1, 2), keepdim=True) for table in tables]
+    first, second = ([part.sum(axis, keepdim=True) for part in posterior] for axis in (2, 1))
+    drug, of_screen = ((one * other).log().reshape(3, 6) for one, other in zip(first, second))
+    dependence = sum(
+        float((table * (part / (one * other)).log()).sum())
+        for table, part, one, other in zip(tables, posterior, first, second)
+    )
+    for alpha, k in itertools.product((0.0, 0.33, 1.0), (2, 8)):
+        product = bounds.Posteriors.mixed(drug, of_screen, alpha)
+        found = bounds.multi_sample_bound(screen.joint, critic_table(screen), product, k)
+        assert found.full < screen.conditional_information
+        assert bounds.classifier_term(screen.joint, product) == pytest.approx(dependence / 2)
+        assert bounds.correction_term(screen.joint, product) >= -1e-10
+
+
 def two_by_two(match):
     return torch.tensor([[match, 1 - match], [1 - match, match]], dtype=torch.float64)
 

@@ -218,6 +218,18 @@ def test_the_published_layout_is_read_from_a_dense_or_sparse_matrix_or_a_layer(t
         readers.read_h5ad(path, drug=length_and_carbons, layer="thrice")
 
 
+def test_a_file_may_be_read_as_of_one_cell_line(tmp_path):
+    path = published(tmp_path / "lincs.h5ad")
+    screen = readers.read_h5ad(path, drug=length_and_carbons, cell_line=None)
+    assert screen.cell_line_names == ("all",) and len(screen) == 2
+    with h5py.File(path, "a") as file:
+        del file["obs/cell_type"]
+        file["obs"].attrs["column-order"] = ["SMILES", "batch"]
+    assert torch.equal(readers.read_h5ad(path, drug=length_and_carbons, cell_line=None).profile, screen.profile)
+    with pytest.raises(ReadError, match="no column cell_type"):
+        readers.read_h5ad(path, drug=length_and_carbons)
+
+
 def test_the_plate_map_of_a_published_file_is_known_by_either_name(tmp_path):
     doses, counts = [1.0, 2.0, 3.0, 4.0], [10, 20, 30, 40]
     for plate, dose, count in (("Plate", "Concentration", "Object_Count"), ("Metadata_Plate", "dose", "Count_Cells")):

@@ -231,6 +231,17 @@ def test_the_best_epoch_is_returned():
     assert retrieval_score(model, split.validation) == pytest.approx(max(scores))
 
 
+def test_a_run_out_of_patience_stops_and_stays_stopped(tmp_path):
+    split = toy().split(0)
+    config, run = Config(**SMALL | {"epochs": 60}), dict(validation=split.validation, validate_every=1)
+    path = tmp_path / "run.pt"
+    stopped = pretrain_screen(split.train, config, patience=2, checkpoint=path, **run)
+    scores = [epoch["validation"] for epoch in stopped.history]
+    assert len(scores) < 60 and int(np.argmax(scores)) == len(scores) - 3
+    resumed = pretrain_screen(split.train, config, patience=2, checkpoint=path, **run)
+    assert torch.equal(weights(stopped), weights(resumed)) and stopped.history == resumed.history
+
+
 def test_a_saved_model_embeds_raw_readouts_as_before(tmp_path):
     split = toy().split(0)
     model = pretrain_screen(split.train, Config(**FULL))
@@ -361,6 +372,12 @@ def test_a_validation_that_cannot_choose_is_refused():
         pretrain_screen(split.train, Config(**SMALL), validation=split.validation.subset([0]))
     with pytest.raises(ValueError, match="validate_every: got 0"):
         pretrain_screen(split.train, Config(**SMALL), validation=split.validation, validate_every=0)
+    with pytest.raises(ValueError, match="patience: got 0, expected at least 1 epoch"):
+        pretrain_screen(split.train, Config(**SMALL), validation=split.validation, patience=0)
+    with pytest.raises(ValueError, match="patience: got 3, expected .* where epochs are scored"):
+        pretrain_screen(split.train, Config(**SMALL), patience=3)
+    with pytest.raises(ValueError, match="checkpoint: got one beside score"):
+        pretrain(*np.ones((2, 4, 3)), [0, 1, 0, 1], Config(**SMALL), score=lambda model: 0.0, checkpoint="run.pt")
 
 
 def test_a_model_finds_its_features_by_name():

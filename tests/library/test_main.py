@@ -1,0 +1,245 @@
+"""The command line: what it writes is what the library gives, and what does not fit ends with a status and a sentence."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from toy_screen import toy_screen
+
+from infocore_mini import CLIP, Config, Pretrained, __version__, pretrain_screen
+from infocore_mini.__main__ import COMMANDS, main
+from infocore_mini.evaluate.retrieval import screen_retrieval
+from infocore_mini.featurize import mol2vec
+from infocore_mini.readers import read_h5ad, read_profiles, to_anndata
+
+SMALL = dict(epochs=2, embedding_dim=4, hidden_drug=(8,), hidden_screen=(8,), hidden_classifier=(8,), minibatch_size=16)
+FLAGS = [
+    f"--{name}={value}" if name == "epochs" else f"--set={name}={str(value).strip('()')}"
+    for name, value in SMALL.items()
+]
+
+
+def run(*arguments) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def h5ad(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("screen") / "screen.h5ad"
+    to_anndata(toy_screen(cell_lines=("A549",))).write_h5ad(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(h5ad) -> Path:
+    path = h5ad.with_name("model.safetensors")
+    assert run("train", h5ad, "-o", path, "--quiet", *FLAGS) == 0
+    return path
+
+
+def table(path: Path, n=80) -> Path:
+    """Profiles of 40 molecules in two wells each, on four plates, ten control wells among them."""
+    rng = np.random.default_rng(0)
+    wells = pd.DataFrame(rng.normal(size=(n + 10, 5)), columns=["a", "b", "c", "d", "e"])
+    wells["smiles"] = ["C" * (1 + i % 40) for i in range(n)] + ["CS(C)=O"] * 10
+    wells["plate"] = [f"plate {i % 4}" for i in range(n + 10)]
+    wells["role"] = ["sample"] * n + ["dmso"] * 10
+    wells["dose"] = 1.0 + np.arange(n + 10) % 7
+    wells.to_csv(path, index=False)
+    return path
+
+
+# ------------------------------------------------------------------ train
+
+
+def test_train_saves_what_the_library_trains_and_prints_its_accuracy(h5ad, tmp_path, capsys):
+    path = tmp_path / "model.safetensors"
+    assert run("train", h5ad, "-o", path, "--seed", 3, "--alpha", 0.5, "--quiet", *FLAGS) == 0
+    split = read_h5ad(h5ad).split(3)
+    config = Config(alpha=0.5, seed=3, **SMALL)
+    expected = pretrain_screen(split.train, config, validation=split.validation, validate_every=1)
+    found = Pretrained.load(path)
+    assert found.config == config and found.trained_on.featuriser == "mol2vec"
+    np.testing.assert_array_equal(found.embed(split.test)[0], expected.embed(split.test)[0])
+    scores = screen_retrieval(*expected.embed(split.test), split.test, minimum_library=2, n_bootstrap=0)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.split()[:1] in (["whole"], ["batch"])]
+    mean = scores[scores["cell_line"] == "mean"]
+    assert [row[0] for row in rows] == mean["library"].tolist()
+    np.testing.assert_allclose([float(row[2]) for row in rows], mean["accuracy"], atol=6e-4)
+
+
+def test_train_reads_a_plain_table_as_it_is_told(tmp_path, capsys):
+    path, saved = table(tmp_path / "wells.csv"), tmp_path / "model.safetensors"
+    told = ["--smiles", "smiles", "--batch", "plate", "--controls", "role=dmso", "--exclude", "dose"]
+    assert run("train", path, "-o", saved, "--method", "clip", "--quiet", *told, *FLAGS) == 0
+    trained_on = Pretrained.load(saved).trained_on
+    columns = dict(smiles="smiles", name="smiles", batch="plate", plate="plate", controls=("role", "dmso"))
+    screen = read_profiles(path, exclude=["dose"], **columns)
+    assert trained_on.screen_features == screen.feature_names == ("a", "b", "c", "d", "e")
+    assert trained_on.corrections == screen.corrections != ()
+    assert "readouts: a, b, c, d, e (5)" in capsys.readouterr().out
+
+
+def test_a_bar_shows_progress_unless_it_is_quiet(h5ad, tmp_path, capsys):
+    assert run("train", h5ad, "-o", tmp_path / "1.safetensors", "--method", "clip", *FLAGS) == 0
+    assert "clip: 100%" in capsys.readouterr().err
+    assert run("train", h5ad, "-o", tmp_path / "2.safetensors", "--method", "clip", "--quiet", *FLAGS) == 0
+    assert capsys.readouterr().err == ""
+
+
+# ------------------------------------------------------------------ embed, retrieve
+
+
+def test_embed_needs_no_labels(h5ad, model, tmp_path):
+    screen = read_h5ad(h5ad)
+    readouts = pd.DataFrame(screen.profile.numpy(), columns=screen.feature_names)
+    readouts.iloc[:, ::-1].assign(well=[f"W{i}" for i in range(len(readouts))]).to_csv(
+        tmp_path / "new.csv", index=False
+    )
+    assert run("embed", tmp_path / "new.csv", "-m", model, "-o", tmp_path / "z.parquet") == 0
+    found = pd.read_parquet(tmp_path / "z.parquet")
+    assert found.columns.tolist() == ["well", "z0", "z1", "z2", "z3"] and found["well"][5] == "W5"
+    z = Pretrained.load(model).embed_screen(screen.profile)
+    np.testing.assert_allclose(found.filter(regex="^z"), z, atol=1e-6)
+    assert run("embed", h5ad, "-m", model, "-o", tmp_path / "z.csv") == 0
+    again = pd.read_csv(tmp_path / "z.csv")
+    assert {"SMILES", "batch", "z0"} <= set(again) and len(again) == len(readouts)
+    np.testing.assert_allclose(again.filter(regex="^z"), z, atol=1e-5)
+
+
+def test_embed_of_molecules(model, tmp_path):
+    (tmp_path / "list.smi").write_text("CCO ethanol\n\nCCN\n")
+    pd.DataFrame({"structure": ["CCO", None, "CCN"]}).to_csv(tmp_path / "list.csv", index=False)
+    z = Pretrained.load(model).embed_drug(mol2vec(["CCO", "CCN"]))
+    for name, told in (("list.smi", []), ("list.csv", ["--smiles", "structure"])):
+        path = tmp_path / f"{name}.out.csv"
+        assert run("embed", tmp_path / name, "-m", model, "-o", path, "--molecules", *told) == 0
+        found = pd.read_csv(path)
+        assert found["smiles"].tolist() == ["CCO", "CCN"]
+        np.testing.assert_allclose(found.filter(regex="^z"), z, atol=1e-6)
+
+
+def test_retrieve_lists_the_nearest_molecules_of_a_library(h5ad, model, tmp_path, capsys):
+    (tmp_path / "library.smi").write_text("CCO\nCCN\nCCCCCC\nc1ccccc1\n")
+    library = ["CCO", "CCN", "CCCCCC", "c1ccccc1"]
+    assert run("retrieve", h5ad, "-m", model, "--library", tmp_path / "library.smi", "--top", 2) == 0
+    (tmp_path / "printed.csv").write_text(capsys.readouterr().out)
+    found = pd.read_csv(tmp_path / "printed.csv")
+    loaded, screen = Pretrained.load(model), read_h5ad(h5ad)
+    cosine = (loaded.embed_screen(screen.profile) @ loaded.embed_drug(mol2vec(library)).T).numpy()
+    order = np.argsort(-cosine, axis=1)[:, :2]
+    assert found["molecule"].tolist() == [library[j] for j in order.ravel()]
+    assert found["rank"].tolist() == [1, 2] * len(cosine) and found["query"].tolist()[:4] == [0, 0, 1, 1]
+    np.testing.assert_allclose(found["cosine"], np.take_along_axis(cosine, order, 1).ravel(), atol=1e-4)
+
+
+def test_without_a_library_the_molecules_of_training_are_it(h5ad, model, tmp_path):
+    assert run("retrieve", h5ad, "-m", model, "--top", 1, "-o", tmp_path / "found.csv") == 0
+    known = set(read_h5ad(h5ad).split(0).train.smiles)
+    assert set(pd.read_csv(tmp_path / "found.csv")["molecule"]) <= known
+
+
+def test_readouts_that_training_corrected_are_corrected_the_same_way(tmp_path):
+    path, saved = table(tmp_path / "wells.csv"), tmp_path / "model.safetensors"
+    told = ["--smiles", "smiles", "--batch", "plate", "--controls", "role=dmso", "--exclude", "dose"]
+    assert run("train", path, "-o", saved, "--quiet", *told, *FLAGS) == 0
+    assert run("embed", path, "-m", saved, "-o", tmp_path / "z.csv", *told) == 0
+    columns = dict(smiles="smiles", name="smiles", batch="plate", plate="plate", controls=("role", "dmso"))
+    screen = read_profiles(path, exclude=["dose"], **columns)
+    found = pd.read_csv(tmp_path / "z.csv")
+    assert found["smiles"].tolist() == screen.smiles[screen.drug_id].tolist()
+    np.testing.assert_allclose(found.filter(regex="^z"), Pretrained.load(saved).embed(screen)[0], atol=1e-5)
+
+
+def test_the_file_of_an_estimator_is_a_model_too(tmp_path):
+    smiles, rng = ["C" * (1 + i % 12) for i in range(24)], np.random.default_rng(0)
+    readout = pd.DataFrame(rng.normal(size=(24, 3)), columns=list("abc"))
+    settings = {name: value for name, value in SMALL.items() if name != "hidden_classifier"}
+    model = CLIP(**settings).fit(smiles, readout)
+    model.save(tmp_path / "clip.safetensors")
+    readout.to_csv(tmp_path / "new.csv", index=False)
+    done = run(
+        "retrieve", tmp_path / "new.csv", "-m", tmp_path / "clip.safetensors", "--top", 3, "-o", tmp_path / "f.csv"
+    )
+    assert done == 0
+    expected = model.retrieve(readout, sorted(set(smiles)), top=3)
+    assert pd.read_csv(tmp_path / "f.csv")["molecule"].tolist() == expected["molecule"].tolist()
+
+
+# ------------------------------------------------------------------ what does not fit
+
+
+def test_a_file_is_replaced_only_by_force_and_before_anything_is_read(h5ad, model, tmp_path, capsys):
+    taken = tmp_path / "taken.csv"
+    taken.write_text("mine")
+    for command in (
+        ["train", tmp_path / "nothing.h5ad", "-o", taken],
+        ["embed", tmp_path / "nothing.h5ad", "-m", model, "-o", taken],
+        ["retrieve", tmp_path / "nothing.h5ad", "-m", model, "-o", taken],
+    ):
+        assert run(*command) == 1
+        assert "taken.csv, which exists, expected a new file, or --force" in capsys.readouterr().err
+    assert taken.read_text() == "mine"
+    assert run("embed", h5ad, "-m", model, "-o", taken, "--force") == 0
+    assert taken.read_text().startswith("obs,")
+
+
+@pytest.mark.parametrize(
+    "command, message",
+    [
+        (["train", "{screen}", "-o", "{folder}/no/model"], "--output: got .* existing folder"),
+        (["train", "{folder}/nothing.csv", "-o", "{folder}/model"], "no file .*nothing.csv"),
+        (["train", "{screen}", "-o", "{folder}/model", "--alpha", "2"], "alpha = 2"),
+        (["train", "{screen}", "-o", "{folder}/model", "--set", "width=3"], "width"),
+        (["train", "{screen}", "-o", "{folder}/model", "--batch", "plaque"], "no column plaque"),
+        (
+            ["train", "{screen}", "-o", "{folder}/model", "--controls", "a=b"],
+            "controls, exclude: got some, expected none",
+        ),
+        (["train", "{screen}", "{folder}/a.csv", "-o", "{folder}/model"], "FILE: got formats h5ad, table"),
+        (["train", "{screen}", "{screen}", "-o", "{folder}/model"], "FILE: got 2 AnnData files"),
+        (["embed", "{screen}", "-m", "{screen}", "-o", "{folder}/z.csv"], "is damaged or no safetensors file"),
+        (["retrieve", "{screen}", "-m", "{model}", "--top", "0"], "--top: got 0, expected 1 to"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_a_line(h5ad, model, tmp_path, capsys, command, message):
+    import re
+
+    places = dict(screen=h5ad, model=model, folder=tmp_path)
+    assert main([part.format(**places) for part in command]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("infocore-mini: ") and said.count("\n") == 1
+    assert re.search(message, said)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["trane", "x"], ["train", "x"], ["train", "x", "-o", "y", "--set", "width"], ["embed", "x"]]
+)
+def test_a_command_that_is_not_understood_ends_with_2(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert ended.value.code == 2 and "usage: infocore-mini" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_help_shows_a_command_to_copy(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--help"])
+    said = capsys.readouterr().out
+    assert ended.value.code == 0 and f"infocore-mini {' '.join(command)}".strip() in said and "exit status" in said
+    assert all(name in said for name in COMMANDS) or command
+
+
+def test_the_package_is_run_by_its_name_and_help_loads_nothing_heavy():
+    script = (
+        "import sys; from infocore_mini.__main__ import main\n"
+        "try: main(['--help'])\nexcept SystemExit: print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert {"sklearn", "pandas", "rdkit", "anndata"} & set(done.stdout.split()) == set()
+    shown = subprocess.run([sys.executable, "-m", "infocore_mini", "--version"], capture_output=True, text=True)
+    assert shown.returncode == 0 and shown.stdout == f"{__version__}\n"
