@@ -135,6 +135,9 @@ def test_ccl_with_equal_chances_is_the_best_within_a_batch_and_the_worst_among_a
     for other in ("clip", "infocore"):
         assert change("gene_expression", "batch", 1, "ccl", other).difference_low > 0
         assert change("gene_expression", "whole", 1, "ccl", other).difference_high < 0
+    printed = {row["method"]: row for row in paper_table("table2_retrieval")["gene_expression"]}
+    assert "The paper has it behind InfoCORE in both" in TEXT
+    assert all(printed["CCL"][library]["1"] < printed["InfoCORE"][library]["1"] for library in LIBRARIES)
     assert "loses a third by CCL and a few percent by InfoCORE" in TEXT
     whole = {arm: [change("gene_expression", "whole", top, arm).relative for top in (1, 5, 10)] for arm in METHODS}
     assert all(-0.4 < lost < -0.25 for lost in whole["ccl"]) and all(-0.1 < lost < 0 for lost in whole["infocore"])
@@ -180,3 +183,62 @@ def test_what_is_left_of_the_batch_is_said_by_the_numbers():
         for row in stored("gene_expression").results
     ]
     assert "**CLIP leaves least.**" in report.left_of_the_batch(swapped)
+
+
+def test_real_screens_stand_on_the_scale_of_doses_where_the_chapter_has_them():
+    auc = doses.arrows(stored("structure_arrow").results)["auc"]
+    simulated = {dose: auc[f"simulated, dose {dose:g}"] for dose in doses.STUDY_OF_DOSE}
+    assert list(simulated.values()) == sorted(simulated.values())
+    assert "In the Connectivity Map a structure says next to nothing of the batch" in TEXT
+    assert abs(auc["Connectivity Map"] - simulated[0.0]) < 5
+    assert "the calibrated dose, 1.5, is about that of COMAS; yeast, zebrafish and ToxCast lie between" in TEXT
+    assert abs(auc["COMAS cell painting"] - simulated[1.5]) < 3
+    between = auc[["yeast growth", "zebrafish behaviour", "ToxCast"]]
+    assert between.is_monotonic_increasing and auc["Connectivity Map"] < between.min() < between.max() < simulated[1.5]
+
+
+def test_what_hangs_on_the_dose_is_what_the_sweep_found():
+    swept = doses.at_doses()
+    said = {dose: report.told(found, "infocore", "clip").set_index(["library", "top"]) for dose, found in swept.items()}
+    assert "nowhere is it told to be above" in TEXT and "top 5 and 10, and below it at the strongest" in TEXT
+    assert not any(table.loc["whole", "said"].eq("above").any() for table in said.values())
+    assert said[3.0].loc["whole", "said"].tolist() == ["not told apart", "below", "below"]
+    assert "level with CLIP at the weak arrow, top 5 and 10" in TEXT
+    assert said[0.75].loc["whole", "said"].tolist()[1:] == ["level", "level"]
+    assert "From a weak arrow on it gains within a batch at every top" in TEXT
+    assert all(said[dose].loc["batch", "said"].eq("above").all() for dose in (0.75, 1.5, 3.0))
+    assert "changes next to nothing" in TEXT and said[0.0].loc["batch", "relative"].max() < 0.05
+    printed = {row["method"]: row for row in paper_table("table2_retrieval")["gene_expression"]}
+    gain = printed["InfoCORE"]["whole"]["1"] / printed["CLIP"]["whole"]["1"] - 1
+    assert "at the two smaller ones the intervals would hold it, at top 1" in TEXT
+    holds = [
+        said[dose].loc[("whole", 1), "relative_low"] < gain < said[dose].loc[("whole", 1), "relative_high"]
+        for dose in said
+    ]
+    assert holds[:2] == [True, True]
+
+
+def test_a_turn_is_placed_where_intervals_lie_on_either_side():
+    lead = {0.0: 0.05, 1.0: 0.0, 2.0: -0.05}
+    by_dose = {
+        dose: report.tables(
+            [
+                {
+                    "arm": arm,
+                    "seed": seed,
+                    "retrieval": [
+                        {"cell_line": "mean", "library": library, "top": top, "chance": 0.01}
+                        | {"accuracy": 0.3 + 0.001 * seed * (arm == "clip") + more * (arm == "infocore")}
+                        for library in LIBRARIES
+                        for top in (1, 5, 10)
+                    ],
+                }
+                for arm in ("clip", "infocore")
+                for seed in range(4)
+            ]
+        )
+        for dose, more in lead.items()
+    }
+    found = doses.turning(by_dose)
+    assert found.count("The sign turns between 0 and 2") == 6
+    assert "**above** at 0; **level** at 1; **below** at 2" in found

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 
 from infocore_mini.evaluate.seeds import t_interval
 from infocore_mini.experiments.gene_expression import run as connectivity_map
-from infocore_mini.experiments.names import METHOD_NAMES
+from infocore_mini.experiments.names import METHOD_NAMES, listed
 from infocore_mini.experiments.pretraining.report import MARGIN, Tables, stored_tables, told
 from infocore_mini.experiments.pretraining.studies import OTHER_DOSES, REDUCED, STUDIES
 from infocore_mini.experiments.records import Made, kept
@@ -145,26 +146,24 @@ def at_doses() -> dict[float, Tables]:
 
 
 def turning(by_dose: Mapping[float, Tables], margin: float = MARGIN) -> str:
-    """Markdown, a line a library: at which doses InfoCORE is above, level with or below CLIP, and where the sign turns.
+    """Markdown, a line a library and top: at which doses InfoCORE is above, level with or below CLIP, and where it turns.
 
     The sign turns between two doses where one interval lies above zero and the other below, see the plan.
     """
-    said = {
-        (library, top, dose): row.said
+    compared = {
+        dose: told(tables, "infocore", "clip", margin).set_index(["library", "top"])["said"]
         for dose, tables in by_dose.items()
-        for (library, top), row in told(tables, "infocore", "clip", margin).set_index(["library", "top"]).iterrows()
     }
-    lines = []
-    for library in ("whole", "batch"):
-        parts = []
-        for top in (1, 5, 10):
-            course = {dose: said[library, top, dose] for dose in by_dose}
-            each = ", ".join(f"{what} at {dose:g}" for dose, what in course.items())
-            parts.append(f"top {top}: {each} ({_turn(course)})")
-        lines.append(
-            f"- {METHOD_NAMES['infocore']} against {METHOD_NAMES['clip']}, {library} library, {'; '.join(parts)}."
-        )
+    lines = [f"{METHOD_NAMES['infocore']} against {METHOD_NAMES['clip']}, by the dose of the arrow:\n"]
+    for library, top in product(("whole", "batch"), (1, 5, 10)):
+        course = {dose: said[library, top] for dose, said in compared.items()}
+        at = {what: listed([f"{dose:g}" for dose in course if course[dose] == what]) for what in course.values()}
+        each = "; ".join(f"{what if what in _OPEN else f'**{what}**'} at {doses}" for what, doses in at.items())
+        lines.append(f"- {library} library, top {top}: {each}. {_turn(course)}.")
     return "\n".join(lines)
+
+
+_OPEN = ("not told apart",)
 
 
 def _turn(course: Mapping[float, str]) -> str:
@@ -172,7 +171,7 @@ def _turn(course: Mapping[float, str]) -> str:
     below = [dose for dose, what in course.items() if what == "below"]
     if above and below:
         low, high = (max(above), min(below)) if max(above) < min(below) else (max(below), min(above))
-        return f"the sign turns between {low:g} and {high:g}"
+        return f"The sign turns between {low:g} and {high:g}"
     if above or below:
-        return f"never {'below' if above else 'above'}, so that no turn is seen"
-    return "nowhere told apart, so that a turn cannot be placed"
+        return f"Never {'below' if above else 'above'}: no turn is seen"
+    return "A turn cannot be placed"
