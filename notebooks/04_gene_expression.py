@@ -455,7 +455,7 @@ full[["pairs", "profiles", "batches", "epochs", "epochs_of_this_process", "peak 
 # ::::{solution} ex-ge-doses
 # :class: dropdown
 # Without that arrow the batch carries no information about the molecule: $I(X_d; X_b) = 0$, and pairing by batch does not pay on new molecules.
-# CLIP can still learn it by heart on the training molecules, so its lead shrinks but need not vanish.
+# CLIP can still learn it by heart on the training molecules, so InfoCORE's lead shrinks but need not vanish: see {numref}`fig-ge-doses`.
 # ::::
 #
 # ::::{exercise}
