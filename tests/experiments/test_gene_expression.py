@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from infocore_mini.experiments.neighbours import OWN_BATCH, SAME_DRUG
 from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.studies import STUDIES
 from infocore_mini.experiments.results import paper_table, stored
+from infocore_mini.simulate.screen import GE_DOSES, simulate_screen
 
 LIBRARIES, METHODS = ("whole", "batch"), ("clip", "ccl", "infocore")
 TEXT = (Path(__file__).parents[2] / "notebooks" / "04_gene_expression.py").read_text(encoding="utf-8")
@@ -183,6 +185,15 @@ def test_what_is_left_of_the_batch_is_said_by_the_numbers():
         for row in stored("gene_expression").results
     ]
     assert "**CLIP leaves least.**" in report.left_of_the_batch(swapped)
+
+
+def test_the_arrow_is_measured_on_molecules_that_it_was_not_fitted_on():
+    def auc(scaffold: float) -> float:
+        shape = dict(n_drugs=500, cell_lines=("A",), n_batches=5, n_features=2, n_replicates=1)
+        simulated = simulate_screen(0, doses=replace(GE_DOSES, scaffold=scaffold), **shape)
+        return float(np.mean([row["auc"] for row in doses.arrow(simulated.screen, (0, 1))]))
+
+    assert auc(0.0) == pytest.approx(0.5, abs=0.06) and auc(8.0) > 0.75
 
 
 def test_real_screens_stand_on_the_scale_of_doses_where_the_chapter_has_them():
