@@ -12,8 +12,8 @@ from infocore_mini.experiments.results import stored
 TEXT = (Path(__file__).parents[2] / "notebooks" / "05_cell_painting.py").read_text(encoding="utf-8")
 
 
-def said(arm: str, reference: str) -> dict[tuple[str, int], str]:
-    return report.told(report.stored_tables("comas"), arm, reference).set_index(["library", "top"])["said"].to_dict()
+def said(arm: str, reference: str, study: str = "comas") -> dict[tuple[str, int], str]:
+    return report.told(report.stored_tables(study), arm, reference).set_index(["library", "top"])["said"].to_dict()
 
 
 def test_within_a_batch_the_methods_do_equally_well_and_ccl_loses_the_whole_library():
@@ -39,6 +39,27 @@ def test_ccl_leaves_the_batch_nearly_at_random_and_infocore_what_clip_leaves():
     assert "it leaves the share of same-batch molecules nearly at random" in TEXT
     assert abs(mean["ccl"]) < 5 < 15 < min(mean["clip"], mean["infocore"])
     assert "leaves of the batch what CLIP leaves" in TEXT and abs(mean["clip"] - mean["infocore"]) < 3
+
+
+def test_on_the_simulated_screen_infocore_is_where_clip_is_and_ccl_trades_the_libraries():
+    held = stored("cell_painting")
+    chosen = {row["arm"]: row["candidate"] for row in held.results}
+    assert "Given the choice, InfoCORE takes the larger $\\alpha$, the paper's for cell painting" in TEXT
+    assert chosen["infocore"] == {"temperature": 0.1, "alpha": 0.83}
+    to_clip = said("infocore", "clip", "cell_painting")
+    assert "level at top 5 and 10 in either library, a little below at top 1 within a batch" in TEXT
+    assert {to_clip[library, top] for library in ("whole", "batch") for top in (5, 10)} == {"level"}
+    assert to_clip["batch", 1] == "below"
+    assert "finds more within it than either at top 5 and 10" in TEXT
+    for other in ("clip", "infocore"):
+        of_ccl = said("ccl", other, "cell_painting")
+        assert of_ccl["batch", 5] == of_ccl["batch", 10] == "above"
+    lost = report.against(report.stored_tables("cell_painting"), "ccl", "clip").set_index(["library", "top"])
+    assert "loses more than half of CLIP's top-1 accuracy among all molecules" in TEXT
+    assert lost.loc[("whole", 1), "relative"] < -0.5
+    table = report.what_the_batch_leaves(held.results)
+    clip, ccl, infocore = (float(table.loc[arm, "same batch"].split(" ")[0]) for arm in ("clip", "ccl", "infocore"))
+    assert ccl < 0.3 * infocore and clip - infocore < 0.1 * clip
 
 
 def test_wells_lie_nearest_to_their_own_plate_more_than_twice_as_often_as_they_should():
