@@ -407,8 +407,10 @@ report.what_the_batch_leaves(main.results, before=before)
 Markdown(report.left_of_the_batch(main.results))
 
 # %% [markdown]
-# CCL, whose negatives all come from the anchor's own batch, leaves next to nothing on either side.
-# On the drug side InfoCORE leaves nearly all that CLIP leaves, and the drug encoder is what {doc}`07_property_prediction` carries on to other tasks: the simplest reason for what it finds there.
+# CCL, whose negatives all come from the anchor's own batch, leaves far less than the others on either side.
+# The readout itself names nearly every batch, and every training against structure takes some of that away.
+# On the drug side CLIP and InfoCORE leave what Mol2vec has of the batch to begin with: structure tells the plate, and neither unlearns it there.
+# The drug encoder is what {doc}`07_property_prediction` carries on to other tasks: the simplest reason for what it finds there.
 # A smaller $\alpha$, or $\lambda > 0$, takes more of it away: {doc}`09_ablations` measures how much.
 #
 # InfoCORE does not erase the batch, and does not claim to.

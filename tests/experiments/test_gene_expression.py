@@ -187,6 +187,23 @@ def test_what_is_left_of_the_batch_is_said_by_the_numbers():
     assert "**CLIP leaves least.**" in report.left_of_the_batch(swapped)
 
 
+def test_the_drug_side_keeps_what_mol2vec_has_and_ccl_takes_it_away():
+    before = [row for row in stored("probed_inputs").results if row["study"] == "gene_expression"]
+    raw = {side: float(np.mean([row[side] for row in before])) for side in ("screen", "drug", "chance")}
+    left = {
+        (arm, side): float(
+            np.mean([row["probe"][side] for row in stored("gene_expression").results if row["arm"] == arm])
+        )
+        for arm in METHODS
+        for side in ("screen", "drug")
+    }
+    assert "On the drug side CLIP and InfoCORE leave what Mol2vec has of the batch to begin with" in TEXT
+    assert all(abs(left[arm, "drug"] - raw["drug"]) < 0.02 for arm in ("clip", "infocore"))
+    assert "leaves far less than the others on either side" in TEXT
+    assert left["ccl", "drug"] < 0.7 * raw["drug"] and left["ccl", "screen"] < 0.3 * left["infocore", "screen"]
+    assert "The readout itself names nearly every batch" in TEXT and raw["screen"] > 0.98
+
+
 def test_the_arrow_is_measured_on_molecules_that_it_was_not_fitted_on():
     def auc(scaffold: float) -> float:
         shape = dict(n_drugs=500, cell_lines=("A",), n_batches=5, n_features=2, n_replicates=1)
