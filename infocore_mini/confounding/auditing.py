@@ -30,6 +30,7 @@ class Audit:
         table: a row a check, with the attributes of `Finding` as columns.
         verdict: the verdict of all: the first of confounded, over-corrected, cannot tell, clean that a row has.
         given: what was looked at.
+        plane: (n_treated, 2) principal components of the standardised features.
         nulls: (rows, nuisance, check) -> (1 + n_permutations,) the statistic, the observed value first.
         seed: of permutations, folds and draws.
     """
@@ -37,6 +38,7 @@ class Audit:
     table: pd.DataFrame
     verdict: Verdict
     given: Given
+    plane: NDArray[np.float32]
     nulls: dict[tuple[str, str, str], NDArray[np.float64]]
     seed: int
 
@@ -133,7 +135,8 @@ def audit(
         *replicates(given, n_families, n_permutations, seed),
     ]
     table = pd.DataFrame([asdict(finding) for finding in findings])
-    return Audit(table, verdict.of_all(table["verdict"]), given, permuted.found | trees.found, seed)
+    plane = parts[0].geometry.plane
+    return Audit(table, verdict.of_all(table["verdict"]), given, plane, permuted.found | trees.found, seed)
 
 
 def _of_design(given: Given) -> Iterator[Finding]:

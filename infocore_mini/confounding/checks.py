@@ -46,6 +46,12 @@ class Geometry:
     spread: Tensor
     fold: Tensor
 
+    @property
+    def plane(self) -> NDArray[np.float32]:
+        """(n, 2) first two components, for a picture; of one component a line."""
+        first = self.white[:, :2].numpy()
+        return first if first.shape[1] == 2 else np.repeat(first, 2, axis=1)
+
     @classmethod
     def of(cls, points: NDArray[np.float32], molecule: NDArray[np.int64] | None, seed: int) -> Geometry:
         """Of rows, (n, d), with codes of their molecules, (n,); None = each row is its own."""
