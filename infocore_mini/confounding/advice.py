@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 _CONFOUNDED = {
     "treated": (
-        "Compare within {nuisance} only, or correct for it and audit again on rows that the correction was not fitted "
-        "on. If neither label nor molecule was given, first make sure that the values of {nuisance} hold the same biology."
+        "Compare within one value only, or correct and audit again on rows that the correction was not fitted on. If "
+        "neither label nor molecule was given, first make sure that the values hold the same biology."
     ),
     "controls": (
-        "The same wells look different under another {nuisance}: a technical effect, whatever the treated rows hold. "
-        "Correct by the controls of each value, keep some of them out, and audit those."
+        "Wells that hold the same look different: a technical effect, whatever the treated rows hold. Correct by the "
+        "controls of each value, keep some of them out, and audit those."
     ),
-    "label": "The {nuisance} alone tells the label better than the embedding does: report every score beside this baseline.",
+    "label": "The baseline alone tells the label better than the embedding does: report every score beside it.",
 }
 _OVER_CORRECTED = {
     "treated": (
@@ -25,18 +24,18 @@ _OVER_CORRECTED = {
 }
 _CANNOT_TELL = {
     "design": (
-        "No analysis can tell these values of {nuisance} from the biology that they hold. Measure some molecules or "
-        "controls under both, or make no claim that compares them."
+        "No analysis can tell these values from the biology that they hold. Measure some molecules or controls under "
+        "both, or make no claim that compares them."
     ),
-    "label": "Embedding and {nuisance} tell the label about as well: do not call it biology yet.",
+    "label": "Embedding and baseline tell the label about as well: do not call it biology yet.",
     "replicates": "Replicates do not find each other: there is nothing to find, or a correction took it. Give before.",
     "controls": (
-        "Too few control wells to find a shift of this size, or wells that the correction was fitted on: keep control "
-        "wells out of the fit, in every value of {nuisance}."
+        "Too few control wells to find a shift of this size, or wells that the correction was fitted on: keep some "
+        "wells of every value out of the fit."
     ),
     "treated": (
         "A shift of this size could have gone unseen, or nothing may be exchanged: measure more rows that share library "
-        "and label across {nuisance}, or ask the controls."
+        "and label across the values, or ask the controls."
     ),
 }
 _NEXT: Mapping[str, Mapping[str, str]] = {
@@ -46,6 +45,6 @@ _NEXT: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def next_step(finding: Mapping[str, Any]) -> str:
-    """A sentence or two for a row of an audit's table; "" where nothing is to be done."""
-    return _NEXT.get(finding["verdict"], {}).get(finding["rows"], "").format(nuisance=finding["nuisance"])
+def next_step(verdict: str, rows: str) -> str:
+    """A sentence or two for the verdict of some rows of an audit's table; "" where nothing is to be done."""
+    return _NEXT.get(verdict, {}).get(rows, "")

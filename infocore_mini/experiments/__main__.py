@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from infocore_mini.experiments.audit import calibration as audit_calibration
+from infocore_mini.experiments.audit import screens as audit_screens
 from infocore_mini.experiments.calibration import run as calibration
 from infocore_mini.experiments.derivation import training as derivation
 from infocore_mini.experiments.fairness import run as fairness
@@ -34,6 +35,7 @@ STUDIES: Mapping[str, Store] = {
     "fairness": fairness.store,
     "calibration": calibration.store,
     "audit_calibration": audit_calibration.store,
+    "audit_screens": audit_screens.store,
     "full_shape": full_shape.store,
     "mol2vec": molecules.store,
     "broad_smiles": tables.store,
