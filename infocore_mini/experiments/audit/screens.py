@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +99,10 @@ def audited(
 
 def run(name: str, correction: str, folder: Path | None = None) -> Record:
     """Verdict and findings of a screen after a correction, or why it is not possible; kept in ``folder``."""
-    reader, columns, files = SCREENS[name]
+    _, columns, files = SCREENS[name]
 
     def make() -> tuple[dict[str, Any], Mapping[str, str]]:
-        screen = reader(drug=_without_features)
+        screen = _read(name)
         try:
             found = audited(screen, columns, CORRECTIONS[correction])
         except ValueError as reason:
@@ -110,6 +111,11 @@ def run(name: str, correction: str, folder: Path | None = None) -> Record:
         return shown | {"n": len(screen.profile), "screen": repr(screen)}, checksums(files)
 
     return kept(folder, "audit_screens", {"screen": name, "correction": correction, "seed": 0}, make)
+
+
+@lru_cache(maxsize=1)  # the corrections of a screen follow one another
+def _read(name: str) -> PairedScreen:
+    return SCREENS[name][0](drug=_without_features)
 
 
 def _without_features(smiles: Sequence[str]) -> NDArray[np.float32]:
