@@ -130,7 +130,7 @@ def audit(
     n_families = 1 + (len(trees.found) > 0) + sum(compared)
     findings = [
         *_of_design(given),
-        *(finding for part in parts for finding in part.findings([permuted, trees], n_families, given.names)),
+        *(finding for part in parts for finding in part.findings([permuted, trees], n_families)),
         *baselines(given, parts[0].geometry, n_families),
         *replicates(given, n_families, n_permutations, seed),
     ]
@@ -145,7 +145,7 @@ def _of_design(given: Given) -> Iterator[Finding]:
     if biology is None:
         return
     for name in given.designed:
-        found = estimability(given.treated.nuisances[name], given.names[name], biology, given.library)
+        found = estimability(given.treated.nuisances[name], given.treated.names[name], biology, given.library)
         pairs = "; ".join(f"{one} and {other}" for one, other in found.pairs)
         yield Finding(
             rows="design",

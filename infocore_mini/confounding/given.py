@@ -25,6 +25,7 @@ class Rows:
         kind: "treated" or "controls".
         points: (n, d) float32.
         nuisances: name -> (n,) codes.
+        names: name -> what its codes stand for.
         stratum: (n,) codes; nuisance labels are exchanged within.
         molecule: (n,) codes, or None.
     """
@@ -32,6 +33,7 @@ class Rows:
     kind: str
     points: NDArray[np.float32]
     nuisances: dict[str, NDArray[np.int64]]
+    names: dict[str, NDArray[Any]]
     stratum: NDArray[np.int64]
     molecule: NDArray[np.int64] | None
 
@@ -42,7 +44,6 @@ class Given:
 
     Attributes:
         treated, controls: the two kinds of rows; ``controls`` may be None.
-        names: nuisance -> what its codes stand for.
         designed: the nuisances that were given by name, rather than made of positions and cell counts.
         label: (n_treated,) codes of the label, or None.
         label_names: what they stand for.
@@ -55,7 +56,6 @@ class Given:
 
     treated: Rows
     controls: Rows | None
-    names: dict[str, NDArray[Any]]
     designed: tuple[str, ...]
     label: NDArray[np.int64] | None
     label_names: NDArray[Any]
@@ -90,7 +90,7 @@ def read(
     count = _cell_count(found.get("cell_count", columns["cell_count"]), n)
     baselines = {}
     if position is not None:
-        labels |= {"row": position[:, 0], "column": position[:, 1]} | labels
+        labels = {"row": position[:, 0], "column": position[:, 1]} | labels
         baselines["position"] = position.astype(np.float32)
     if count is not None:
         parts = np.unique(np.quantile(count[~control], np.arange(1, PARTS) / PARTS))
@@ -102,7 +102,7 @@ def read(
         require(len(coded[name][0]) > 1, f"nuisance[{name!r}]", "one value", "at least 2")
     treated = np.flatnonzero(~control)
     of_treated = {
-        name: label_codes(name, np.asarray(found.get(name, columns[name]), dtype=object)[treated], len(treated), "z")
+        name: _of_some(name, found.get(name, columns[name]), n, treated)
         for name in ("label", "molecule")
         if columns[name] is not None
     }
@@ -114,14 +114,20 @@ def read(
     stratum = library[treated] if label is None else library[treated] * len(label_names) + label
 
     def rows(kind: str, which: NDArray, within: NDArray, members: NDArray | None) -> Rows:
-        codes = {name: np.unique(code[which], return_inverse=True)[1] for name, (_, code) in coded.items()}
-        return Rows(kind, found.points[which], codes, np.unique(within, return_inverse=True)[1], members)
+        present = {name: np.unique(code[which], return_inverse=True) for name, (_, code) in coded.items()}
+        return Rows(
+            kind=kind,
+            points=found.points[which],
+            nuisances={name: codes for name, (_, codes) in present.items()},
+            names={name: coded[name][0][values] for name, (values, _) in present.items()},
+            stratum=np.unique(within, return_inverse=True)[1],
+            molecule=members,
+        )
 
     wells = np.flatnonzero(control)
     return Given(
         treated=rows("treated", treated, stratum, molecule),
         controls=rows("controls", wells, library[wells], None) if len(wells) else None,
-        names={name: values[np.unique(code[treated])] for name, (values, code) in coded.items()},
         designed=tuple(given),
         label=label,
         label_names=label_names,
@@ -168,6 +174,13 @@ def _matrix(name: str, value: Any, n: int | None = None) -> NDArray[np.float32]:
     require(n is None or len(points) == n, name, f"{len(points)} rows", f"{n} like embedding")
     require(bool((points != points[0]).any()), name, "equal rows", "rows that differ")
     return points
+
+
+def _of_some(name: str, value: Any, n: int, rows: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Labels and codes of some rows; of the others nothing is asked but that they are there."""
+    labels = np.asarray(value, dtype=object)
+    require(labels.shape == (n,), name, f"shape {labels.shape}", f"({n},) like the rows of embedding")
+    return label_codes(name, labels[rows], len(rows), "embedding")
 
 
 def _cell_count(value: Any, n: int) -> NDArray[np.float64] | None:

@@ -46,13 +46,12 @@ class Part:
         found = boosted_trees(self.geometry, self.movable, self.rows.molecule, self.n_permutations, self.seed)
         return {(self.rows.kind, name, TREES): value for name, value in found.items()}
 
-    def findings(self, families: list[Family], n_families: int, names: dict[str, NDArray]) -> Iterator[Finding]:
+    def findings(self, families: list[Family], n_families: int) -> Iterator[Finding]:
         """A row a check and nuisance, and one for the shift that was injected.
 
         Args:
             families: the first with the checks of `permuted`, the others with what else was permuted of these rows.
             n_families: by which p-values are multiplied.
-            names: nuisance -> what its codes stand for.
         """
         kind, n = self.rows.kind, len(self.rows.points)
         for name in self.rows.nuisances:
@@ -80,7 +79,7 @@ class Part:
                     p_adjusted=adjusted,
                     verdict=verdict.of_labels(adjusted, family.distance[key][0] > 0, power, kind),
                     n=n,
-                    detail=self._furthest(name, names[name]) if key[2] == DRIFT else "",
+                    detail=self._detail(name, key[2]),
                 )
             yield Finding(
                 rows=kind,
@@ -111,7 +110,11 @@ class Part:
             found += min(p_values, default=1.0) * n_families <= verdict.LEVEL
         return found / DRAWS
 
-    def _furthest(self, name: str, names: NDArray) -> str:
-        code = self.rows.nuisances[name]
+    def _detail(self, name: str, check: str) -> str:
+        if check == TREES:
+            return "trained on one half, scored on the other"
+        if check != DRIFT:
+            return ""
+        code, names = self.rows.nuisances[name], self.rows.names[name]
         distances = drifts(self.geometry, torch.from_numpy(code)[None], int(code.max()) + 1)[0]
         return f"furthest: {names[int(distances.argmax())]}"

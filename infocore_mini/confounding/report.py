@@ -66,7 +66,9 @@ def _maps(audit: Audit) -> list[tuple[str, str]]:
     pictures = []
     for name, code in audit.given.treated.nuisances.items():
         title = f"Map by {name}, n = {len(rows):,} of {len(plane):,} treated rows"
-        pictures.append((title, scatter(plane[rows], code[rows], list(map(str, audit.given.names[name])), title)))
+        pictures.append(
+            (title, scatter(plane[rows], code[rows], list(map(str, audit.given.treated.names[name])), title))
+        )
     return pictures
 
 
@@ -87,7 +89,7 @@ def _plates(audit: Audit) -> list[tuple[str, str]]:
         return []
     position, first = audit.given.plate_map[~audit.given.is_control], audit.plane[:, 0]
     name = audit.given.designed[0]
-    code, names = audit.given.treated.nuisances[name], audit.given.names[name]
+    code, names = audit.given.treated.nuisances[name], audit.given.treated.names[name]
     parts = {"all values": np.ones(len(code), dtype=bool)} | {str(names[v]): code == v for v in range(len(names))}
     pictures = []
     for value, here in list(parts.items())[: 1 + PLATES]:

@@ -15,7 +15,7 @@ A row's verdict:
   Of replicates: fewer are found than before the correction.
 - "clean": neither, and a shift by `SHIFT` standard deviations of every coordinate, in one value of the nuisance, would
   have been found in at least `POWER` of the cases. For a baseline: the embedding knows the label better.
-  For replicates: found more often than chance. For the design: every two values of a library can be compared.
+  For replicates: found more often than chance, by a test of its own, as it raises no alarm. For the design: every two values of a library can be compared.
 - "cannot tell": all else. So it is where the nuisance cannot be moved within the strata, as where it coincides with the
   label; among controls that are more alike than chance allows, as they are after a correction that was fitted on them;
   and for a design in which some values share no biology, directly or by others.

@@ -99,6 +99,16 @@ def test_controls_convict_a_plate_that_treated_rows_cannot():
     assert verdicts(found, rows="treated") == {"cannot tell"} and found.verdict == "confounded"
 
 
+def test_the_value_that_drifts_among_controls_is_named_though_some_values_have_none():
+    plate = np.array(list("abcd"))[LABEL]
+    control = (np.arange(N) % 2 == 0) & (plate != "a")
+    found = audit(noise() + 2 * (control & (plate == "c"))[:, None], {"plate": plate}, controls=control)
+    row = found.table[(found.table["rows"] == "controls") & (found.table["check"] == "drift of a held-out value")].iloc[
+        0
+    ]
+    assert row["detail"] == "furthest: c" and row["verdict"] == "confounded"
+
+
 def test_controls_that_were_centred_by_plate_can_no_longer_testify():
     control, points = np.arange(N) % 4 < 2, noise()
     for plate in range(4):
@@ -241,6 +251,8 @@ def test_json_holds_the_table_without_nan():
         (dict(position=["A01"] * (N - 1) + ["north"]), r"position: got a well \['north'\]"),
         (dict(cell_count=np.full(N, -1)), "cell_count: got a missing or negative count"),
         (dict(before=noise()[:5]), "before: got 5 rows"),
+        (dict(label=LABEL[:9]), r"label: got shape \(9,\)"),
+        (dict(molecule=[None] + [1] * (N - 1)), "molecule: got a missing label in row 0"),
         (dict(label="mechanism"), "label: got 'mechanism'"),
         (dict(obsm="X_pca"), "obsm: got 'X_pca', expected None"),
         (dict(n_permutations=0), "n_permutations"),
