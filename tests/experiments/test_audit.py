@@ -10,7 +10,8 @@ import pytest
 
 from infocore_mini import PairedScreen
 from infocore_mini.correct import ControlMean, PlateCentring
-from infocore_mini.experiments.audit import calibration, screens
+from infocore_mini.experiments.audit import calibration, report, screens
+from infocore_mini.experiments.results import StoredResult
 
 
 @pytest.mark.parametrize("design", calibration.DESIGNS)
@@ -107,3 +108,30 @@ def test_a_correction_without_its_wells_is_listed_as_not_possible():
         "n": None,
         "not possible": "no control wells",
     }
+
+
+def test_tables_show_what_is_stored():
+    calibrated = [
+        {
+            "design": "balanced",
+            "case": "nothing",
+            "draws": 1000,
+            "share": 0.047,
+            "low": 0.03,
+            "high": 0.07,
+            "holds": True,
+        },
+        {"design": "balanced", "case": "shift", "draws": 200, "share": 0.995, "low": 0.96, "high": 1.0, "holds": True},
+    ]
+    table = report.calibration_table(StoredResult("audit_calibration", {}, {"table": calibrated}, {}))
+    assert table.loc[("nothing", "balanced"), "percent"] == 4.7
+    assert table.loc[("shift", "balanced"), ["wanted", "99 % interval"]].tolist() == ['"confounded"', "96.0 to 100.0"]
+    audited = [
+        {"screen": "a", "correction": "none", "verdict": "confounded", "treated: verdict": "confounded"}
+        | {"treated: linear probe": 0.9, "treated: linear probe, expected": 0.05},
+        {"screen": "a", "correction": "ComBat", "verdict": "not possible"},
+    ]
+    table = report.screens_table(StoredResult("audit_screens", {}, {"table": audited}, {}))
+    assert table.loc[("a", "none"), "linear probe, treated"] == "90.0 (5.0)"
+    assert table.loc[("a", "none"), "experimental batch, controls"] == ""
+    assert table.loc[("a", "ComBat"), "verdict"] == "not possible"
