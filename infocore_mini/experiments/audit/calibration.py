@@ -165,5 +165,5 @@ def store(output: Path, runs: Path, n_jobs: int = 1) -> Path:
 def _counts(found: dict[str, list]) -> dict[str, Any]:
     """Alarms by check, and the linear probe beside its permutation mean."""
     alarms = pd.Series([check for checks in found["alarms"] for check in checks], dtype=object).value_counts().to_dict()
-    observed, expected = np.nanmean(np.array(found["linear probe"], dtype=float), axis=0)
-    return {"alarms": alarms, "linear probe": {"observed": observed, "expected": expected}}
+    probe = pd.DataFrame(found["linear probe"], columns=["observed", "expected"], dtype=float).mean()
+    return {"alarms": alarms, "linear probe": probe.to_dict()}
