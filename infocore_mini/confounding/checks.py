@@ -35,7 +35,6 @@ class Geometry:
         neighbour: (q, k) nearest rows of another molecule by cosine, nearest first; -1 where there are fewer.
         white: (n, c) float32 principal components of unit variance, those of small variance shrunk.
         axes: (d, c) what takes centred rows to ``white``.
-        spread: (d,) standard deviations.
         fold: (n,) codes; a molecule lies in one.
     """
 
@@ -43,7 +42,6 @@ class Geometry:
     neighbour: Tensor
     white: Tensor
     axes: Tensor
-    spread: Tensor
     fold: Tensor
 
     @property
@@ -65,7 +63,6 @@ class Geometry:
             neighbour=torch.from_numpy(nearest_rows(points, group, query)),
             white=torch.from_numpy(points - points.mean(0)) @ axes,
             axes=axes,
-            spread=torch.from_numpy(points.std(0)),
             fold=torch.from_numpy(fold),
         )
 

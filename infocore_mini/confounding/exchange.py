@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
 
 
 class Exchange:
@@ -54,6 +55,14 @@ class Exchange:
         pair = np.unique(np.stack([self.stratum, self.code[self.first]]), axis=1)
         several = np.bincount(pair[0], minlength=int(self.stratum.max()) + 1) > 1
         return int(several[self.stratum].sum())
+
+    def spread(self, points: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(d,) standard deviations of rows, (n, d), among those that may exchange values: biology is no part of them."""
+        group = np.unique(self.stratum[self.unit], return_inverse=True)[1]
+        size = np.bincount(group)
+        total = coo_array((np.ones(len(group)), (group, np.arange(len(group))))).tocsr() @ points.astype(np.float64)
+        squares = ((points - (total / size[:, None])[group]) ** 2).sum(0)
+        return np.sqrt(squares / max(len(group) - len(size), 1))
 
     def permuted(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """(n, n_rows) permuted codes."""

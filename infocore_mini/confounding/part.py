@@ -96,7 +96,8 @@ class Part:
         """Share of draws in which a shift of one value, in labels that were permuted before, is found."""
         rng, exchange = np.random.default_rng(self.seed), self.movable[name]
         n_values = int(exchange.code.max()) + 1
-        shift = verdict.SHIFT * self.geometry.spread @ self.geometry.axes
+        spread = torch.from_numpy(exchange.spread(self.rows.points)).float()
+        shift = verdict.SHIFT * spread @ self.geometry.axes
         found = 0
         for _ in range(DRAWS):
             labels = torch.from_numpy(exchange.permuted(1, rng))

@@ -13,8 +13,8 @@ A row's verdict:
 - "over-corrected": adjusted p-value at most `LEVEL`, and below what permuted labels give. Values that are more alike
   than chance allows were made alike with these very rows, and no check of these rows can tell how a new one would fare.
   Of replicates: fewer are found than before the correction.
-- "clean": neither, and a shift by `SHIFT` standard deviations of every coordinate, in one value of the nuisance, would
-  have been found in at least `POWER` of the cases. For a baseline: the embedding knows the label better.
+- "clean": neither, and a shift of every coordinate in one value of the nuisance, by `SHIFT` standard deviations among
+  the rows that may exchange values, would have been found in at least `POWER` of the cases. For a baseline: the embedding knows the label better.
   For replicates: found more often than chance, by a test of its own, as it raises no alarm. For the design: every two values of a library can be compared.
 - "cannot tell": all else. So it is where the nuisance cannot be moved within the strata, as where it coincides with the
   label; among controls that are more alike than chance allows, as they are after a correction that was fitted on them;
@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 Verdict = Literal["confounded", "over-corrected", "cannot tell", "clean"]
 LEVEL = 0.05  # of the whole audit
-SHIFT = 0.5  # standard deviations of every coordinate
+SHIFT = 0.5  # standard deviations of every coordinate, among rows that may exchange values
 POWER = 0.8  # to find it
 ORDER: tuple[Verdict, ...] = ("confounded", "over-corrected", "cannot tell", "clean")
 ALARMS = ORDER[:2]

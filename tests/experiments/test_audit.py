@@ -58,6 +58,8 @@ def test_the_summary_counts_alarms_where_nothing_is_and_right_answers_elsewhere(
     found = {"verdict": verdicts, "alarms": [[]] * 100, "linear probe": [(0.1, 0.1)] * 100}
     table = calibration.summary({"balanced / nothing": found, "nested / shift": found})
     assert table["share"].tolist() == [0.05, 0.03] and table["holds"].tolist() == [True, False]
+    alike = {"verdict": ["clean"] * 19 + ["confounded"] * 81, "alarms": [[]] * 100, "linear probe": [(0.1, 0.1)] * 100}
+    assert calibration.summary({"nested / shift": alike, "balanced / shift": alike})["holds"].tolist() == [True, False]
     assert table["low"][0] < 0.05 < table["high"][0] and table["clean"].tolist() == [0.9, 0.9]
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from infocore_mini import PairedScreen, audit
-from infocore_mini.confounding.verdict import ALARMS, LEVEL
+from infocore_mini.confounding.verdict import ALARMS, LEVEL, POWER
 from infocore_mini.correct import ComBat
 from infocore_mini.experiments.records import Record, kept
 from infocore_mini.experiments.results import save_results
@@ -25,6 +25,7 @@ SHIFT = 0.5
 DESIGNS = ("balanced", "unbalanced", "nested")
 DRAWS = {"nothing": 1000, "shift": 200, "ComBat": 200, "coincides": 200}
 AT_A_TIME = 50  # draws that are kept together
+GOALS = [("balanced", "shift"), ("balanced", "ComBat"), ("balanced", "coincides")]  # right in nine of ten
 RIGHT = {"nothing": "clean", "shift": "confounded", "ComBat": "over-corrected", "coincides": "cannot tell"}
 
 
@@ -132,9 +133,15 @@ def summary(results: dict[str, Any]) -> pd.DataFrame:
         counted = verdicts.isin(ALARMS) if case == "nothing" else verdicts == RIGHT[case]
         low, high = binomtest(int(counted.sum()), len(verdicts)).proportion_ci(0.99)
         shares = {verdict: float((verdicts == verdict).mean()) for verdict in RIGHT.values()}
+        if case == "nothing":
+            holds = low <= LEVEL <= high
+        elif (design, case) in GOALS:
+            holds = counted.mean() >= 0.9
+        else:
+            holds = shares["clean"] <= 1 - POWER  # what "clean" claims
         rows.append(
             {"design": design, "case": case, "draws": len(verdicts), "share": counted.mean(), "low": low, "high": high}
-            | {"holds": low <= LEVEL <= high if case == "nothing" else counted.mean() >= 0.9}
+            | {"holds": bool(holds)}
             | shares
         )
     return pd.DataFrame(rows)

@@ -61,3 +61,12 @@ def test_some_rows_exchange_as_they_do_among_all():
     assert part.n_units == alone.n_units and part.n_movable == alone.n_movable
     drawn = [one.permuted(3, np.random.default_rng(2)) for one in (part, alone)]
     np.testing.assert_array_equal(*(np.sort(values, axis=1) for values in drawn))
+
+
+def test_the_spread_is_that_of_rows_that_may_exchange_values():
+    """Molecule 0 lies in two batches: its rows are compared with each other; the others with their stratum."""
+    points = np.array([[10.0], [12.0], [0.0], [3.0], [6.0], [100.0], [104.0]])
+    molecule, stratum = np.array([0, 0, 1, 2, 3, 4, 5]), np.array([0, 0, 0, 0, 0, 1, 1])
+    exchange = Exchange(np.array([0, 1, 0, 1, 1, 0, 1]), stratum, molecule)
+    squares = 2 * 1**2 + 3**2 + 0 + 3**2 + 2 * 2**2
+    np.testing.assert_allclose(exchange.spread(points.astype(np.float32)), np.sqrt(squares / (7 - 3)))
