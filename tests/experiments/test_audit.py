@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from infocore_mini import PairedScreen
+from infocore_mini.confounding.verdict import ORDER
 from infocore_mini.correct import ControlMean, PlateCentring
 from infocore_mini.experiments.audit import calibration, report, screens
-from infocore_mini.experiments.results import StoredResult
+from infocore_mini.experiments.results import StoredResult, stored
 
 
 @pytest.mark.parametrize("design", calibration.DESIGNS)
@@ -137,3 +138,25 @@ def test_tables_show_what_is_stored():
     assert table.loc[("a", "none"), "linear probe, treated"] == "90.0 (5.0)"
     assert table.loc[("a", "none"), "experimental batch, controls"] == ""
     assert table.loc[("a", "ComBat"), "verdict"] == "not possible"
+
+
+def test_the_stored_calibration_holds_what_the_audit_promises():
+    table = pd.DataFrame(stored("audit_calibration").results["table"]).set_index(["case", "design"])
+    assert table["draws"]["nothing"].tolist() == [1000, 1000, 1000]
+    assert (table["low"]["nothing"] <= 0.05).all() and (table["high"]["nothing"] >= 0.05).all()
+    assert table.loc[("shift", "balanced"), "share"] >= 0.9
+    assert table["holds"]["shift"].to_dict() == {
+        "balanced": True,
+        "unbalanced": True,
+        "nested": False,
+    }  # 20.5 % "clean"
+    assert (table.loc["ComBat"]["share"] >= 0.9).all() and (table.loc["coincides"]["share"] >= 0.9).all()
+
+
+def test_the_stored_audits_are_of_every_screen_and_correction():
+    results = stored("audit_screens").results
+    assert {tuple(name.split(" / ")) for name in results["audits"]} == {
+        (name, correction) for name in screens.SCREENS for correction in screens.CORRECTIONS
+    }
+    shown = report.screens_table(stored("audit_screens"))
+    assert set(shown["verdict"]) <= {*ORDER, "not possible"} and len(shown) == len(results["audits"])
