@@ -8,6 +8,7 @@ from infocore_mini.lazy import attach
 
 if TYPE_CHECKING:
     from infocore_mini.config import Config
+    from infocore_mini.confounding import audit
     from infocore_mini.estimator import CCL, CLIP, InfoCORE
     from infocore_mini.pretrained import Pretrained
     from infocore_mini.screens import PairedScreen
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["CCL", "CLIP", "Config", "InfoCORE", "PairedScreen", "Pretrained", "pretrain", "pretrain_screen"]
+__all__ = ["CCL", "CLIP", "Config", "InfoCORE", "PairedScreen", "Pretrained", "audit", "pretrain", "pretrain_screen"]
 
 _HOME = {
     "CCL": "estimator",
@@ -24,6 +25,7 @@ _HOME = {
     "InfoCORE": "estimator",
     "PairedScreen": "screens",
     "Pretrained": "pretrained",
+    "audit": "confounding",
     "pretrain": "train",
     "pretrain_screen": "train",
 }

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from infocore_mini.experiments.audit import calibration as audit_calibration
+from infocore_mini.experiments.audit import screens as audit_screens
 from infocore_mini.experiments.calibration import run as calibration
 from infocore_mini.experiments.derivation import training as derivation
 from infocore_mini.experiments.fairness import run as fairness
@@ -38,6 +40,8 @@ STUDIES: Mapping[str, Store] = {
     "simulation_sweeps": simulation.store_sweeps,
     "fairness": fairness.store,
     "calibration": calibration.store,
+    "audit_calibration": audit_calibration.store,
+    "audit_screens": audit_screens.store,
     "full_shape": full_shape.store,
     "mol2vec": molecules.store,
     "broad_smiles": tables.store,

@@ -136,6 +136,16 @@ def test_the_readme_trains_on_a_screen_from_a_file(root: Path, tmp_path: Path, m
     assert (tmp_path / "run.pt").is_file()
 
 
+def test_the_readme_audits_a_representation(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    rng, n = np.random.default_rng(0), 160
+    made_up: dict[str, Any] = {"embedding": rng.normal(size=(n, 4)), "plate": np.arange(n) % 4}
+    made_up |= {"mechanism": np.arange(n) // 4 % 5, "is_control": np.arange(n) < 40}
+    exec(snippet(root, "from infocore_mini import audit"), made_up)
+    assert "found.verdict" in snippet(root, "from infocore_mini import audit")
+    assert (tmp_path / "audit.html").is_file() and len(made_up["found"].table) > 8
+
+
 def test_the_readme_computes_a_loss(root: Path):
     made_up: dict[str, Any] = {}
     exec(snippet(root, "from infocore_mini.losses import infocore_loss"), made_up)

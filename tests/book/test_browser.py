@@ -158,3 +158,22 @@ def test_dark_mode_toggles(visit: Visit):
         page.locator("button.theme-switch-button:visible").first.click()
     assert set(colours) == {"light", "dark"}
     assert colours["light"] != colours["dark"]
+
+
+def test_the_report_of_an_audit_fits_a_narrow_screen_and_asks_for_nothing(visit: Visit, tmp_path: Path):
+    import numpy as np
+
+    from infocore_mini import audit
+
+    rng, plate = np.random.default_rng(0), np.arange(120) % 4
+    path = audit(rng.normal(size=(120, 5)) + plate[:, None], {"plate": plate}).report(tmp_path / "audit.html")
+    page = visit.page
+    page.set_content(path.read_text(encoding="utf-8"), wait_until="networkidle")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert visit.faults == []
+    table, picture = page.locator(".wide"), page.locator("figure svg").first
+    table.focus()
+    assert table.evaluate("element => element === document.activeElement && element.scrollWidth > element.clientWidth")
+    assert 200 < picture.bounding_box()["width"] <= 390
+    assert len(page.screenshot(full_page=True)) > 20_000  # something was drawn

@@ -1,0 +1,5 @@
+"""Is this representation confounded? `audit` says clean, confounded, over-corrected or cannot tell, and how it knows."""
+
+from infocore_mini.confounding.auditing import Audit, audit
+
+__all__ = ["Audit", "audit"]
