@@ -280,18 +280,10 @@ def test_the_probe_reads_a_batch_that_is_there_and_none_that_is_not():
     assert batch_probe(one_hot, screen.subset([0, 1, 2])) is None  # no two batches with rows for every fold
 
 
-AWAITED = {"soft_labels"}  # planned, to be run
+PLANNED = {"soft_labels"}  # and not run yet, see test_command_line.py
 
 
-def test_what_is_awaited_is_planned_and_not_stored():
-    plan = Path(pretraining.__file__).with_name("plan.md").read_text(encoding="utf-8")
-    for name in AWAITED:
-        assert f"`{name}`" in plan
-        with pytest.raises(FileNotFoundError):
-            stored(name)
-
-
-@pytest.mark.parametrize("name", sorted(set(studies.STUDIES) - AWAITED))
+@pytest.mark.parametrize("name", sorted(set(studies.STUDIES) - PLANNED))
 def test_stored_studies_are_those_of_the_code(name):
     study = studies.STUDIES[name]
     held = stored(name)
