@@ -76,9 +76,9 @@ class _Screen(NamedTuple):
 
 
 _SCREENS = (
-    _Screen("gene_expression", "gene_expression", "simclr", "seeds", "simulated, 4,000 drugs", True),
+    _Screen("gene_expression", "gene_expression", "simclr", "seeds", "simulated gene expression", True),
     _Screen("cell_painting", "comas", "comas_simclr", "splits", "COMAS", False),
-    _Screen("cell_painting", "cell_painting", "", "seeds", "simulated, 4,000 drugs", True),
+    _Screen("cell_painting", "cell_painting", "", "seeds", "simulated cell painting", True),
 )
 
 
@@ -126,11 +126,11 @@ def _accuracy_rows(table, prefix, screen: _Screen, by_arm, names, printed, *, re
         if screen.simulated:
             what += f", {METHOD_NAMES.get(reference, reference)} = 100"
             paper = 100 * paper / printed[reference, library, top]
-            mean, half = 100.0, 0.0
-            if arm != reference:
-                change = over[arm].loc[library, top]
-                mean += 100 * change["relative"]
-                half = 50 * (change["relative_high"] - change["relative_low"])
+            if arm == reference:
+                yield _row(table, what, method, 100, 100, 0, repeats, screen.data) | {"cell": "100 (100)"}
+                continue
+            change = over[arm].loc[library, top]
+            mean, half = 100 + 100 * change["relative"], 50 * (change["relative_high"] - change["relative_low"])
         yield _row(table, what, method, paper, mean, half, repeats, screen.data)
 
 

@@ -353,6 +353,13 @@ def test_the_board_holds_every_printed_number_of_its_tables():
             for target, name in (("effect", "effect"), ("batch", "batch")):
                 cell = found.loc[found.what == f"{symbol}, {name} accuracy", method].item()
                 assert cell.endswith(f"({printed[method][side][target][0]})")
+    simulated = found[found.data.isin(["simulated gene expression", "simulated cell painting"])]
+    assert (
+        len(simulated) == 18
+        and simulated.what.str.contains("CLIP").all()
+        and not found.duplicated(["table", "data", "what"]).any()
+    )
+    assert (simulated[simulated.table == "2"].CLIP == "100 (100)").all()  # levels that were chosen are not shown
     assert len(found[found.table == "6"]) == 4 and len(found[found.table.isin(["4", "9"])]) == 12
 
 
