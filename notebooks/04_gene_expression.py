@@ -33,7 +33,7 @@ if "google.colab" in sys.modules:
 
 # %% tags=["parameters"]
 SEED = 0  # of the live runs: split, training, and the simulated screen
-PROFILE = "quick"  # "paper": both studies whole and live, 120 runs and six seeds (two hours on two cores)
+PROFILE = "quick"  # "paper": both studies whole and live, searches included, 120 and 42 runs (hours on two cores)
 OUTPUT_DIR = "output"
 
 # %% tags=["hide-input"]
@@ -313,7 +313,6 @@ report.lead_in_percent(by_arm, "infocore", "ccl", "InfoCORE over CCL (%)")
 # A likely reason shows below, under *what hangs on one dose*: on this screen, structure says a good deal about the plate, so that CLIP's pairing by plate *pays* on new molecules of the whole library.
 # InfoCORE gives that income up, and earns most of it back by biology.
 # A larger $\alpha$ should give up less of it and gain less within a batch; the next section measures that trade.
-# Seeds 0 to 2 were run first and showed the same; 3 to 5 were added to narrow the intervals, with nothing changed.
 #
 # And CCL:
 

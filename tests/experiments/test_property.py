@@ -348,3 +348,10 @@ def test_the_controls_are_said_to_be_ahead_only_where_their_mean_is(full):
     assert "3 of 5 sets" in sentences.highest_means(table, "toxcast")
     assert "no set, 0 of 7 sets" in sentences.highest_means(table, "comas", least=9.0)
     assert "test molecules" in sentences.most_seen(full.results["pretraining"])
+
+
+def test_encoders_by_simclr_are_pretrained_at_the_alpha_that_the_search_chose():
+    searched = [row["candidate"] for row in stored("simclr").results if row["arm"] == "infocore"]
+    assert all(candidate["alpha"] == experiment.CHOSEN["simclr"]["alpha"] for candidate in searched)
+    config = property_sets.pretraining_study("simclr").config("infocore", 0, experiment.CHOSEN["simclr"])
+    assert config.alpha == 0.2 and config.framework == "simclr"

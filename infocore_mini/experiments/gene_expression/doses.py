@@ -158,12 +158,11 @@ def turning(by_dose: Mapping[float, Tables], margin: float = MARGIN) -> str:
     for library, top in product(("whole", "batch"), (1, 5, 10)):
         course = {dose: said[library, top] for dose, said in compared.items()}
         at = {what: listed([f"{dose:g}" for dose in course if course[dose] == what]) for what in course.values()}
-        each = "; ".join(f"{what if what in _OPEN else f'**{what}**'} at {doses}" for what, doses in at.items())
+        each = "; ".join(
+            f"{what if what == 'not told apart' else f'**{what}**'} at {doses}" for what, doses in at.items()
+        )
         lines.append(f"- {library} library, top {top}: {each}. {_turn(course)}.")
     return "\n".join(lines)
-
-
-_OPEN = ("not told apart",)
 
 
 def _turn(course: Mapping[float, str]) -> str:

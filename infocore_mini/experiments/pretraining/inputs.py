@@ -13,6 +13,7 @@ from infocore_mini.experiments.records import Made, kept
 from infocore_mini.experiments.results import save_results
 from infocore_mini.screens import PairedScreen
 
+FOLDS = 5  # of the probes
 PROBED = ("gene_expression", "cell_painting", "comas")
 
 
@@ -28,14 +29,19 @@ def probe_inputs(study: Study, seed: int) -> dict[str, float | None]:
     profile, drug = train.mean_profile(), train.drug
     screen = (test.mean_profile() - profile.mean(0)) / (profile.std(0) + 1e-6)
     features = ((test.drug - drug.mean(0)) / (drug.std(0) + 1e-6))[test.drug_id]
-    return {"screen": batch_probe(screen, test), "drug": batch_probe(features, test), "chance": _most_frequent(test)}
+    return {
+        "screen": batch_probe(screen, test, folds=FOLDS),
+        "drug": batch_probe(features, test, folds=FOLDS),
+        "chance": _most_frequent(test),
+    }
 
 
-def _most_frequent(screen: PairedScreen, *, folds: int = 5) -> float:
+def _most_frequent(screen: PairedScreen) -> float:
+    """Of the batches that `batch_probe` asks for: those with a row for every fold."""
     shares = []
     for line in screen.cell_line.unique():
         count = screen.batch_id[screen.cell_line == line].bincount()
-        count = count[count >= folds]
+        count = count[count >= FOLDS]
         if len(count) > 1:
             shares.append(float(count.max() / count.sum()))
     return float(np.mean(shares))

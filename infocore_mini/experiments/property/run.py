@@ -7,7 +7,7 @@ there, so that a study that is stopped, or spread over several papermill reruns,
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -41,6 +41,8 @@ from infocore_mini.train import pretrain_screen
 PRETRAINED_IN = ("gene_expression", "l1000_plates", "comas", "toxcast")
 # Tox21's assays are among ToxCast's: a model pretrained on ToxCast has seen the answers.
 NEVER_SCORED = MappingProxyType({"toxcast": ("Tox21", "ToxCast")})
+# Of a study what its search chose and its settings do not have.
+CHOSEN: Mapping[str, Mapping[str, Any]] = MappingProxyType({"simclr": {"alpha": 0.2}})
 BASELINE = "Mol2vec"
 
 
@@ -151,7 +153,7 @@ def pretrain_without(study: PropertyStudy, arm: Arm, seed: int, folder: Path) ->
     """
     torch.set_num_threads(1)
     datasets, source = study.scored(arm.study), pretraining_study(arm.study)
-    config = replace(source.config(arm.method, seed), **BODY)
+    config = replace(source.config(arm.method, seed, CHOSEN.get(arm.study, {})), **BODY)
     settings: dict[str, Any] = {"screen": source.make_screen.__name__, "shape": dict(source.shape)}
     settings |= {"config": asdict(config), "without": datasets}
     encoder = path_of(folder, "property_pretraining", settings).with_suffix(".safetensors")
