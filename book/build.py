@@ -14,7 +14,8 @@ from pathlib import Path
 import yaml
 from vendor import mathjax_path
 
-from infocore_mini.experiments import board
+from infocore_mini.experiments import board, revisions
+from infocore_mini.experiments.__main__ import STUDIES
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,6 +30,9 @@ def gather(notebooks: Path, stage: Path, root: Path = ROOT) -> None:
         shutil.copy(notebook, stage / "notebooks")
     board.board().to_csv(stage / "book" / "board.csv", index=False)
     (stage / "book" / "board_made.txt").write_text(board.hardware() + "\n", encoding="utf-8")
+    revisions.overview().to_csv(stage / "book" / "revisions.csv", index=False)
+    (stage / "book" / "revisions_items.md").write_text(revisions.page(), encoding="utf-8")
+    revisions.costs(STUDIES).to_csv(stage / "book" / "costs.csv", index=False)
     shutil.copy(root / "_toc.yml", stage)
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     if mathjax:

@@ -59,6 +59,12 @@ class Arm:
 METHOD_ARMS = {method: Arm(method) for method in METHOD_NAMES}
 
 
+def label(key: str) -> str:
+    """What the pages call a stored arm: "infocore, one batch" is "InfoCORE (one batch)"."""
+    method, _, rest = key.partition(", ")
+    return METHOD_NAMES.get(method, method) + (f" ({rest})" if rest else "")
+
+
 def listed(names: Sequence[str], nothing: str = "none") -> str:
     """Names as a sentence has them, "a, b and c"; ``nothing`` where there is none."""
     if not names:

@@ -7,6 +7,7 @@ from pathlib import Path
 from infocore_mini.experiments.cell_painting import report as chapter
 from infocore_mini.experiments.neighbours import OWN_BATCH
 from infocore_mini.experiments.pretraining import report
+from infocore_mini.experiments.pretraining.deviations import deviations
 from infocore_mini.experiments.results import stored
 
 TEXT = (Path(__file__).parents[2] / "notebooks" / "05_cell_painting.py").read_text(encoding="utf-8")
@@ -39,6 +40,27 @@ def test_ccl_leaves_the_batch_nearly_at_random_and_infocore_what_clip_leaves():
     assert "it leaves the share of same-batch molecules nearly at random" in TEXT
     assert abs(mean["ccl"]) < 5 < 15 < min(mean["clip"], mean["infocore"])
     assert "leaves of the batch what CLIP leaves" in TEXT and abs(mean["clip"] - mean["infocore"]) < 3
+
+
+def test_soft_labels_are_level_with_hard_ones_and_spread_replicates_leave_less_to_correct():
+    every = {(library, top) for library in ("whole", "batch") for top in (1, 5, 10)}
+    assert "Soft labels are level with one hard label for all replicates, at every top and in either library" in TEXT
+    one = said("infocore", "infocore, one batch", "soft_labels")
+    assert {one[key] for key in every} == {"level"}
+    why = deviations("gene_expression").loc["labels of replicates in several batches", "why"]
+    assert "soft labels and one hard one are level" in why
+    assert "never told from a condition for each batch" in TEXT
+    assert set(said("infocore", "infocore, a condition per batch", "soft_labels").values()) == {
+        "level",
+        "not told apart",
+    }
+    assert "measurably more often than CLIP at top 1, 5 and 10" in TEXT and "here only at top 10" in TEXT
+    assert {said("infocore", "clip", "gene_expression")["batch", top] for top in (1, 5, 10)} == {"above"}
+    assert [said("infocore", "clip", "soft_labels")["batch", top] for top in (1, 5, 10)] == [
+        "not told apart",
+        "level",
+        "above",
+    ]
 
 
 def test_on_the_simulated_screen_infocore_is_where_clip_is_and_ccl_trades_the_libraries():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from infocore_mini.evaluate.property import FineTuning, property_score
+from infocore_mini.experiments.property import protocol_report as report
 from infocore_mini.experiments.property import protocols
 from infocore_mini.experiments.property.protocols import PAPER, TRAININGS, WIDE, Training
 from infocore_mini.experiments.property.sets import prepared, pretraining_study
@@ -104,3 +105,58 @@ def test_the_baseline_has_every_data_set_and_pretrained_encoders_the_short_ones(
     missing = {name: bool(np.isnan(prepared(name).target).any()) for name in ("BBBP", "BACE", "Tox21")}
     assert missing == {"BBBP": False, "BACE": False, "Tox21": True}
     assert replace(TRAININGS["sound"], missing="inactive") == TRAININGS["missing read as inactive"]
+
+
+# ------------------------------------------------------------------ tables and sentences
+
+
+def cell(dataset, training, arm, single, averaged=0.0, **chosen):
+    return {"dataset": dataset, "training": training, "arm": arm, "single": single, "averaged": averaged, **chosen}
+
+
+def test_a_change_is_paired_by_seed_and_stands_beside_that_of_the_averaged_models():
+    results = [
+        cell("BBBP", "sound", "Mol2vec", [0.70, 0.71, 0.72], 0.73),
+        cell("BBBP", "wider grid", "Mol2vec", [0.71, 0.72, 0.73], 0.76),
+        cell("PRISM", "sound", "Mol2vec", [0.1, 0.1, 0.1], 0.1),
+    ]
+    table = report.changes(report.scores(results))
+    assert table.loc["BBBP", "wider grid"] == "+1.0 [1.0, 1.0], +3.0" and "PRISM" not in table.index
+
+
+def test_outcomes_that_turn_with_the_protocol_are_counted_and_named():
+    sound = [
+        cell("BBBP", "sound", "Mol2vec", [0.70, 0.71, 0.72]),
+        cell("BBBP", "sound", "clip, comas", [0.75, 0.76, 0.77]),
+        cell("BBBP", "sound", "ccl, comas", [0.70, 0.71, 0.72]),
+    ]
+    wide = [
+        cell("BBBP", "wider grid", "Mol2vec", [0.80, 0.81, 0.82]),
+        cell("BBBP", "wider grid", "clip, comas", [0.75, 0.76, 0.77]),
+        cell("BBBP", "wider grid", "ccl, comas", [0.80, 0.81, 0.82]),
+    ]
+    table = report.scores(sound + wide)
+    assert report.judged(table)["outcome"].tolist() == ["higher", "level", "lower", "level"]
+    said = report.what_the_protocol_decides(table)
+    assert "*wider grid*: 1 of 2 outcomes are those of the sound protocol; 1 turn round" in said
+    assert "CLIP on BBBP (higher, then lower)" in said
+
+
+def test_candidates_on_the_edge_of_their_grid_are_counted():
+    low, *_, high = protocols.TRAININGS["sound"].tuning("BBBP").learning_rates
+    results = [cell("BBBP", "sound", "Mol2vec", [], learning_rate=[low, high, 0.5], epochs=[10, 10, 10])]
+    assert report.on_the_edge(results).loc["BBBP"].tolist() == ["2 of 3", "0 of 3"]
+
+
+def test_the_papers_protocol_stands_beside_its_printed_score():
+    results = [
+        cell("BBBP", "sound", "Mol2vec", [0.70], 0.71),
+        cell("BBBP", "the paper's grid", "Mol2vec", [0.70], 0.20),
+        cell("BBBP", "the paper's", "Mol2vec", [0.70], 0.74),
+        cell("PRISM", "sound", "Mol2vec", [0.1], 0.2),
+        cell("PRISM", "the paper's", "Mol2vec", [0.1], 0.3),
+        cell("PRISM", "the paper's, PRISM", "Mol2vec", [0.1], 0.4),
+    ]
+    table = report.beside_paper(report.scores(results), {"BBBP": 70.7})
+    assert table.round(6).loc["BBBP"].tolist() == [70, 71, 74, 70.7]
+    assert table.loc["PRISM", ("the paper's", "five averaged")] == 40

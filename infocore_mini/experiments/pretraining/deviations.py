@@ -57,7 +57,7 @@ _LABELS = (
     "labels of replicates in several batches",
     "soft",
     "one batch a condition",
-    "in the simulated screen the replicates of a condition share their batch",
+    "here the replicates of a condition share their batch; where they do not, soft labels and one hard one are level (chapter 5)",
 )
 
 

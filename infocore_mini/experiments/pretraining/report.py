@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from infocore_mini.evaluate.seeds import compare, half_width, outcome, over_seeds, paired
-from infocore_mini.experiments.names import METHOD_NAMES, Arm, listed
+from infocore_mini.experiments.names import METHOD_NAMES, Arm, label, listed
 from infocore_mini.experiments.pretraining.studies import STUDIES
 from infocore_mini.experiments.results import paper_table, stored
 
@@ -26,6 +26,12 @@ class Tables(dict[str, dict[int, pd.DataFrame]]):
 
 INPUTS = "readout and Mol2vec, before training"
 MARGIN = 0.1  # of the reference's accuracy: what counts as level, see plan.md
+SOFT_AND_HARD = (  # the questions of the study of soft labels
+    ("infocore", "infocore, a condition per batch"),
+    ("infocore", "infocore, one batch"),
+    ("infocore", "clip"),
+    ("clip", "clip, a condition per batch"),
+)
 FRAMEWORKS = {  # the arms of Table 7, by the names that it has them under
     f"{METHOD_NAMES[method]} ({framework})": Arm(method, framework)
     for method in METHOD_NAMES
@@ -110,7 +116,7 @@ def verdict(by_arm: Tables, pairs: Sequence[tuple[str, str]], margin: float = MA
     """``told`` in sentences, a line for each (arm, reference) and library: Markdown."""
     lines = []
     for arm, reference in pairs:
-        name, other = METHOD_NAMES.get(arm, arm), METHOD_NAMES.get(reference, reference)
+        name, other = label(arm), label(reference)
         table = told(by_arm, arm, reference, margin)
         for library, rows in table.groupby("library", sort=False):
             parts = [_apart(row, other) for row in rows.itertuples() if row.said in ("above", "below")]
