@@ -223,12 +223,13 @@ except ValueError as error:
     print(error)
 
 # %% [markdown]
-# ## Three seeds, stored
+# ## Six splits, stored
 #
-# `python -m infocore_mini.experiments toxcast` trained four arms on ToxCast, all with one set of layers, epochs and learning rates, and stored `data/results/toxcast.json`:
+# `python -m infocore_mini.experiments toxcast` trained four arms on ToxCast, all with one set of layers, minibatches, epochs and learning rates, and stored `data/results/toxcast.json`:
 # CLIP; CCL, whose minibatches hold one campaign each; InfoCORE at the paper's $\alpha$; and InfoCORE at $\alpha = 0$, where a candidate counts by the campaign that *its own* structure suggests, the strongest correction there is.
 # Each seed draws another split and other initial weights, the same for every arm.
-# The settings were fixed on another seed.
+# Every arm has four candidates: two temperatures, and two rates of feature dropout or, for InfoCORE, two values of $\alpha$; of each split the one that is best on validation molecules is shown, on test molecules (planned before it was run, `infocore_mini/experiments/pretraining/plan.md`).
+# Splits of one screen share their molecules, and the intervals are widened for that {cite:p}`nadeau2003`.
 
 # %% tags=["nbval-check-output"]
 main = stored("toxcast")
@@ -240,14 +241,14 @@ main = stored("toxcast")
 }
 
 # %% [markdown]
-# Accuracy in percent, mean over seeds ± half of the 95 % interval over seeds:
+# Accuracy in percent, mean over splits ± half of the 95 % interval:
 
 # %% tags=["nbval-check-output"]
 records = run_study(study) if PROFILE == "paper" and study.name == "toxcast" else main.results
 by_arm = report.tables(records, study.overlap)
 report.side_by_side(by_arm)
 
-# %% mystnb={"figure": {"caption": "ToxCast, stored runs: how often the true molecule is found, mean of three seeds with the 95 % interval over seeds. Hollow: InfoCORE at alpha = 0. Dotted: chance.", "name": "fig-retrieval-toxcast"}, "image": {"alt": "Two panels, whole and batch library, top 1, 5 and 10. In the whole library CCL lies far below the three others; in the batch library all arms lie close together, well above chance."}}
+# %% mystnb={"figure": {"caption": "ToxCast, stored runs: how often the true molecule is found, mean of six splits with the 95 % interval over splits. Hollow: InfoCORE at alpha = 0. Dotted: chance.", "name": "fig-retrieval-toxcast"}, "image": {"alt": "Two panels, whole and batch library, top 1, 5 and 10. In the whole library CCL lies far below the three others; in the batch library all arms lie close together, well above chance."}}
 rows = {arm: over_seeds(tables, overlap=study.overlap).query("cell_line == 'mean'") for arm, tables in by_arm.items()}
 figures.accuracies(rows, arms=study.arms)
 
@@ -260,7 +261,7 @@ report.what_the_batch_leaves(records, study.overlap)
 # %% [markdown]
 # ### Two questions
 #
-# The sentences below are written by the numbers: *lower* or *higher* only where the 95 % interval of the difference, paired by seed, excludes zero.
+# The sentences below are written by the numbers: *lower* or *higher* only where the 95 % interval of the difference, paired by split, excludes zero.
 
 # %% tags=["nbval-check-output"]
 Markdown(chapter.answers(records, study.arms, overlap=study.overlap))
@@ -278,7 +279,7 @@ Markdown(sentences.towards_random(records, study.arms, overlap=study.overlap))
 # %% [markdown]
 # The reason for the difference between the two settings of InfoCORE stands in {doc}`01_derivation`: $\alpha$ is the share of the *anchor's* posterior in the weights, and that part is the same for every candidate.
 # *Does batch-library retrieval improve?*
-# Not that three seeds could tell:
+# Not that six splits could tell:
 
 # %% tags=["nbval-check-output"]
 Markdown("\n".join(f"- {sentences.accuracies(by_arm, study.arms, library)}" for library in ("batch", "whole")))
@@ -358,7 +359,7 @@ chapter.intervals(by_arm).round(1)
 
 # %% [markdown]
 # The first depends on little but the number of queries.
-# The second rests on three numbers (the $t$ quantile for three seeds is above 4) and so jumps from arm to arm; a narrow one is as much luck as a wide one.
+# The second rests on as many numbers as there are seeds (the $t$ quantile for three is above 4) and so jumps from arm to arm; a narrow one may be luck.
 # For one method, print both.
 # For a *comparison* use neither: both include that some test molecules are harder than others, which hits both methods alike. Compare within the seed, as above.
 #
@@ -376,7 +377,7 @@ chapter.beside_paper(by_arm, "ToxCast", study.arms)
 Markdown(sentences.beside_the_paper(by_arm))
 
 # %% [markdown]
-# So a gain within the batch like that on gene expression is not shown, and three seeds do not rule it out.
+# So a gain within the batch like that on gene expression is not shown, and six splits do not rule it out.
 #
 # ### Our protocol beside the authors' script
 #
@@ -471,11 +472,11 @@ chapter.paper_library_sizes().round(0).astype(int)
 # - Retrieval accuracy needs its library, its chance and its rule for ties; without them a number says nothing.
 # - An embedding of the batch alone scores $n_B$ times chance in the whole library and exactly chance in the batch library. That is why both are printed.
 # - Measure first how far the *structure* gives the batch away: no method can follow, or be cured of, what only one side shows.
-# - ToxCast: InfoCORE pairs less by campaign, at $\alpha = 0$ more so than at the paper's. **No gain in the batch library is seen with either**; the text says what three seeds could have seen. CCL pairs least by campaign and is worst in the whole library.
+# - ToxCast: InfoCORE pairs less by campaign, at $\alpha = 0$ more so than at the paper's. **No gain in the batch library is seen with either**; the text says what six splits could have seen. CCL pairs least by campaign and is worst in the whole library.
 # - Wrong answers resemble the true molecule a little more than chance would; look at them before you trust a top-10 list.
 # - Score only molecules that took no part in training or selection, compare within the seed, and print what was left out.
 #
-# **Limits.** ToxCast's campaigns are inferred, not recorded; its calls are binary and most are missing; the networks are small and the runs short; three seeds are few.
+# **Limits.** ToxCast's campaigns are inferred, not recorded; its calls are binary and most are missing; the networks are small and the runs short; six splits of one screen share their molecules.
 #
 # ## References
 #
