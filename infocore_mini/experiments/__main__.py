@@ -20,7 +20,7 @@ from infocore_mini.experiments.gene_expression import run as connectivity_map
 from infocore_mini.experiments.molecules import run as molecules
 from infocore_mini.experiments.molecules import tables
 from infocore_mini.experiments.performance import full_shape
-from infocore_mini.experiments.pretraining import inputs
+from infocore_mini.experiments.pretraining import encoder, inputs
 from infocore_mini.experiments.pretraining import run as pretraining
 from infocore_mini.experiments.pretraining.studies import STUDIES as PRETRAINING
 from infocore_mini.experiments.property import protocols
@@ -43,6 +43,7 @@ STUDIES: Mapping[str, Store] = {
     "audit_calibration": audit_calibration.store,
     "audit_screens": audit_screens.store,
     "full_shape": full_shape.store,
+    "encoder": encoder.store,
     "mol2vec": molecules.store,
     "broad_smiles": tables.store,
 }
