@@ -12,6 +12,7 @@ from pathlib import Path
 
 from infocore_mini.experiments.audit import calibration as audit_calibration
 from infocore_mini.experiments.audit import screens as audit_screens
+from infocore_mini.experiments.audit import trained as audit_trained
 from infocore_mini.experiments.calibration import run as calibration
 from infocore_mini.experiments.derivation import training as derivation
 from infocore_mini.experiments.fairness import run as fairness
@@ -19,6 +20,7 @@ from infocore_mini.experiments.gene_expression import doses
 from infocore_mini.experiments.gene_expression import run as connectivity_map
 from infocore_mini.experiments.molecules import run as molecules
 from infocore_mini.experiments.molecules import tables
+from infocore_mini.experiments.nuisances import run as nuisances
 from infocore_mini.experiments.performance import full_shape
 from infocore_mini.experiments.pretraining import encoder, inputs
 from infocore_mini.experiments.pretraining import run as pretraining
@@ -42,6 +44,8 @@ STUDIES: Mapping[str, Store] = {
     "calibration": calibration.store,
     "audit_calibration": audit_calibration.store,
     "audit_screens": audit_screens.store,
+    "audit_trained": audit_trained.store,
+    "nuisances": nuisances.store,
     "full_shape": full_shape.store,
     "encoder": encoder.store,
     "mol2vec": molecules.store,

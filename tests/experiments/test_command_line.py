@@ -9,7 +9,12 @@ import pytest
 from infocore_mini.experiments import __main__ as command_line
 from infocore_mini.experiments.results import stored
 
-PLANNED = {"soft_labels", "property_protocols"}  # whose plans are written down, and which have not been run
+PLANNED = {
+    "soft_labels",
+    "property_protocols",
+    "audit_trained",
+    "nuisances",
+}  # whose plans are written down, and which have not been run
 
 
 def test_every_study_on_the_command_line_is_stored_or_planned():
