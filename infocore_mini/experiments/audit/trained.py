@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -65,7 +66,12 @@ def run(name: str, training: str, folder: Path | None = None) -> Record:
         shown = {"verdict": found.verdict, "reason": "", "findings": found.table.to_dict("records"), "n": n}
         return shown | {"molecules": len(split.test.drug), "trained on": len(split.train.drug)}, checksums(files)
 
-    about = {"screen": name, "training": training, "seed": SEED, "config": None if settings is None else vars(settings)}
+    about = {
+        "screen": name,
+        "training": training,
+        "seed": SEED,
+        "config": None if settings is None else asdict(settings),
+    }
     return kept(folder, "audit_trained", about, make)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from infocore_mini.evaluate.seeds import Interval, outcome, paired, t_interval
 from infocore_mini.experiments.results import StoredResult
 
+SHOWN = ("effect", "plate, above null", "second, above null")
 MARGIN = 0.02  # of accuracy, within which a difference does not matter
 
 
@@ -21,7 +22,7 @@ def by_arm(stored: StoredResult) -> dict[tuple[str, str], pd.DataFrame]:
     rows = pd.DataFrame(stored.results)
     for name in ("plate", "second"):
         rows[f"{name}, above null"] = rows[name] - rows[f"{name}, null"]
-    return {key: part.set_index("draw") for key, part in rows.groupby(["second", "arm"], sort=False)}
+    return {key: part.set_index("draw") for key, part in rows.groupby(["design", "arm"], sort=False)}
 
 
 def table(stored: StoredResult) -> pd.DataFrame:
@@ -30,10 +31,7 @@ def table(stored: StoredResult) -> pd.DataFrame:
     Returns:
         Rows (second nuisance, arm); the probe of the effect, and of each nuisance less the mean of its permuted labels.
     """
-    shown = {
-        key: {name: _percent(t_interval(part[column])) for name, column in COLUMNS.items()}
-        for key, part in by_arm(stored).items()
-    }
+    shown = {key: {name: _percent(t_interval(part[name])) for name in SHOWN} for key, part in by_arm(stored).items()}
     return pd.DataFrame.from_dict(shown, orient="index").rename_axis(["second nuisance", "arm"])
 
 
@@ -52,9 +50,6 @@ def said(stored: StoredResult, second: str) -> Mapping[str, str]:
     }
     words = dict(margin=MARGIN, more="above", less="below")
     return {name: outcome(float(found.low), float(found.high), **words) for name, found in asked.items()}
-
-
-COLUMNS = {"effect": "effect", "plate, above null": "plate, above null", "second, above null": "second, above null"}
 
 
 def _percent(interval: Interval) -> str:

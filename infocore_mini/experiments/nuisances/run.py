@@ -100,7 +100,7 @@ def run(second: str, seed: int, arm: str, folder: Path | None = None) -> Record:
         torch.set_num_threads(1)
         return scores(second, seed, arm), {}
 
-    settings = {"second": second, "draw": seed, "arm": arm, "told": ARMS[arm], **SHARED, **STRONGEST}
+    settings = {"design": second, "draw": seed, "arm": arm, "told": ARMS[arm], **SHARED, **STRONGEST}
     return kept(folder, "nuisances", settings, make)
 
 
@@ -109,7 +109,7 @@ def store(output: Path, runs: Path, n_jobs: int = 2) -> Path:
     tasks = [(second, seed, arm) for second in SECOND for seed in DRAWS for arm in ARMS]
     records = Parallel(n_jobs=n_jobs)(delayed(run)(*task, runs) for task in tasks)
     rows = [
-        dict(zip(("second", "draw", "arm"), task, strict=True)) | record.result
+        dict(zip(("design", "draw", "arm"), task, strict=True)) | record.result
         for task, record in zip(tasks, records, strict=True)
     ]
     parameters = dict(SHARED) | dict(STRONGEST) | {"arms": dict(ARMS), "permutations": PERMUTATIONS, "rows": N}
