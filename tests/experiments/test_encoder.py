@@ -57,7 +57,7 @@ def test_what_the_card_says_of_the_batch_is_what_is_stored():
     about = stored("encoder").results
     for number in (about["molecules"], about["profiles"], about["held_out"], about["batches"], about["epoch"]):
         assert re.search(rf"\b{number:,}\b", CARD), number
-    assert encoder.chosen() == {"temperature": 0.3, "alpha": 0.83} and "temperature 0.3, alpha 0.83" in CARD
+    assert encoder.chosen() == {"temperature": 0.1, "alpha": 0.83} and "temperature 0.1, alpha 0.83" in CARD
 
 
 def test_embeddings_of_molecules_that_were_not_seen_are_finite_and_differ():
