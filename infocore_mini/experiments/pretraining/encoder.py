@@ -46,7 +46,7 @@ def train(study: Study, candidate: Mapping[str, Any], seed: int = SEED) -> tuple
 
 
 def store(output: Path, runs: Path, n_jobs: int = 1) -> Path:
-    """Train, write ``models/comas.safetensors`` into the folder ``output``, and say in ``results/encoder.json`` what it is.
+    """Train, and write ``models/comas.safetensors`` and ``results/encoder.json``, what it is, into ``output``.
 
     One run in one process: the model is the run, and nothing is kept in ``runs``.
     """
