@@ -41,6 +41,7 @@ It is how often the molecule behind a readout is found, among all those molecule
 
   infocore-mini train screen.h5ad -o model.safetensors
   infocore-mini train wells.csv -o model.safetensors --smiles smiles --batch plate --controls role=dmso
+  infocore-mini train wells.csv -o model.safetensors --smiles smiles --batch day --nuisance plate --nuisance cell_count
   infocore-mini train screen.h5ad -o clip.safetensors --method clip --set embedding_dim=64 --set hidden_drug=256,256
 
 {FORMATS}"""
@@ -105,6 +106,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_output(parser, "the model, one safetensors file", required=True)
     parser.add_argument("--method", choices=("infocore", "clip", "ccl"), default="infocore", help="default: infocore")
     parser.add_argument("--alpha", type=float, default=0.33, help="1 = CLIP, less = stronger correction; default: 0.33")
+    nuisance = "column that must not be learnt either: labels, or numbers, which are binned; may be repeated"
+    parser.add_argument("--nuisance", action="append", default=[], metavar="COLUMN", help=nuisance)
     parser.add_argument("--epochs", type=int, default=60, help="passes over the screen; default: 60")
     parser.add_argument(
         "--patience", type=int, metavar="EPOCHS", help="stop when so many have passed since the best one"
@@ -122,6 +125,7 @@ def _train(options: argparse.Namespace) -> None:
     from infocore_mini.config import Config
     from infocore_mini.evaluate.retrieval import screen_retrieval
     from infocore_mini.parameters import ParameterError, explain
+    from infocore_mini.platemap import standard_name
     from infocore_mini.train import pretrain_screen
 
     _check_output(options)
@@ -137,7 +141,8 @@ def _train(options: argparse.Namespace) -> None:
         print(f"left out for {reason}: {n}")
     split = screen.split(options.seed)
     run = dict(validation=split.validation, validate_every=1, patience=options.patience, progress=not options.quiet)
-    model = pretrain_screen(split.train, config, **run)
+    nuisance = [standard_name(column) for column in options.nuisance]
+    model = pretrain_screen(split.train, config, nuisance=nuisance, **run)
     model.trained_on = replace(model.trained_on, featuriser="mol2vec")
     found = screen_retrieval(*model.embed(split.test), split.test, minimum_library=2)
     shown = found.loc[found["cell_line"] == "mean", ["library", "top", "accuracy", "low", "high", "chance"]]
@@ -298,8 +303,8 @@ def _embed_readouts(model: Pretrained, options: argparse.Namespace) -> tuple[pd.
 
 
 def _screen(options: argparse.Namespace) -> ReadScreen:
-    names = ("smiles", "batch", "cell_line", "controls", "exclude")
-    return read_screen(options.file, **{name: getattr(options, name) for name in names})
+    names = ("smiles", "batch", "cell_line", "controls", "exclude", "nuisance")
+    return read_screen(options.file, **{name: value for name, value in vars(options).items() if name in names})
 
 
 if __name__ == "__main__":

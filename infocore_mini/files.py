@@ -28,6 +28,7 @@ def read_screen(
     cell_line: str | None = None,
     controls: tuple[str, str] | None = None,
     exclude: Sequence[str] = (),
+    nuisance: Sequence[str] = (),
 ) -> ReadScreen:
     """A screen by the reader for its format, which the name of the file tells; drug features are Mol2vec.
 
@@ -37,18 +38,21 @@ def read_screen(
         cell_line: likewise; "" = one for all rows of an AnnData file that has no such column.
         controls: column and value of a table's control wells, whose mean is subtracted batch by batch; None = nothing is.
         exclude: names or patterns of a table's columns that are no readouts.
+        nuisance: further columns that describe the well; a plate among them is what control wells are subtracted by.
 
     Raises:
         ReadError: for a damaged file, or one without a column that is needed.
         ValueError: for what a file of this format cannot be asked; FileNotFoundError if it is not there.
     """
+    from infocore_mini.platemap import standard_name
     from infocore_mini.readers import read_h5ad, read_l1000, read_profiles
 
     kind = _kind(paths)
     if kind == "table":  # where a compound has no other name than its SMILES, and a batch no other plate
         smiles, batch = smiles or "Metadata_smiles", batch or "Metadata_Plate"
-        columns = dict(smiles=smiles, name=smiles, batch=batch, plate=batch, cell_line=cell_line)
-        return read_profiles(paths, controls=controls, exclude=exclude, **columns)  # type: ignore[arg-type]
+        plate = next((column for column in nuisance if standard_name(column) == "plate"), batch)
+        columns = dict(smiles=smiles, name=smiles, batch=batch, plate=plate, cell_line=cell_line)
+        return read_profiles(paths, controls=controls, keep=nuisance, exclude=exclude, **columns)  # type: ignore[arg-type]
     require(not controls and not exclude, "controls, exclude", "some", f"none for a .{kind} file")
     if kind == "h5ad":
         line = "cell_type" if cell_line is None else cell_line or None

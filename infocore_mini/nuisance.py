@@ -1,4 +1,4 @@
-"""Nuisances that are numbers, such as the cell count of a well, as labels that a classifier can learn."""
+"""What must not be learnt, as labels that a classifier can learn: numbers by bins, columns of a plate map by kind."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from infocore_mini.inputs import label_codes
+from infocore_mini.platemap import Columns
 from infocore_mini.validation import require
 
 
@@ -42,3 +44,14 @@ def binned(value: ArrayLike, *, n_bins: int = 10, soft: bool = False) -> NDArray
     if not soft:
         return np.unique(np.searchsorted(edges[1:-1], x, side="right"), return_inverse=True)[1].astype(np.int64)
     return np.stack([np.interp(x, edges, corner) for corner in np.eye(len(edges))], axis=1)
+
+
+def column_codes(info: Columns, name: str) -> NDArray[np.int64]:
+    """(n_profiles,) codes of a column of a screen's ``info``: text, whole numbers, booleans are labels, others binned.
+
+    Raises:
+        ValueError: if there is no such column, or it lacks a value in some row.
+    """
+    require(name in info, "nuisance", repr(name), f"columns of the screen's info: {', '.join(info) or 'it has none'}")
+    _, codes = label_codes(f"nuisance {name!r}", info[name], len(info[name]), like="the screen's profiles")
+    return binned(info[name]) if info[name].dtype.kind == "f" else codes

@@ -262,11 +262,12 @@ class PairedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """The fitted estimator that ``save`` wrote; it embeds bit for bit as that one.
 
         Args:
-            path: of the file.
+            path: of the file, or the name of a trained model, such as "comas", where there is no such file.
             device: where to run; None = where it was trained if that is here, else the CPU.
 
         Raises:
-            FileNotFoundError: if there is no such file.
+            FileNotFoundError: if there is no such file or model; it lists the names.
+            DataUnavailable: if a named model cannot be had.
             ValueError: if it is damaged, no model of ours, or that of another method.
         """
         pretrained = Pretrained.load(path, device)

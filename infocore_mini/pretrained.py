@@ -246,16 +246,15 @@ class Pretrained:
         """Read what ``save`` wrote; it embeds bit for bit as the saved model did on the same kind of device.
 
         Args:
-            path: of the file.
+            path: of the file; or, where there is no such file, the name of a model of the book's model cards, "comas".
             device: "cpu", "cuda" or "cuda:N"; None = where it was trained if that is here, else the CPU.
 
         Raises:
-            FileNotFoundError: if there is no such file.
+            FileNotFoundError: if there is no such file or model; it lists the names.
+            DataUnavailable: if a named model cannot be had.
             ValueError: if the file is damaged, no model of ours, or of another version; it names the file.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"path: no file {path}")
+        path = _located(Path(path))
         try:
             with safe_open(str(path), framework="pt") as file:
                 about = json.loads((file.metadata() or {})[KEY])
@@ -271,6 +270,19 @@ class Pretrained:
                 f"path: {path} holds no model of this version ({error!r}); it was not saved by save"
             ) from None
         return cls(model.to(device or _available(config.device)), config, shapes, about["history"], trained_on)
+
+
+def _located(path: Path) -> Path:
+    """The file itself, or that of the model with this name."""
+    if path.is_file():
+        return path
+    if path.suffix:
+        raise FileNotFoundError(f"path: no file {path}")
+    from infocore_mini.sources import fetch, models  # here, since a model in a file needs no downloads
+
+    if str(path) not in models():
+        raise FileNotFoundError(f"path: no file {path}, expected a file or a model's name: {', '.join(models())}")
+    return fetch(f"{path}.safetensors")
 
 
 def _available(device: str) -> str:

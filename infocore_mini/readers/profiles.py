@@ -50,6 +50,7 @@ def read_profiles(
     controls: tuple[str, str | Collection[str]] | None = ("Metadata_pert_type", "control"),
     cell_line: str | None = None,
     separate: Sequence[str] = (),
+    keep: Sequence[str] = (),
     exclude: Sequence[str] = (),
     smiles_table: str | Path | None = None,
     smiles_key: str | None = None,
@@ -74,6 +75,7 @@ def read_profiles(
             subtracted: positive controls among them are molecules like others.
         cell_line: column with the cell line, None = one.
         separate: what tells conditions apart beside molecule and cell line: "dose", "time" or names of further columns.
+        keep: columns that describe wells whatever their names and types, and so come into ``info``.
         exclude: columns that are no features either, by name or pattern ("Nuclei_Texture_*").
         smiles_table: table that holds the column `smiles` in place of the profiles' own.
         smiles_key: its column with the names, None = called like `name`.
@@ -105,7 +107,7 @@ def read_profiles(
     if smiles_table is not None:
         del named["smiles"]
     further = [name for name in separate if name not in named]  # "dose" is the column that `dose` names
-    parts = [_read(one, named, controls, further, exclude) for one in paths]
+    parts = [_read(one, named, controls, further, keep, exclude) for one in paths]
     source = listed(paths)
     wells, unread = _joined(parts, features, source)
     left_out = [unread]
@@ -147,10 +149,11 @@ def _read(
     named: Mapping[str, str],
     controls: tuple[str, str | Collection[str]] | None,
     separate: Sequence[str],
+    keep: Sequence[str],
     exclude: Sequence[str],
 ) -> Readouts:
     control = [controls[0]] if controls else []
-    needed = list(dict.fromkeys([*named.values(), *control, *separate]))
+    needed = list(dict.fromkeys([*named.values(), *control, *separate, *keep]))
     text = [*named.values(), *control, CONTROL_TYPE, "Metadata_Well"]
     found = read_readouts(path, needed, text, exclude)
     return found._replace(info=_info(found.info, named, controls, separate, path))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import torch
 from torch import Tensor
 
 from infocore_mini.config import Config
+from infocore_mini.nuisance import column_codes
 from infocore_mini.screens import PairedScreen
-from infocore_mini.training.pairs import NuisancePairs, Pairs
+from infocore_mini.training.pairs import NuisancePairs, NuisanceScreenPairs, Pairs, ScreenPairs
 from infocore_mini.validation import as_matrix, require
 
 OF_SCREENS = {"cell_line_heads": False, "mixup_concentration": 0, "clip_drug": None, "clip_screen": None}
@@ -99,6 +101,26 @@ def check_screen(screen: PairedScreen, config: Config, validation: PairedScreen 
     in_lines = torch.stack([validation.cell_line, validation.drug_id], 1).unique(dim=0)[:, 0].bincount()
     if int(in_lines.max()) < 2:
         raise ValueError("validation: got one molecule a cell line, expected at least 2: retrieval has to rank some")
+
+
+def screen_pairs(screen: PairedScreen, config: Config, nuisance: Sequence[str]) -> ScreenPairs:
+    """What ``train.pretrain_screen`` trains on, on its device; ValueError names the column that does not fit."""
+    require(not isinstance(nuisance, str), "nuisance", repr(nuisance), "a sequence of names")
+    further = {name: torch.from_numpy(column_codes(screen.info, name)) for name in nuisance}
+    if not further or config.method == "clip":  # which reads no label
+        return ScreenPairs(screen, config.device)
+    labels = {"batch_id": screen.profile_batch} | further
+    _check_nuisances(labels, config)
+    codes = torch.stack(list(labels.values()), 1)
+    if config.method == "infocore":
+        return NuisanceScreenPairs(screen, config.device, codes)
+    joint = codes.unique(dim=0, return_inverse=True)[1]  # candidates agree with the anchor in every label
+    names = tuple(map(str, range(int(joint.max()) + 1)))
+    finer = replace(screen, profile_batch=joint, batch_names=names, controls=None)
+    one_each = finer.batch_id.ndim == 1
+    require(one_each, "nuisance", "conditions of several values", "one of each condition for method='ccl'")
+    _check_labels(finer.batch_id, config)
+    return ScreenPairs(finer, config.device)
 
 
 def check_patience(patience: int | None, scored: bool) -> None:

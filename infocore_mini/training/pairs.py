@@ -161,12 +161,49 @@ class ScreenPairs(Pairs):
             noise = noise * (kind == 1)
         screen = mix_replicates(self.screen[replicate], weight, missing=self.missing)
         screen = screen + noise * torch.randn_like(screen) if config.noise_screen > 0 else screen
-        batch_id = self.batch_id[conditions]
-        if batch_id.ndim == 2:
-            batch_id = torch.zeros_like(batch_id).scatter_add_(1, self.profile_batch[replicate], weight)
+        batch_id = self.labels(conditions, replicate, weight)
         drug_id = self.drug_id[conditions]
         drug = gaussian_noise(self.drug[drug_id], config.noise_drug)
         return Minibatch(drug, screen, batch_id, self.cell_line[conditions], drug_id, chosen.only_line)
+
+    def labels(self, conditions: Tensor, replicate: Tensor, weight: Tensor) -> Tensor:
+        """(n,) codes or (n, n_B) shares of the experimental batches that went into n conditions.
+
+        Args:
+            conditions: (n,). replicate: (n, R) rows of the profiles. weight: (n, R), rows that sum to 1.
+        """
+        batch_id = self.batch_id[conditions]
+        if batch_id.ndim == 1:
+            return batch_id
+        return torch.zeros_like(batch_id).scatter_add_(1, self.profile_batch[replicate], weight)
+
+
+class NuisanceScreenPairs(ScreenPairs):
+    """The conditions of a PairedScreen with several labels of each profile, whose posteriors are multiplied.
+
+    The labels of a drawn condition are those of one of its replicates, drawn by its weight: all of one profile, so that
+    nuisances that go together stay together, and in the mean the shares (see ``NuisancePairs``).
+
+    Args:
+        screen, device: as ``ScreenPairs``.
+        codes: (n_profiles, k) of the experimental batch and the further nuisances, each from 0.
+    """
+
+    def __init__(self, screen: PairedScreen, device: str, codes: Tensor) -> None:
+        super().__init__(screen, device)
+        self.levels = tuple((codes.amax(0) + 1).tolist())
+        self.n_batches, self.line_batches = sum(self.levels), None  # minibatches are drawn at random
+        first = torch.tensor([0, *self.levels[:-1]]).cumsum(0)  # column of each nuisance
+        self.profile_columns = (codes + first).to(device)
+        self.batch_id = self.profile_columns[self.first]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that decides what is trained on."""
+        return super().tensors() | {"profile_columns": self.profile_columns}
+
+    def labels(self, conditions: Tensor, replicate: Tensor, weight: Tensor) -> Tensor:
+        """(n, k) columns of the posteriors, of one of the replicates that went into each of n conditions."""
+        return self.profile_columns[replicate.gather(1, weight.multinomial(1)).squeeze(1)]
 
 
 def line_batches(screen: PairedScreen) -> Tensor:

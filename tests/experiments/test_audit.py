@@ -11,7 +11,7 @@ import pytest
 from infocore_mini import PairedScreen
 from infocore_mini.confounding.verdict import ORDER
 from infocore_mini.correct import ControlMean, PlateCentring
-from infocore_mini.experiments.audit import calibration, report, screens
+from infocore_mini.experiments.audit import calibration, report, screens, trained
 from infocore_mini.experiments.results import StoredResult, stored
 
 
@@ -64,18 +64,18 @@ def test_the_summary_counts_alarms_where_nothing_is_and_right_answers_elsewhere(
     assert table["low"][0] < 0.05 < table["high"][0] and table["clean"].tolist() == [0.9, 0.9]
 
 
-def toy() -> PairedScreen:
-    """Two replicates of 40 molecules on four plates with an effect of their own, and eight control wells on each."""
+def toy(n: int = 40) -> PairedScreen:
+    """Two replicates of n molecules on four plates with an effect of their own, and eight control wells on each."""
     rng = np.random.default_rng(0)
-    molecule, plate = np.repeat(np.arange(40), 2), np.arange(80) % 4
-    effect, of_plate = rng.normal(size=(40, 5)), 3 * rng.normal(size=(4, 5))
+    molecule, plate = np.repeat(np.arange(n), 2), np.arange(2 * n) % 4
+    effect, of_plate = rng.normal(size=(n, 5)), 3 * rng.normal(size=(4, 5))
     control = np.repeat(np.arange(4), 8)
     return PairedScreen.from_profiles(
-        smiles=[f"molecule {i:02d}" for i in molecule],
+        smiles=[f"molecule {i:03d}" for i in molecule],
         drug=lambda smiles: np.zeros((len(smiles), 1)),
-        profile=effect[molecule] + of_plate[plate] + 0.3 * rng.normal(size=(80, 5)),
+        profile=effect[molecule] + of_plate[plate] + 0.3 * rng.normal(size=(2 * n, 5)),
         batch=[f"plate {i}" for i in plate],
-        info={"well": [f"map:{'ABCD'[i % 4]}{i // 4 + 1:02d}" for i in range(80)]},
+        info={"well": [f"map:{'ABCD'[i % 4]}{i // 4 + 1:02d}" for i in range(2 * n)]},
         controls={
             "profile": of_plate[control] + 0.3 * rng.normal(size=(32, 5)),
             "batch": [f"plate {i}" for i in control],
@@ -95,6 +95,33 @@ def test_a_screen_is_audited_with_its_controls_before_and_after(tmp_path, monkey
     assert table.loc["mean of the controls", "controls: verdict"] == "cannot tell"  # they were used up
     checks = [row["check"] for row in written["results"]["audits"]["toy / mean of the batch"]["findings"]]
     assert "replicates kept by the correction" in checks and (table["n"] == 80).all()
+
+
+def test_trained_embeddings_of_the_test_wells_are_audited_beside_their_readouts(tmp_path, monkeypatch):
+    def read() -> PairedScreen:
+        features = np.random.default_rng(0).normal(size=(200, 4))
+        return toy(n=200).with_drug(lambda smiles: features)
+
+    short = dict(epochs=1, warmup_epochs=0, halve_at=(), embedding_dim=4, hidden_drug=(8,), hidden_screen=(8,))
+    monkeypatch.setattr(screens, "SCREENS", {"toy": (read, {}, [])})
+    monkeypatch.setattr(trained, "SETTINGS", dict(trained.SETTINGS) | short | {"hidden_classifier": (8,)})
+    written = trained.store(tmp_path, tmp_path / "runs", n_jobs=1)
+    results = json.loads(written.read_text())["results"]
+    table = pd.DataFrame(results["table"]).set_index("training")
+    assert table.index.tolist() == ["none", "CLIP", "CCL", "InfoCORE"] and set(table["n"]) == {80}
+    assert table.loc["none", "verdict"] == "confounded" and table.loc["none", "treated: linear probe"] > 0.9
+    assert table.loc["none", "controls: verdict"] == "confounded"  # no training saw a control well
+    of_clip = results["audits"]["toy / CLIP"]
+    assert of_clip["molecules"] == 40 and of_clip["trained on"] == 128
+    assert "replicates kept by the correction" in [row["check"] for row in of_clip["findings"]]
+    shown = report.trained_table(StoredResult.read(written))
+    assert shown.index.names == ["screen", "training"] and shown.loc[("toy", "none"), "verdict"] == "confounded"
+
+
+def test_a_training_that_is_not_possible_is_listed_with_its_reason(monkeypatch):
+    monkeypatch.setattr(screens, "SCREENS", {"small toy": (lambda: toy(20), {}, [])})
+    found = trained.run("small toy", "CCL").result
+    assert found["verdict"] == "not possible" and "every experimental batch has" in found["reason"]
 
 
 def test_a_correction_without_its_wells_is_listed_as_not_possible():

@@ -83,6 +83,19 @@ def test_train_reads_a_plain_table_as_it_is_told(tmp_path, capsys):
     assert "readouts: a, b, c, d, e (5)" in capsys.readouterr().out
 
 
+def test_train_leaves_out_further_nuisances_labels_and_numbers(tmp_path, capsys):
+    path, saved = table(tmp_path / "wells.csv"), tmp_path / "model.safetensors"
+    wells = pd.read_csv(path).assign(day=lambda wells: np.arange(len(wells)) // 30, Count_Cells=np.arange(90) * 7 % 50)
+    wells.to_csv(path, index=False)
+    told = ["--smiles", "smiles", "--batch", "day", "--nuisance", "plate", "--nuisance", "Count_Cells"]
+    assert run("train", path, "-o", saved, "--quiet", "--exclude", "dose", *told, *FLAGS) == 0
+    model = Pretrained.load(saved)
+    assert model.trained_on.nuisances == ("plate", "cell_count") and model.shapes.levels == (3, 4, 10)
+    assert model.trained_on.screen_features == ("a", "b", "c", "d", "e")
+    assert run("train", path, "-o", saved, "--force", "--quiet", *told[:4], "--nuisance", "week", *FLAGS) == 1
+    assert "week" in capsys.readouterr().err
+
+
 def test_a_bar_shows_progress_unless_it_is_quiet(h5ad, tmp_path, capsys):
     assert run("train", h5ad, "-o", tmp_path / "1.safetensors", "--method", "clip", *FLAGS) == 0
     assert "clip: 100%" in capsys.readouterr().err

@@ -1,5 +1,7 @@
 """Several nuisances at once, soft labels of them, and numbers as labels: against dense oracles and a simulated truth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,10 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
-from infocore_mini import CCL, CLIP, Config, InfoCORE
+from infocore_mini import CCL, CLIP, Config, InfoCORE, PairedScreen, Pretrained, pretrain_screen
 from infocore_mini.evaluate.mixing import linear_probe
 from infocore_mini.losses import infocore_loss
 from infocore_mini.nuisance import binned
+from infocore_mini.training.checks import screen_pairs
 from infocore_mini.training.pairs import Chosen, NuisancePairs
 from infocore_mini.training.queue import Candidates, Queue, of_labels
 from infocore_mini.training.trainer import Trainer
@@ -172,6 +175,81 @@ def test_bad_nuisances_are_named(nuisance, settings, message):
         InfoCORE(**SMALL | settings).fit(x, y, batch_id=batch, nuisance=nuisance)
     with pytest.raises(ValueError, match="day: got soft labels, expected codes for method='ccl'"):
         CCL(**SMALL).fit(x, y, batch_id=batch, nuisance={"day": np.eye(3)[np.arange(48) % 3]})
+
+
+# ------------------------------------------------------------------ pretrain_screen
+
+
+def screen(n=30, replicates=3, **info) -> PairedScreen:
+    """Replicates of every molecule on one day; by default each lies on a plate of its own, with a cell count of its own."""
+    rng = np.random.default_rng(0)
+    molecule, replicate = np.repeat(np.arange(n), replicates), np.tile(np.arange(replicates), n)
+    columns = {"plate": [f"plate {i}" for i in replicate], "cell_count": rng.permutation(len(molecule)) + 0.5} | info
+    return PairedScreen.from_profiles(
+        smiles=[f"{i:02d}" for i in molecule],
+        drug=lambda smiles: rng.normal(size=(len(smiles), 4)),
+        profile=rng.normal(size=(len(molecule), 6)),
+        batch=molecule % 2,
+        info=columns,
+    )
+
+
+def test_a_drawn_condition_has_all_labels_of_one_of_its_replicates_by_weight():
+    data = screen_pairs(screen(), Config(**SMALL), ("plate", "cell_count"))
+    assert data.levels == (2, 3, 10) and data.batch_id.shape == (30, 3)
+    torch.manual_seed(0)
+    weight = torch.tensor([[0.7, 0.3, 0.0]]).expand(4000, 3)
+    drawn = data.labels(torch.full((4000,), 5), torch.tensor([[15, 16, 17]]).expand(4000, 3), weight)
+    rows, count = drawn.unique(dim=0, return_counts=True)
+    expected = data.profile_columns[15:17]
+    assert {tuple(row) for row in rows.tolist()} == {tuple(row) for row in expected.tolist()}
+    share = {tuple(row): n / 4000 for row, n in zip(rows.tolist(), count.tolist())}
+    assert share[tuple(expected[0].tolist())] == pytest.approx(0.7, abs=0.03)
+    assert (expected[:, 0] == 15 // 3 % 2).all() and expected[:, 1].tolist() == [2, 3]  # day 0 or 1, then plates 2 to 4
+
+
+@pytest.mark.parametrize("framework", ["simclr", "moco"])
+def test_a_screen_trains_with_columns_of_its_plate_map_and_goes_on_where_it_was(framework, tmp_path):
+    config = Config(**SMALL, framework=framework, queue_size=32, mixup_concentration=0.6)
+    run = dict(nuisance=("plate", "cell_count"), checkpoint=tmp_path / "run.pt")
+    pretrain_screen(screen(), replace(config, epochs=1), **run)
+    model = pretrain_screen(screen(), config, **run)
+    whole = pretrain_screen(screen(), config, nuisance=("plate", "cell_count"))
+    np.testing.assert_array_equal(model.embed(screen())[0], whole.embed(screen())[0])
+    assert model.trained_on.nuisances == ("plate", "cell_count") and model.shapes.levels == (2, 3, 10)
+    model.save(tmp_path / "model.safetensors")
+    loaded = Pretrained.load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(loaded.embed(screen())[1], model.embed(screen())[1])
+    alone = pretrain_screen(screen(), config)
+    assert not np.array_equal(alone.embed(screen())[0], model.embed(screen())[0])
+
+
+def test_in_a_screen_ccl_shares_every_label_and_clip_reads_none():
+    day = np.repeat(np.arange(30) % 3, 3)
+    one = screen(day=day)
+    ccl = pretrain_screen(one, Config(method="ccl", **SMALL), nuisance=("day",)).embed(one)[0]
+    code = one.profile_batch * 3 + torch.from_numpy(day)
+    joint = replace(one, profile_batch=code, batch_names=tuple("012345"))
+    np.testing.assert_array_equal(ccl, pretrain_screen(joint, Config(method="ccl", **SMALL)).embed(joint)[0])
+    with pytest.raises(ValueError, match="nuisance: got conditions of several values, expected one of each"):
+        pretrain_screen(one, Config(method="ccl", **SMALL), nuisance=("plate",))
+    clip = pretrain_screen(one, Config(method="clip", **SMALL), nuisance=("day",)).embed(one)[0]
+    np.testing.assert_array_equal(clip, pretrain_screen(one, Config(method="clip", **SMALL)).embed(one)[0])
+
+
+@pytest.mark.parametrize(
+    "nuisance, info, message",
+    [
+        ("plate", {}, "nuisance: got 'plate', expected a sequence of names"),
+        (("day",), {}, "nuisance: got 'day', expected columns of the screen's info: plate, cell_count"),
+        (("plate",), {"plate": [None, *["p"] * 89]}, "nuisance 'plate': got a missing label in row 0"),
+        (("cell_count",), {"cell_count": [np.nan, *range(89)]}, "nuisance 'cell_count': got a missing label in row 0"),
+        (("plate",), {"plate": ["p"] * 90}, "plate: got one level, expected at least 2"),
+    ],
+)
+def test_columns_that_do_not_fit_are_named(nuisance, info, message):
+    with pytest.raises(ValueError, match=message):
+        pretrain_screen(screen(**info), Config(**SMALL), nuisance=nuisance)
 
 
 # ------------------------------------------------------------------ a simulated truth

@@ -153,6 +153,7 @@ def test_an_installed_copy_brings_its_data(root: Path, tmp_path: Path):
     [wheel] = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"infocore_mini/data/sources.csv", "infocore_mini/data/paper_tables.json"} <= names
+    assert "infocore_mini/data/models/comas.safetensors" in names
     assert {"infocore_mini/losses.py", "infocore_mini/py.typed"} <= names
     assert not [name for name in names if name.startswith(("tests/", "notebooks/", "book/"))]
 

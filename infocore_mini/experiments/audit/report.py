@@ -47,7 +47,22 @@ def screens_table(stored: StoredResult) -> pd.DataFrame:
         controls, replicates and of the design, "" where there are none, the accuracy of the linear probe and the
         replicates that are found across batches, in percent, each with what permuted labels give.
     """
-    table = pd.DataFrame(stored.results["table"])
+    return _shown(pd.DataFrame(stored.results["table"]), ["screen", "correction"])
+
+
+def trained_table(stored: StoredResult) -> pd.DataFrame:
+    """What the audit says of embeddings of held-out molecules and of the same wells' readouts ("none"): real screens.
+
+    Args:
+        stored: ``results.stored("audit_trained")``.
+
+    Returns:
+        Rows (screen, training); columns as in `screens_table`.
+    """
+    return _shown(pd.DataFrame(stored.results["table"]), ["screen", "training"])
+
+
+def _shown(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     shown = pd.DataFrame({"verdict": table["verdict"]})
     for rows in ROWS:
         shown[f"{BATCH}, {rows}"] = table.get(f"{rows}: verdict", pd.Series(index=table.index, dtype=object))
@@ -63,4 +78,4 @@ def screens_table(stored: StoredResult) -> pd.DataFrame:
             "" if pd.isna(one) else f"{100 * one:.1f} ({100 * by_chance:.1f})"
             for one, by_chance in zip(observed.astype(float), expected.astype(float), strict=True)
         ]
-    return shown.fillna("").set_index(pd.MultiIndex.from_frame(table[["screen", "correction"]]))
+    return shown.fillna("").set_index(pd.MultiIndex.from_frame(table[keys]))

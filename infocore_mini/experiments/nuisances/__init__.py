@@ -1,0 +1,1 @@
+"""Two nuisances at once, on simulated truth: what is left of each, and what is kept of the effect."""
