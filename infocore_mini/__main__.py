@@ -43,7 +43,7 @@ tells its replicates. Name what else could have left a mark (--nuisance, --well,
 for (--label, --library), and the control wells.
 
   infocore-mini audit wells.csv -o audit.html --smiles smiles --batch plate --controls role=dmso --well well
-  infocore-mini audit embeddings.csv -o audit.html --smiles smiles --batch plate --exclude dose
+  infocore-mini audit embeddings.csv -o audit.html --smiles smiles --batch plate --features "z*"
   infocore-mini audit screen.h5ad --obsm X_pca --nuisance day --json > audit.json
 
 {FORMATS}"""
@@ -124,6 +124,8 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
     columns.add_argument("--cell-count", metavar="NAME", help="the number of cells")
     columns.add_argument("--label", metavar="NAME", help="biology that batches differ in, such as the mechanism")
     columns.add_argument("--library", metavar="NAME", help="within which plates can be compared, such as the plate map")
+    features = "columns of a table that are the embedding, by name or pattern; default: its readouts; may be repeated"
+    parser.add_argument("--features", action="append", default=[], metavar="PATTERN", help=features)
     parser.add_argument("--obsm", metavar="KEY", help="the embedding of an AnnData file; default: its X")
     parser.add_argument("--seed", type=int, default=0, help="of the permutations; default: 0")
     parser.add_argument("--json", action="store_true", help="print verdict and findings as JSON instead")
@@ -135,19 +137,8 @@ def _audit(options: argparse.Namespace) -> None:
     from infocore_mini.confounding.verdict import ORDER
 
     check_output(options)
-    names = (
-        "smiles",
-        "batch",
-        "cell_line",
-        "controls",
-        "exclude",
-        "nuisance",
-        "well",
-        "cell_count",
-        "label",
-        "library",
-    )
-    read = read_labelled(options.file, obsm=options.obsm, **{name: getattr(options, name) for name in names})
+    names = "smiles batch cell_line controls exclude nuisance well cell_count label library features obsm".split()
+    read = read_labelled(options.file, **{name: getattr(options, name) for name in names})
     found = audit(read.readout, **read.known, seed=options.seed)
     if options.output:
         found.report(options.output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -84,6 +85,7 @@ def read_labelled(
     cell_count: str | None = None,
     label: str | None = None,
     library: str | None = None,
+    features: Sequence[str] = (),
     obsm: str | None = None,
 ) -> Labelled:
     """Rows of readouts, or of an embedding, as they lie in the files, with what `audit` may be told of them.
@@ -94,6 +96,7 @@ def read_labelled(
         batch, controls, exclude: as for `read_screen`, but nothing is subtracted; AnnData has controls, too.
         cell_line: column within which labels are exchanged, as they are within the library.
         nuisance, well, cell_count, label, library: further columns.
+        features: names or patterns of a table's columns that are the readouts; () = the numeric ones that describe no well.
         obsm: entry of an AnnData file that is the embedding; None = X.
 
     Raises:
@@ -111,7 +114,15 @@ def read_labelled(
     named = {key: column for key, column in optional.items() if column}
     strata = [column for column in (library, cell_line) if column]
     if kind == "gct":
-        asked = [*named.values(), *nuisance, *strata, *exclude, *([batch] if batch else []), *(controls or ())]
+        asked = [
+            *named.values(),
+            *nuisance,
+            *strata,
+            *exclude,
+            *features,
+            *([batch] if batch else []),
+            *(controls or ()),
+        ]
         require(not asked, "columns", ", ".join(asked), "none for a .gct file")
         screen = read_screen(paths)
         profile, known = labelled_rows(screen, position="well")
@@ -119,11 +130,12 @@ def read_labelled(
     nuisances = [batch or ("batch" if kind == "h5ad" else "Metadata_Plate"), *nuisance]
     needed = list(dict.fromkeys([*nuisances, *named.values(), *strata, *([controls[0]] if controls else [])]))
     if kind == "h5ad":
-        require(not exclude, "exclude", ", ".join(exclude), "none for an .h5ad file")
+        require(not (exclude or features), "exclude, features", "some", "none for an .h5ad file")
         readout, about = _annotated(paths[0], obsm)
     else:
         text = [name for name in needed if name != cell_count]
         readout, about, left_out = _wells(paths, needed, text, exclude, [named.get("smiles"), nuisances[0]])
+        readout, left_out = _chosen(readout, features, left_out)
     require_columns(about, needed, ", ".join(map(str, paths)))
     default = "SMILES" if kind == "h5ad" else "Metadata_smiles"
     if "smiles" not in named and default in about:
@@ -136,7 +148,7 @@ def read_labelled(
     if controls:
         known["controls"] = (as_text(about[controls[0]]) == controls[1]).to_numpy(dtype=bool)
         require(known["controls"].any(), "controls", f"no row with {'='.join(controls)}", "one at least")
-    elif "is_control" in about and about["is_control"].dtype == bool:
+    elif "is_control" in about and about["is_control"].dtype == bool and about["is_control"].any():
         known["controls"] = about["is_control"].to_numpy()
     return Labelled(readout, known, left_out)
 
@@ -178,6 +190,20 @@ def _wells(
     left_out = pd.concat([unread, idle, incomplete], ignore_index=True)
     readout = pd.DataFrame(wells.profile, columns=list(wells.feature_names))
     return readout, about.iloc[wells.info["row"]].reset_index(drop=True), left_out
+
+
+def _chosen(
+    readout: pd.DataFrame, features: Sequence[str], left_out: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The readouts that a pattern names, if there are patterns; the others are left out."""
+    import pandas as pd
+
+    from infocore_mini.readers.tables import report
+
+    kept = [name for name in readout if not features or any(fnmatchcase(name, pattern) for pattern in features)]
+    others = report(readout.columns.drop(kept), "feature that was not asked for").assign(profiles=len(readout))
+    require(len(kept) > 0, "features", ", ".join(features), f"names or patterns of {', '.join(readout.columns[:8])}")
+    return readout[kept], pd.concat([left_out, others], ignore_index=True)
 
 
 def read_rows(paths: Sequence[Path], features: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
