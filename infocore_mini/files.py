@@ -100,13 +100,15 @@ def read_labelled(
         obsm: entry of an AnnData file that is the embedding; None = X.
 
     Raises:
-        ReadError: for a damaged file, or one without a column that is named.
+        ReadError: for a damaged file, or one without a column that is named. A well without an entry in one of them is
+            left out, but for controls that need no molecule and no label.
         ValueError: for what a file of this format cannot be asked; FileNotFoundError if it is not there.
     """
+    import numpy as np
     import pandas as pd
 
     from infocore_mini.confounding import labelled_rows
-    from infocore_mini.readers.tables import LEFT_OUT_COLUMNS, as_text, require_columns
+    from infocore_mini.readers.tables import LEFT_OUT_COLUMNS, as_text, report, require_columns
 
     kind, left_out = _kind(paths), pd.DataFrame(columns=LEFT_OUT_COLUMNS)
     require(kind == "h5ad" or obsm is None, "obsm", repr(obsm), "none but for an .h5ad file")
@@ -140,16 +142,24 @@ def read_labelled(
     default = "SMILES" if kind == "h5ad" else "Metadata_smiles"
     if "smiles" not in named and default in about:
         named["smiles"] = default
+    control = np.zeros(len(about), dtype=bool)
+    if controls:
+        control = (as_text(about[controls[0]]) == controls[1]).to_numpy(dtype=bool)
+        require(control.any(), "controls", f"no row with {'='.join(controls)}", "one at least")
+    elif "is_control" in about and about["is_control"].dtype == bool:
+        control = about["is_control"].to_numpy()
+    for column in dict.fromkeys([*nuisances, *strata, *named.values()]):
+        there = about[column].notna().to_numpy() | (control & (column not in [*nuisances, *strata]))
+        absent = report(about.index[~there], f"well without an entry under {column}")
+        left_out = pd.concat([left_out, absent], ignore_index=True)
+        readout, about, control = readout[there], about[there], control[there]
     arguments = {"smiles": "molecule", "well": "position"}  # the others are called the same
     known = {arguments.get(key, key): about[column].to_numpy() for key, column in named.items()}
     known["nuisance"] = {name: about[name].to_numpy() for name in nuisances}
     if strata:
         known["library"] = about[strata].astype(str).agg(" ".join, axis=1).to_numpy()
-    if controls:
-        known["controls"] = (as_text(about[controls[0]]) == controls[1]).to_numpy(dtype=bool)
-        require(known["controls"].any(), "controls", f"no row with {'='.join(controls)}", "one at least")
-    elif "is_control" in about and about["is_control"].dtype == bool and about["is_control"].any():
-        known["controls"] = about["is_control"].to_numpy()
+    if control.any():
+        known["controls"] = control
     return Labelled(readout, known, left_out)
 
 

@@ -121,7 +121,7 @@ sentences.checks_of(found, "experimental batch").round(3)
 #
 # - **Confounded** says *that* there is more of the run than chance allows, not how much: with this many wells a small effect is enough. The size is the distance from observed to expected.
 # - It does not say *whose fault* it is. On the dates other molecules were measured, and what differs between dates may be chemistry. Give `label=` or control wells to tell them apart; this file has neither.
-# - **Cannot tell**, on the design: some dates share no molecule with any other, directly or by a third. No analysis can compare those.
+# - **Cannot tell** stands where the design lets no one compare some values, or where a shift would too often have gone unseen. The report says which.
 #
 # ## Train, and hold molecules out
 #
@@ -173,6 +173,7 @@ rows, known = labelled_rows(split.test, library="collection")
 audits = {"readout": audit(rows, **known, seed=SEED)}
 audits["embedding"] = audit(model.embed_screen(rows), **known, seed=SEED)
 audits["embedding"].report(folder / "audit_embedding.html")
+{name: one.verdict for name, one in audits.items()}
 
 # %% mystnb={"figure": {"caption": "Held-out wells. Dots: how often each check tells the experimental batch. Bars: the middle 95 % of what permuted labels give.", "name": "fig-own-audit"}, "image": {"alt": "Two panels, readout and embedding. In each, four rows for four checks; a dot for the share observed stands beside a bar for the shares under permuted labels."}}
 figures.observed_and_permuted(audits, "experimental batch")
@@ -281,7 +282,7 @@ Markdown(sentences.error_and_power(stored("audit_calibration")))
 # On the book's **real** screens, as they come and corrected; percent, in brackets what permuted labels give:
 
 # %% tags=["nbval-check-output"]
-screens_table(stored("audit_screens")).replace("experimental batch, ", "", regex=True)
+screens_table(stored("audit_screens")).rename(columns=lambda name: name.removeprefix("experimental batch, "))
 
 # %% tags=["nbval-check-output"]
 Markdown(sentences.of_real_screens(stored("audit_screens")))

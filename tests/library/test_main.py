@@ -115,16 +115,18 @@ def test_an_embedding_is_audited_as_a_table_and_as_an_entry_of_obsm(h5ad, model,
 def test_an_audit_says_what_it_left_out_and_needs_no_column_of_its_own_name(tmp_path, capsys):
     path = table(tmp_path / "wells.csv")
     wells = pd.read_csv(path)
-    wells["batch"], wells["name"], wells["flat"] = wells["plate"].str[-1] == "0", "x", 1.0
+    wells["batch"], wells["name"], wells["flat"] = wells["plate"].str[-1].isin(["0", "1"]), "x", 1.0
     wells.loc[3, "a"] = np.nan
+    wells["plate"] = wells["plate"].where(wells.index != 7)
     wells.to_csv(path, index=False)
     told = [*TOLD, "--nuisance", "batch", "--exclude", "name"]
     assert run("audit", path, *told) == 0
     said = capsys.readouterr().out
     assert "left out for feature that never varies: 1" in said and "left out for well with missing values: 1" in said
+    assert "left out for well without an entry under plate: 1" in said
     assert run("audit", path, *told, "--json") == 0
     rows = [row for row in json.loads(capsys.readouterr().out)["findings"] if row["rows"] == "treated"]
-    assert {row["nuisance"] for row in rows} == {"plate", "batch"} and {row["n"] for row in rows} == {79}
+    assert {row["nuisance"] for row in rows} == {"plate", "batch"} and {row["n"] for row in rows} == {78}
 
 
 # ------------------------------------------------------------------ train
