@@ -1,4 +1,4 @@
-"""The command line: ``infocore-mini train | embed | retrieve FILE``, the library's own functions by their names.
+"""The command line: ``infocore-mini audit | train | embed | retrieve FILE``, the library's own functions by their names.
 
 A command is a function that adds its arguments and one that runs it; ``COMMANDS`` lists them. What only a run needs is
 imported there, so that ``--help`` need not wait for it.
@@ -7,14 +7,14 @@ imported there, so that ``--help`` need not wait for it.
 from __future__ import annotations
 
 import argparse
-import ast
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from infocore_mini.files import FORMATS, read_rows, read_screen, read_smiles, write_table
+from infocore_mini.files import FORMATS, read_labelled, read_rows, read_screen, read_smiles, write_table
+from infocore_mini.options import add_file, add_model, add_output, check_output, setting
 from infocore_mini.validation import require
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _ABOUT = """Embeddings of molecules and screens that do not learn the experimental batch.
 
+  infocore-mini audit screen.h5ad -o audit.html
   infocore-mini train screen.h5ad -o model.safetensors
   infocore-mini embed new_plate.h5ad -m model.safetensors -o embeddings.csv
   infocore-mini retrieve new_plate.h5ad -m model.safetensors --library candidates.smi
@@ -33,6 +34,19 @@ _ABOUT = """Embeddings of molecules and screens that do not learn the experiment
 `infocore-mini train --help` says what a file has to hold."""
 
 _EXIT = "exit status: 0 = done, 1 = the data, a setting or a file did not fit, 2 = the command was not understood"
+
+_AUDIT = f"""Say whether readouts, or an embedding, hold the experimental batch, and write a report.
+
+The verdict is clean, confounded, over-corrected or cannot tell; the report shows each check, its null and what to do next.
+Rows are audited as they lie in FILE, nothing is subtracted, and SMILES need not be SMILES: any name of what was put on a well
+tells its replicates. Name what else could have left a mark (--nuisance, --well, --cell-count), what it must not be mistaken
+for (--label, --library), and the control wells.
+
+  infocore-mini audit wells.csv -o audit.html --smiles smiles --batch plate --controls role=dmso --well well
+  infocore-mini audit embeddings.csv -o audit.html --smiles smiles --batch plate --features "z*"
+  infocore-mini audit screen.h5ad --obsm X_pca --nuisance day --json > audit.json
+
+{FORMATS}"""
 
 _TRAIN = f"""Train on a screen and save the model.
 
@@ -101,9 +115,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
 # ------------------------------------------------------------------ the commands
 
 
+def _add_audit(parser: argparse.ArgumentParser) -> None:
+    add_file(parser, "control wells, which are also looked at alone; default: is_control (.h5ad), else none")
+    add_output(parser, "the report, one HTML page that opens offline", required=False)
+    columns = parser.add_argument_group("further columns of FILE")
+    nuisance = "what else must not be known, such as the plate, day or operator; may be repeated"
+    columns.add_argument("--nuisance", action="append", default=[], metavar="NAME", help=nuisance)
+    columns.add_argument("--well", metavar="NAME", help='the position on the plate, such as "B07"')
+    columns.add_argument("--cell-count", metavar="NAME", help="the number of cells")
+    columns.add_argument("--label", metavar="NAME", help="biology that batches differ in, such as the mechanism")
+    columns.add_argument("--library", metavar="NAME", help="within which plates can be compared, such as the plate map")
+    features = "columns of a table that are the embedding, by name or pattern; default: its readouts; may be repeated"
+    parser.add_argument("--features", action="append", default=[], metavar="PATTERN", help=features)
+    parser.add_argument("--obsm", metavar="KEY", help="the embedding of an AnnData file; default: its X")
+    parser.add_argument("--seed", type=int, default=0, help="of the permutations; default: 0")
+    parser.add_argument("--json", action="store_true", help="print verdict and findings as JSON instead")
+
+
+def _audit(options: argparse.Namespace) -> None:
+    from infocore_mini import audit
+    from infocore_mini.confounding.advice import next_steps
+    from infocore_mini.confounding.verdict import ORDER
+
+    check_output(options)
+    names = "smiles batch cell_line controls exclude nuisance well cell_count label library features obsm".split()
+    read = read_labelled(options.file, **{name: getattr(options, name) for name in names})
+    found = audit(read.readout, **read.known, seed=options.seed)
+    if options.output:
+        found.report(options.output)
+    if options.json:
+        print(found.to_json())
+        return
+    _print_read(list(map(str, read.readout.columns)), read.left_out)
+    print(f"\n{found.verdict}")
+    loud = found.table[found.table["verdict"] != "clean"]
+    loud = loud.sort_values("verdict", key=lambda verdicts: verdicts.map(ORDER.index), kind="stable")
+    if len(loud):
+        shown = ["verdict", "rows", "nuisance", "check", "observed", "expected", "p_adjusted", "n"]
+        print(loud[shown].to_string(index=False, float_format="{:.3g}".format, na_rep=""))
+    for verdict, rows, nuisances, step in next_steps(loud.to_dict("records")):
+        print(f"\n{verdict} ({rows}: {', '.join(nuisances)}): {step}")
+    if options.output:
+        print(f"\nwritten: {options.output}")
+
+
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    _add_file(parser)
-    _add_output(parser, "the model, one safetensors file", required=True)
+    add_file(parser)
+    add_output(parser, "the model, one safetensors file", required=True)
     parser.add_argument("--method", choices=("infocore", "clip", "ccl"), default="infocore", help="default: infocore")
     parser.add_argument("--alpha", type=float, default=0.33, help="1 = CLIP, less = stronger correction; default: 0.33")
     nuisance = "column that must not be learnt either: labels, or numbers, which are binned; may be repeated"
@@ -115,7 +173,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the parts and of training; default: 0")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N; default: cpu")
     further = "a further setting of infocore_mini.Config; may be repeated"
-    parser.add_argument("--set", type=_setting, action="append", default=[], metavar="NAME=VALUE", help=further)
+    parser.add_argument("--set", type=setting, action="append", default=[], metavar="NAME=VALUE", help=further)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -128,17 +186,15 @@ def _train(options: argparse.Namespace) -> None:
     from infocore_mini.platemap import standard_name
     from infocore_mini.train import pretrain_screen
 
-    _check_output(options)
+    check_output(options)
     named = {name: getattr(options, name) for name in ("method", "alpha", "epochs", "seed", "device")}
     try:
         config = Config(**named | dict(options.set))
     except ValidationError as error:
         raise ParameterError(explain(error)) from None
     screen = _screen(options)
-    names = screen.feature_names
-    print(f"{screen}\nreadouts: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''} ({len(names)})")
-    for reason, n in screen.left_out["reason"].value_counts().items():
-        print(f"left out for {reason}: {n}")
+    print(screen)
+    _print_read(screen.feature_names, screen.left_out)
     split = screen.split(options.seed)
     run = dict(validation=split.validation, validate_every=1, patience=options.patience, progress=not options.quiet)
     nuisance = [standard_name(column) for column in options.nuisance]
@@ -153,9 +209,9 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _add_embed(parser: argparse.ArgumentParser) -> None:
-    _add_file(parser)
-    _add_model(parser)
-    _add_output(parser, "the table, .parquet or text separated by commas", required=True)
+    add_file(parser)
+    add_model(parser)
+    add_output(parser, "the table, .parquet or text separated by commas", required=True)
     parser.add_argument("--molecules", action="store_true", help="FILE is a list of SMILES, or a table with them")
 
 
@@ -164,7 +220,7 @@ def _embed(options: argparse.Namespace) -> None:
 
     from infocore_mini.pretrained import Pretrained
 
-    _check_output(options)
+    check_output(options)
     model = Pretrained.load(options.model, options.device)
     if options.molecules:
         smiles = [text for path in options.file for text in read_smiles(path, options.smiles or "smiles")]
@@ -177,9 +233,9 @@ def _embed(options: argparse.Namespace) -> None:
 
 
 def _add_retrieve(parser: argparse.ArgumentParser) -> None:
-    _add_file(parser)
-    _add_model(parser)
-    _add_output(parser, "the table, .parquet or text separated by commas; without it, it is printed", required=False)
+    add_file(parser)
+    add_model(parser)
+    add_output(parser, "the table, .parquet or text separated by commas; without it, it is printed", required=False)
     library = "list of SMILES, or a table with them; default: the molecules of training"
     parser.add_argument("--library", type=Path, help=library)
     parser.add_argument("--top", type=int, default=10, help="molecules for each readout; default: 10")
@@ -191,7 +247,7 @@ def _retrieve(options: argparse.Namespace) -> None:
     from infocore_mini.evaluate.ranking import nearest
     from infocore_mini.pretrained import Pretrained
 
-    _check_output(options)
+    check_output(options)
     model = Pretrained.load(options.model, options.device)
     known = list(model.trained_on.molecules)
     library = known if options.library is None else read_smiles(options.library, options.smiles or "smiles")
@@ -219,60 +275,11 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "audit": Command(_AUDIT, _add_audit, _audit),
     "train": Command(_TRAIN, _add_train, _train),
     "embed": Command(_EMBED, _add_embed, _embed),
     "retrieve": Command(_RETRIEVE, _add_retrieve, _retrieve),
 }
-
-
-# ------------------------------------------------------------------ arguments that several have
-
-
-def _add_file(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", type=Path, nargs="+", help="the data; plates and tables may be several")
-    columns = parser.add_argument_group("columns of FILE, where they have other names")
-    columns.add_argument("--smiles", metavar="NAME", help="the molecule; default: SMILES (.h5ad), Metadata_smiles")
-    columns.add_argument("--batch", metavar="NAME", help="the experimental batch; default: batch, Metadata_Plate")
-    columns.add_argument("--cell-line", metavar="NAME", help="the cell line; default: cell_type (.h5ad), else none")
-    controls = "control wells of a table, whose mean is subtracted batch by batch; default: nothing is subtracted"
-    columns.add_argument("--controls", type=_column_and_value, metavar="NAME=VALUE", help=controls)
-    exclude = "columns of a table that are no readouts, by name or pattern; may be repeated"
-    columns.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help=exclude)
-
-
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    wrote = "file that `infocore-mini train`, or an estimator that was fitted on SMILES, wrote"
-    parser.add_argument("-m", "--model", metavar="MODEL", type=Path, required=True, help=wrote)
-    parser.add_argument("--device", help="cpu, cuda or cuda:N; default: where it was trained if that is here, else cpu")
-
-
-def _add_output(parser: argparse.ArgumentParser, what: str, *, required: bool) -> None:
-    parser.add_argument("-o", "--output", type=Path, required=required, metavar="FILE", help=what)
-    parser.add_argument("--force", action="store_true", help="replace the output if it is there")
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """("halve_at", (10, 20)) of "halve_at=10,20"; what is no Python literal is text."""
-    name, value = _column_and_value(text)
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
-
-
-def _column_and_value(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals and value):
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected NAME=VALUE")
-    return name, value
-
-
-def _check_output(options: argparse.Namespace) -> None:
-    """ValueError, before anything is computed, if the output cannot be written or would replace a file."""
-    path = options.output
-    if path is not None:
-        require(path.parent.is_dir(), "--output", path, "a file in an existing folder")
-        require(options.force or not path.exists(), "--output", f"{path}, which exists", "a new file, or --force")
 
 
 # ------------------------------------------------------------------ models
@@ -300,6 +307,13 @@ def _embed_readouts(model: Pretrained, options: argparse.Namespace) -> tuple[pd.
     lines = [screen.cell_line_names[code] for code in screen.cell_line.tolist()]
     about = pd.DataFrame({"smiles": screen.smiles[screen.drug_id.numpy()], "cell_line": lines})
     return about, model.embed(screen)[0]
+
+
+def _print_read(names: Sequence[str], left_out: pd.DataFrame) -> None:
+    """Which columns are readouts, and what was not taken."""
+    print(f"readouts: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''} ({len(names)})")
+    for reason, n in left_out["reason"].value_counts().items():
+        print(f"left out for {reason}: {n}")
 
 
 def _screen(options: argparse.Namespace) -> ReadScreen:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 _CONFOUNDED = {
     "treated": (
@@ -48,3 +49,15 @@ _NEXT: Mapping[str, Mapping[str, str]] = {
 def next_step(verdict: str, rows: str) -> str:
     """A sentence or two for the verdict of some rows of an audit's table; "" where nothing is to be done."""
     return _NEXT.get(verdict, {}).get(rows, "")
+
+
+def next_steps(findings: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, list[str], str]]:
+    """(verdict, rows, nuisances, what to do) for each verdict and kind of rows that asks for something."""
+    asking: dict[tuple[str, str], list[str]] = {}
+    for row in findings:
+        asking.setdefault((row["verdict"], row["rows"]), []).append(row["nuisance"])
+    return [
+        (called, rows, list(dict.fromkeys(nuisances)), step)
+        for (called, rows), nuisances in asking.items()
+        if (step := next_step(called, rows))
+    ]

@@ -9,7 +9,7 @@ import numpy as np
 from jinja2 import Environment
 
 from infocore_mini.confounding import verdict
-from infocore_mini.confounding.advice import next_step
+from infocore_mini.confounding.advice import next_steps
 from infocore_mini.confounding.pictures import heat_map, intervals, scatter
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def page(audit: Audit) -> str:
         audit=audit,
         meaning=MEANING,
         findings=findings,
-        steps=_steps(findings),
+        steps=next_steps(findings),
         n=len(given.treated.points),
         n_controls=0 if given.controls is None else len(given.controls.points),
         n_features=given.treated.points.shape[1],
@@ -46,18 +46,6 @@ def page(audit: Audit) -> str:
         nulls=_nulls(findings),
         plates=_plates(audit),
     )
-
-
-def _steps(findings: list[dict[str, Any]]) -> list[tuple[str, str, list[str], str]]:
-    """(verdict, rows, nuisances, what to do) for each verdict and kind of rows that asks for something."""
-    asking: dict[tuple[str, str], list[str]] = {}
-    for row in findings:
-        asking.setdefault((row["verdict"], row["rows"]), []).append(row["nuisance"])
-    return [
-        (called, rows, list(dict.fromkeys(nuisances)), step)
-        for (called, rows), nuisances in asking.items()
-        if (step := next_step(called, rows))
-    ]
 
 
 def _maps(audit: Audit) -> list[tuple[str, str]]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import doctest
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import infocore_mini
+from infocore_mini.confounding.verdict import ORDER
 
 SMILES = ["CCO", "CC(=O)O", "c1ccccc1", "CCN", "CC(C)O", "c1ccncc1", "CCCC", "C1CCCCC1", "CCOC", "CC#N"]
 
@@ -104,46 +107,46 @@ def test_the_readme_searches_with_scikit_learn(root: Path):
     assert made_up["search"].best_estimator_.embed_drug(SMILES).shape == (10, 256)
 
 
-def test_the_readme_runs_from_a_shell(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from toy_screen import toy_screen
+def wells(n_molecules: int = 40) -> pd.DataFrame:
+    """Two wells of each molecule, on four plates."""
+    rng, n = np.random.default_rng(0), 2 * n_molecules
+    plate = np.arange(n) // 2 % 4
+    table = pd.DataFrame(rng.normal(size=(n, 6)) + plate[:, None], columns=[f"feature_{i}" for i in range(6)])
+    return table.assign(smiles=["C" * (1 + i // 2) for i in range(n)], plate=[f"plate {i}" for i in plate])
 
-    from infocore_mini.__main__ import main
-    from infocore_mini.readers import to_anndata
 
+def test_the_readme_goes_from_a_file_to_an_answer(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    screen = toy_screen(cell_lines=("A549",))
-    data = to_anndata(screen)
-    data.write_h5ad("screen.h5ad")
-    data.to_df().to_csv("new_plate.csv", index=False)
-    Path("candidates.smi").write_text("\n".join(SMILES))
-    lines = [
-        line.split() for line in (root / "README.md").read_text().splitlines() if line.startswith("infocore-mini ")
-    ]
-    assert [line[1] for line in lines] == ["train", "retrieve"]
-    assert [main(line[1:]) for line in lines] == [0, 0]
-
-
-def test_the_readme_trains_on_a_screen_from_a_file(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from toy_screen import toy_screen
-
-    from infocore_mini.readers import to_anndata
-
-    monkeypatch.chdir(tmp_path)
-    to_anndata(toy_screen()).write_h5ad("screen.h5ad")
+    wells(200).to_csv("wells.csv", index=False)
     made_up: dict[str, Any] = {}
-    exec(snippet(root, "from infocore_mini import Config, pretrain_screen"), made_up)
-    assert made_up["accuracy"]["library"].unique().tolist() == ["whole", "batch"]
-    assert (tmp_path / "run.pt").is_file()
+    road = snippet(root, "from infocore_mini import Config, audit, pretrain_screen")
+    assert len([line for line in road.splitlines() if line]) < 15
+    exec(road, made_up)
+    assert {path.name for path in tmp_path.iterdir()} == {"wells.csv", "before.html", "after.html", "model.safetensors"}
+    assert made_up["readout"].shape[0] == 80 and made_up["split"].test.profile.shape[0] == 80
 
 
-def test_the_readme_audits_a_representation(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
+def test_the_readme_audits_a_representation(root: Path):
     rng, n = np.random.default_rng(0), 160
-    made_up: dict[str, Any] = {"embedding": rng.normal(size=(n, 4)), "plate": np.arange(n) % 4}
+    made_up: dict[str, Any] = {"audit": infocore_mini.audit}  # imported by the first snippet
+    made_up |= {"embedding": rng.normal(size=(n, 4)), "plate": np.arange(n) % 4}
     made_up |= {"mechanism": np.arange(n) // 4 % 5, "is_control": np.arange(n) < 40}
-    exec(snippet(root, "from infocore_mini import audit"), made_up)
-    assert "found.verdict" in snippet(root, "from infocore_mini import audit")
-    assert (tmp_path / "audit.html").is_file() and len(made_up["found"].table) > 8
+    [line] = re.findall(r"`(audit\(embedding.*?)`", (root / "README.md").read_text())
+    assert eval(line, made_up) in ORDER
+
+
+def test_the_readme_runs_from_a_shell(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from infocore_mini.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    wells().to_csv("wells.csv", index=False)
+    wells().to_csv("new_plate.csv", index=False)
+    Path("candidates.smi").write_text("\n".join(SMILES))
+    text = (root / "README.md").read_text()
+    lines = [shlex.split(line) for line in text.splitlines() if line.startswith("infocore-mini ")]
+    assert [line[1] for line in lines] == ["audit", "train", "embed", "audit", "retrieve"]
+    assert [main(line[1:]) for line in lines] == [0] * 5
+    assert {"before.html", "after.html", "model.safetensors"} < {path.name for path in tmp_path.iterdir()}
 
 
 def test_the_readme_computes_a_loss(root: Path):

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from conftest import NOTEBOOKS, ROOT
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -160,15 +161,24 @@ def test_dark_mode_toggles(visit: Visit):
     assert colours["light"] != colours["dark"]
 
 
-def test_the_report_of_an_audit_fits_a_narrow_screen_and_asks_for_nothing(visit: Visit, tmp_path: Path):
+@pytest.fixture
+def report(tmp_path: Path) -> str:
+    """The page of an audit with controls, positions, a label and what was before: all kinds of pictures and rows."""
     import numpy as np
 
     from infocore_mini import audit
 
-    rng, plate = np.random.default_rng(0), np.arange(120) % 4
-    path = audit(rng.normal(size=(120, 5)) + plate[:, None], {"plate": plate}).report(tmp_path / "audit.html")
+    rng, n = np.random.default_rng(0), 240
+    plate, well = np.arange(n) % 4, [f"{'ABCD'[i % 4]}{i // 4 % 6 + 1:02d}" for i in range(n)]
+    points = rng.normal(size=(n, 5)) + plate[:, None]
+    told = {"controls": np.arange(n) % 5 == 1, "position": well, "cell_count": rng.integers(50, 900, n)}
+    told |= {"label": np.arange(n) // 8 % 3, "molecule": np.arange(n) // 8, "before": points + rng.normal(size=(n, 5))}
+    return audit(points, {"plate": plate}, **told).report(tmp_path / "audit.html").read_text(encoding="utf-8")
+
+
+def test_the_report_of_an_audit_fits_a_narrow_screen_and_asks_for_nothing(visit: Visit, report: str):
     page = visit.page
-    page.set_content(path.read_text(encoding="utf-8"), wait_until="networkidle")
+    page.set_content(report, wait_until="networkidle")
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert visit.faults == []
@@ -177,3 +187,19 @@ def test_the_report_of_an_audit_fits_a_narrow_screen_and_asks_for_nothing(visit:
     assert table.evaluate("element => element === document.activeElement && element.scrollWidth > element.clientWidth")
     assert 200 < picture.bounding_box()["width"] <= 390
     assert len(page.screenshot(full_page=True)) > 20_000  # something was drawn
+
+
+def violations(page: Page) -> list[str]:
+    """Rules of accessibility that axe finds broken on a page."""
+    return [rule["id"] for rule in Axe().run(page).response["violations"]]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_in_the_report_of_an_audit(visit: Visit, report: str, width: int):
+    page = visit.page
+    page.context.set_offline(True)
+    page.set_viewport_size({"width": width, "height": 844})
+    page.set_content(report)
+    assert violations(page) == [] and visit.faults == []
+    page.set_content(report.replace('<html lang="en">', "<html>").replace('role="img"', 'role="picture"'))
+    assert {"html-has-lang", "aria-roles"} <= set(violations(page))

@@ -112,6 +112,7 @@ def generated(path: Path) -> int:
         ("07_property_prediction", 8),
         ("08_fairness", 6),
         ("09_ablations", 6),
+        ("11_your_own_screen", 5),
     ],
 )
 def test_results_are_written_by_the_numbers(notebook: str, least: int):

@@ -1,15 +1,17 @@
 """The command line: what it writes is what the library gives, and what does not fit ends with a status and a sentence."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
 from toy_screen import toy_screen
 
-from infocore_mini import CLIP, Config, Pretrained, __version__, pretrain_screen
+from infocore_mini import CLIP, Config, Pretrained, __version__, audit, pretrain_screen
 from infocore_mini.__main__ import COMMANDS, main
 from infocore_mini.evaluate.retrieval import screen_retrieval
 from infocore_mini.featurize import mol2vec
@@ -50,6 +52,81 @@ def table(path: Path, n=80) -> Path:
     wells["dose"] = 1.0 + np.arange(n + 10) % 7
     wells.to_csv(path, index=False)
     return path
+
+
+# ------------------------------------------------------------------ audit
+
+TOLD = ["--smiles", "smiles", "--batch", "plate", "--controls", "role=dmso", "--exclude", "dose"]
+
+
+def test_audit_reports_what_the_library_finds(tmp_path, capsys):
+    path, page = table(tmp_path / "wells.csv"), tmp_path / "audit.html"
+    assert run("audit", path, "-o", page, *TOLD, "--seed", 3) == 0
+    wells = pd.read_csv(path)
+    known = {"molecule": wells["smiles"], "controls": wells["role"] == "dmso"}
+    expected = audit(wells[list("abcde")], {"plate": wells["plate"]}, **known, seed=3)
+    expected.report(tmp_path / "expected.html")
+    assert page.read_text() == (tmp_path / "expected.html").read_text()
+    said = capsys.readouterr().out
+    assert "readouts: a, b, c, d, e (5)" in said and f"\n{expected.verdict}\n" in said
+    assert run("audit", path, *TOLD, "--seed", 3, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(expected.to_json())
+
+
+def test_audit_is_told_of_wells_counts_labels_and_libraries(tmp_path, capsys):
+    path, rng = table(tmp_path / "wells.csv"), np.random.default_rng(1)
+    wells = pd.read_csv(path)
+    wells["place"] = [f"{'ABCD'[i % 4]}{i // 4 + 1:02d}" for i in range(90)]
+    wells["cells"], wells["class"] = rng.integers(50, 900, 90), [f"class {i // 4 % 3}" for i in range(90)]
+    wells["library"], wells["line"] = np.arange(90) // 30, "A549"
+    wells.loc[wells["plate"] == "plate 1", list("abcde")] += 4
+    wells.to_parquet(tmp_path / "wells.parquet")
+    more = {"well": "place", "cell-count": "cells", "label": "class", "library": "library", "cell-line": "line"}
+    further = [part for name, column in more.items() for part in (f"--{name}", column)]
+    assert run("audit", tmp_path / "wells.parquet", *TOLD, *further, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["verdict"] == "confounded"
+    asked = {row["nuisance"] for row in found["findings"] if row["rows"] == "treated"}
+    assert asked == {"plate", "row", "column", "cell count"} and "label" in {row["rows"] for row in found["findings"]}
+    assert run("audit", tmp_path / "wells.parquet", *TOLD, *further) == 0
+    said = capsys.readouterr().out
+    assert "\nconfounded (treated: plate" in said and "Compare within one value only" in said
+
+
+def test_an_embedding_is_audited_as_a_table_and_as_an_entry_of_obsm(h5ad, model, tmp_path, capsys):
+    z = tmp_path / "z.csv"
+    assert run("embed", h5ad, "-m", model, "-o", z) == 0
+    capsys.readouterr()
+    told = ["--smiles", "SMILES", "--batch", "batch", "--json"]
+    written = pd.read_csv(z)
+    written.assign(dose_of=np.arange(len(written))).to_csv(z, index=False)
+    assert run("audit", z, *told, "--features", "z*") == 0
+    of_table = json.loads(capsys.readouterr().out)
+    data = anndata.read_h5ad(h5ad)
+    data.obsm["X_z"] = written.filter(regex=r"^z\d").to_numpy(np.float32)
+    data.write_h5ad(tmp_path / "z.h5ad")
+    assert run("audit", tmp_path / "z.h5ad", "--obsm", "X_z", "--json") == 0
+    of_obsm = json.loads(capsys.readouterr().out)
+    assert of_obsm["verdict"] == of_table["verdict"] and len(of_obsm["findings"]) == len(of_table["findings"])
+    observed = [[row["observed"] for row in found["findings"]] for found in (of_table, of_obsm)]
+    np.testing.assert_allclose(*observed, atol=1e-3)
+
+
+def test_an_audit_says_what_it_left_out_and_needs_no_column_of_its_own_name(tmp_path, capsys):
+    path = table(tmp_path / "wells.csv")
+    wells = pd.read_csv(path)
+    wells["batch"], wells["name"], wells["flat"] = wells["plate"].str[-1].isin(["0", "1"]), "x", 1.0
+    wells.loc[3, "a"] = np.nan
+    wells["plate"] = wells["plate"].where(wells.index != 7)
+    wells.to_csv(path, index=False)
+    told = [*TOLD, "--nuisance", "batch", "--exclude", "name"]
+    assert run("audit", path, *told) == 0
+    said = capsys.readouterr().out
+    assert "left out for feature that never varies: 1" in said and "left out for well with missing values: 1" in said
+    assert "left out for well without an entry under plate: 1" in said
+    assert run("audit", path, *told, "--json") == 0
+    rows = [row for row in json.loads(capsys.readouterr().out)["findings"] if row["rows"] == "treated"]
+    assert {row["nuisance"] for row in rows} == {"plate", "batch"} and {row["n"] for row in rows} == {78}
 
 
 # ------------------------------------------------------------------ train
@@ -189,6 +266,7 @@ def test_a_file_is_replaced_only_by_force_and_before_anything_is_read(h5ad, mode
     taken = tmp_path / "taken.csv"
     taken.write_text("mine")
     for command in (
+        ["audit", tmp_path / "nothing.h5ad", "-o", taken],
         ["train", tmp_path / "nothing.h5ad", "-o", taken],
         ["embed", tmp_path / "nothing.h5ad", "-m", model, "-o", taken],
         ["retrieve", tmp_path / "nothing.h5ad", "-m", model, "-o", taken],
@@ -214,6 +292,12 @@ def test_a_file_is_replaced_only_by_force_and_before_anything_is_read(h5ad, mode
         ),
         (["train", "{screen}", "{folder}/a.csv", "-o", "{folder}/model"], "FILE: got formats h5ad, table"),
         (["train", "{screen}", "{screen}", "-o", "{folder}/model"], "FILE: got 2 AnnData files"),
+        (["audit", "{screen}", "--exclude", "z*"], "exclude, features: got some, expected none"),
+        (["audit", "{screen}", "--obsm", "X_pca"], "obsm: got 'X_pca', expected one of"),
+        (["audit", "{screen}", "--nuisance", "day"], "no column day"),
+        (["audit", "{screen}", "--controls", "batch=none"], "controls: got no row with batch=none"),
+        (["audit", "{folder}/a.gct", "--batch", "plate"], "columns: got plate, expected none for a .gct"),
+        (["audit", "{folder}/a.csv", "--obsm", "X_pca"], "obsm: got 'X_pca', expected none but for"),
         (["embed", "{screen}", "-m", "{screen}", "-o", "{folder}/z.csv"], "is damaged or no safetensors file"),
         (["retrieve", "{screen}", "-m", "{model}", "--top", "0"], "--top: got 0, expected 1 to"),
     ],

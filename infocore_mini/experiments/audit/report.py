@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from infocore_mini.confounding.rows import BATCH
 from infocore_mini.experiments.audit.calibration import RIGHT
-from infocore_mini.experiments.audit.screens import BATCH
 from infocore_mini.experiments.results import StoredResult
 
 ROWS = ("treated", "controls", "replicates", "design")

@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from infocore_mini import PairedScreen, audit, readers
-from infocore_mini.confounding import Audit
+from infocore_mini.confounding import Audit, labelled_rows
+from infocore_mini.confounding.rows import BATCH
 from infocore_mini.confounding.verdict import of_all
 from infocore_mini.correct import ComBat, ControlMean, Correction, PlateCentring, Sphering
 from infocore_mini.experiments.records import Record, kept
@@ -24,9 +25,9 @@ from infocore_mini.readers.growth import GROWTH, RACKS
 from infocore_mini.readers.injury import INJURY
 from infocore_mini.readers.l1000 import PLATES
 
-# what is audited besides the experimental batch: argument of audit -> column of info, or "cell_line"
-SCREENS: Mapping[str, tuple[Callable[..., PairedScreen], dict[str, str], Sequence[str]]] = {
-    "COMAS": (readers.read_comas, {"plate": "plate", "library": "file"}, COMAS),
+# what is audited besides the experimental batch, as `labelled_rows` takes it
+SCREENS: Mapping[str, tuple[Callable[..., PairedScreen], dict[str, Any], Sequence[str]]] = {
+    "COMAS": (readers.read_comas, {"nuisance": ["plate"], "library": "file"}, COMAS),
     "L1000 plates": (readers.read_l1000, {"position": "well"}, PLATES),
     "Dahlin 2023": (
         readers.read_injury,
@@ -44,57 +45,21 @@ CORRECTIONS: Mapping[str, Sequence[Correction]] = {
     "mean of the controls": (ControlMean(),),
     "mean of the controls, sphering": (ControlMean(), Sphering()),
 }
-BATCH = "experimental batch"
 SHOWN = ("estimability", "neighbours", "linear probe", "nearest of another value is a replicate")  # checks in the table
 
 
-def wells(screen: PairedScreen) -> NDArray[np.float32]:
-    """(n, n_g) readouts of the treated wells, and behind them of the control wells."""
-    parts = [screen.profile.numpy()]
-    return np.concatenate(parts if screen.controls is None else [*parts, screen.controls.profile.numpy()])
-
-
-def told(screen: PairedScreen, columns: Mapping[str, str]) -> dict[str, Any]:
-    """Arguments of `audit` for the rows of `wells`."""
-    controls = screen.controls
-    n = len(screen.profile), 0 if controls is None else len(controls.profile)
-
-    def column(name: str) -> NDArray[Any]:
-        if name == "cell_line":
-            of_controls = np.zeros(0, dtype=int) if controls is None else controls.cell_line.numpy()
-            return np.concatenate([screen.cell_line[screen.condition].numpy(), of_controls])
-        parts = [screen.info[name], np.zeros(0) if controls is None else controls.info[name]]
-        return np.concatenate([part.astype(object) for part in parts])
-
-    batch = [screen.profile_batch.numpy(), np.zeros(0, dtype=int) if controls is None else controls.batch_id.numpy()]
-    arguments: dict[str, Any] = {
-        "nuisance": {BATCH: np.array(screen.batch_names)[np.concatenate(batch)]},
-        "molecule": np.concatenate([screen.drug_id[screen.condition].numpy(), np.full(n[1], -1)]),
-        "controls": np.arange(sum(n)) >= n[0] if n[1] else None,
-    }
-    for argument, name in columns.items():
-        values = column(name)
-        if argument == "plate":
-            arguments["nuisance"] |= {"plate": values}
-        elif argument == "position":
-            arguments[argument] = [str(well).rpartition(":")[2] for well in values]
-        else:
-            arguments[argument] = values.astype(float) if argument == "cell_count" else values.astype(str)
-    return arguments
-
-
 def audited(
-    screen: PairedScreen, columns: Mapping[str, str], corrections: Sequence[Correction], seed: int = 0
+    screen: PairedScreen, columns: Mapping[str, Any], corrections: Sequence[Correction], seed: int = 0
 ) -> Audit:
     """The audit of a screen after corrections that are fitted on it; the uncorrected readout is what was before."""
     corrected = screen
     for step in corrections:
         corrected = step.fit_transform(corrected)
-    points, before = wells(corrected), None
+    (points, known), before = labelled_rows(corrected, **columns), None
     if corrections:
         before = points.copy()
         before[: len(screen.profile)] = screen.profile.numpy()  # of controls it is not read
-    return audit(points, **told(corrected, columns), before=before, seed=seed)
+    return audit(points, **known, before=before, seed=seed)
 
 
 def run(name: str, correction: str, folder: Path | None = None) -> Record:

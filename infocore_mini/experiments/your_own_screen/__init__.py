@@ -1,0 +1,1 @@
+"""Chapter 11: from a file to an answer."""

@@ -1,0 +1,374 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Your own screen: from a file to an answer
+#
+# **Ask first whether the file can answer: audit it, then train on one part of the molecules, and audit and score what was learnt on another. The same questions find three files that are wrong before anyone trains on them.**
+
+# %% tags=["colab", "hide-input"]
+import subprocess
+import sys
+
+if "google.colab" in sys.modules:
+    _package = "infocore-mini[experiments,correct] @ git+https://github.com/infocore-mini/infocore-mini"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
+
+# %% [markdown]
+# **Aim.** Take a table with molecules, readouts and plates all the way to an audit, a trained model, retrieved molecules and a report; know what the audit's words mean and where they are weak.
+#
+# **You need.** A table, a well a row. {doc}`00_start_here` for what InfoCORE is about.
+#
+# **Time.** Ten minutes to read, one or two to run on two CPU cores.
+
+# %% tags=["parameters"]
+SEED = 0
+PROFILE = "quick"  # "paper": train for longer
+OUTPUT_DIR = "output"
+ALPHA = 0.33  # InfoCORE's one dial, from 0 to 1
+
+# %% tags=["hide-input"]
+from pathlib import Path
+
+import pandas as pd
+from IPython.display import Markdown
+
+from infocore_mini.experiments.audit.report import calibration_table, screens_table
+from infocore_mini.experiments.notebook import check_parameters
+from infocore_mini.experiments.results import checksums, save_results, stored
+from infocore_mini.experiments.your_own_screen import figures, sentences, tables
+from infocore_mini.parameters import Fraction
+
+chosen = check_parameters(globals(), ALPHA=Fraction)
+
+# %% [markdown]
+# ## The file
+#
+# We need one to start from.
+# The two COMAS screens are small, public and under the MIT licence: pictures of cells after each of 549 compounds of *dark chemical matter*, all measured in two runs, and of natural products and relatives, measured on many dates.
+# As a table, with what any laboratory has: the structure, when and on which plate it was measured, and the readouts.
+
+# %%
+folder = Path(OUTPUT_DIR)
+folder.mkdir(parents=True, exist_ok=True)
+table, origin = tables.measured_or_simulated(SEED)
+table.to_csv(folder / "wells.csv", index=False)
+Markdown(f"> **{origin}**: {len(table):,} wells, {len(tables.readouts(table))} readouts.")
+
+# %%
+table.iloc[[0, 1, -2, -1], :7]
+
+# %% [markdown]
+# ## Read it
+#
+# The reader is told what is not called as it would guess.
+# All other numeric columns are readouts.
+
+# %%
+from infocore_mini.readers import read_profiles
+
+columns = dict(smiles="smiles", name="smiles", batch="run", plate="plate", controls=None)
+screen = read_profiles(folder / "wells.csv", **columns, separate=["collection"])
+screen
+
+# %% [markdown]
+# `separate` keeps the collection with each well (it can also tell conditions apart, such as doses).
+# With control wells, `controls=("role", "dmso")` would subtract their mean plate by plate.
+# Two things to look at before anything else: what was not taken and why, and which spellings count as one molecule.
+
+# %%
+taken = screen.left_out["reason"].value_counts().to_dict()
+print(f"left out: {taken or 'nothing'}; spellings of molecules that have several: {len(screen.merged)}")
+screen.merged.iloc[:3]
+
+# %% [markdown]
+# ## Audit it
+#
+# `labelled_rows` gives the readouts and what is known of each: molecule, run, and what else we name.
+# The plate is a second nuisance.
+# The two collections share no run, so labels are exchanged within a collection (`library`).
+
+# %%
+from infocore_mini import audit
+from infocore_mini.confounding import labelled_rows
+
+readout, known = labelled_rows(screen, nuisance=["plate"], library="collection")
+found = audit(readout, **known, seed=SEED)
+found.report(folder / "audit.html")
+found
+
+# %% [markdown]
+# The report is one page that opens offline: verdict, what to do next, pictures, every check.
+# Here is what it has on the run:
+
+# %%
+sentences.checks_of(found, "experimental batch").round(3)
+
+# %% [markdown]
+# *Observed* is a share of the wells, or of the values of the run, for which the check tells the run; *expected* is the mean over permuted labels; the p-value counts all checks of the audit.
+#
+# How to read it:
+#
+# - **Confounded** says *that* there is more of the run than chance allows, not how much: with this many wells a small effect is enough. The size is the distance from observed to expected.
+# - It does not say *whose fault* it is. On the dates other molecules were measured, and what differs between dates may be chemistry. Give `label=` or control wells to tell them apart; this file has neither.
+# - **Cannot tell** stands where the design lets no one compare some values, or where a shift would too often have gone unseen. The report says which.
+#
+# ## Train, and hold molecules out
+#
+# A split by molecule; the epoch is chosen on the validation part, and the test part is not touched.
+
+# %%
+from infocore_mini import Config, pretrain_screen
+
+split = screen.split(seed=SEED)
+config = Config(alpha=ALPHA, minibatch_size=64, epochs={"quick": 40, "paper": 120}[PROFILE], seed=SEED)
+model = pretrain_screen(split.train, config, validation=split.validation, validate_every=1, patience=20)
+model.save(folder / "model.safetensors")
+split.test
+
+# %% [markdown]
+# ## Retrieve, and score
+#
+# Given a readout, which molecule was it?
+# Among all held-out molecules, and among those of the same run, which is the question that the run cannot answer for us:
+
+# %%
+from infocore_mini.evaluate.retrieval import screen_retrieval
+
+z_screen, z_drug = model.embed(split.test)
+accuracy = screen_retrieval(z_screen, z_drug, split.test, minimum_library=5)
+accuracy[accuracy["cell_line"] == "mean"].drop(columns="cell_line").round(3)
+
+# %%
+Markdown(sentences.retrieved(accuracy, len(split.test.drug)))
+
+# %% [markdown]
+# {doc}`05_cell_painting` has the same screen with six splits and all methods.
+# A new plate needs neither a label nor a fit; the molecules nearest to two readouts:
+
+# %%
+from infocore_mini.evaluate.ranking import nearest
+
+row, cosine = nearest(z_screen[:2], z_drug, n=3)
+smiles = split.test.smiles[split.test.drug_id.numpy()]
+pd.DataFrame({"query": [0] * 3 + [1] * 3, "molecule": smiles[row.ravel()], "cosine": cosine.ravel().round(2)})
+
+# %% [markdown]
+# ## Audit what was learnt
+#
+# On wells that training has not seen, before and after: the same rows, the same labels, the same checks.
+
+# %%
+rows, known = labelled_rows(split.test, library="collection")
+audits = {"readout": audit(rows, **known, seed=SEED)}
+audits["embedding"] = audit(model.embed_screen(rows), **known, seed=SEED)
+audits["embedding"].report(folder / "audit_embedding.html")
+{name: one.verdict for name, one in audits.items()}
+
+# %% mystnb={"figure": {"caption": "Held-out wells. Dots: how often each check tells the experimental batch. Bars: the middle 95 % of what permuted labels give.", "name": "fig-own-audit"}, "image": {"alt": "Two panels, readout and embedding. In each, four rows for four checks; a dot for the share observed stands beside a bar for the shares under permuted labels."}}
+figures.observed_and_permuted(audits, "experimental batch")
+
+# %%
+Markdown(sentences.before_and_after(audits))
+
+# %% [markdown]
+# The way from the file to here, in full:
+#
+# ```python
+# from infocore_mini import Config, audit, pretrain_screen
+# from infocore_mini.confounding import labelled_rows
+# from infocore_mini.evaluate.retrieval import screen_retrieval
+# from infocore_mini.readers import read_profiles
+#
+# screen = read_profiles("wells.csv", smiles="smiles", name="smiles", batch="run", plate="plate", controls=None)
+# split = screen.split(seed=0)
+# model = pretrain_screen(split.train, Config(alpha=0.33), validation=split.validation)
+# print(screen_retrieval(*model.embed(split.test), split.test))
+# rows, known = labelled_rows(split.test)
+# audit(model.embed_screen(rows), **known).report("audit.html")
+# model.save("model.safetensors")
+# ```
+#
+# ## Three files that are wrong
+#
+# ### One run for each collection
+#
+# Someone asks whether dark matter and natural products look different, and measured each in a run of its own.
+# Real wells, from the file above, through the command line this time:
+
+# %%
+from infocore_mini.__main__ import main
+
+tables.one_run_each(table).to_csv(folder / "one_run_each.csv", index=False)
+asked = "--smiles smiles --batch run --label collection".split()
+done = main(["audit", str(folder / "one_run_each.csv"), *asked])
+
+# %% [markdown]
+# The collections may differ, the runs may differ, and these numbers cannot say which: the audit says so instead of a p-value.
+# A classifier would tell the collections apart nearly without error, and nothing would follow from it.
+# Only other wells help: some molecules of each collection in both runs, or control wells.
+#
+# ### Structures that are none, salts, gaps
+#
+# Wells of sixty molecules, as they might come from a laboratory: the second well of a molecule is spelled as its hydrochloride, three structures are missing or no structures, a column has gaps, another never varies, a third is there twice.
+
+# %%
+tables.untidy(table, SEED).to_csv(folder / "untidy.csv", index=False)
+untidy = read_profiles(folder / "untidy.csv", **columns, separate=["collection"])
+untidy.left_out
+
+# %%
+print(f"{len(untidy.drug)} molecules; {len(untidy.merged)} spellings of molecules that have several")
+untidy.merged.iloc[:2]
+
+# %% [markdown]
+# Had the salts stayed molecules of their own, a split would have put one spelling into training and the other into the test.
+# What cannot be mended ends with what came and what was expected:
+
+# %%
+for wrong in ({"batch": "rnu"}, {"smiles": "collection", "name": "collection"}, {"controls": ("collection", "DMSO")}):
+    try:
+        read_profiles(folder / "untidy.csv", **(columns | wrong))
+    except ValueError as error:
+        print("-", error)
+
+# %% [markdown]
+# ### Corrected by ComBat, on all rows
+#
+# The dark matter was measured twice, each molecule in either run.
+# ComBat takes the run's location and scale out of every readout; here it is fitted on all wells, as is usual, and the table is passed on.
+
+# %%
+before, after = tables.combat_on_all_rows(table)
+names = tables.readouts(after)
+told = dict(molecule=after["smiles"], before=before[names], seed=SEED)
+corrected = audit(after[names], {"run": after["run"]}, **told)
+sentences.checks_of(corrected, "run").round(3)
+
+# %%
+Markdown(sentences.only_looks_clean(corrected, "run"))
+
+# %% tags=["nbval-check-output"]
+linear = sentences.checks_of(corrected, "run").loc[("treated", "linear probe")]
+print("the linear probe lies below what permuted labels give:", bool(linear["observed"] < linear["expected"]))
+
+# %% [markdown]
+# An accuracy *below* chance is no success.
+# It comes about because each run was shifted by a mean that these wells had made: leave a well out, and the rest of its run leans the other way.
+# It says nothing about a well on which the correction was not fitted.
+# So fit corrections on one part (`correct.ComBat().fit(train)`), audit another, and give `before=` to see what became of the replicates.
+#
+# ## How far to trust the audit
+#
+# On **simulated** designs, where the truth is known, by a plan that was written first (`infocore_mini/experiments/audit/plan.md`):
+
+# %% tags=["nbval-check-output"]
+calibration_table(stored("audit_calibration"))
+
+# %% tags=["nbval-check-output"]
+Markdown(sentences.error_and_power(stored("audit_calibration")))
+
+# %% [markdown]
+# On the book's **real** screens, as they come and corrected; percent, in brackets what permuted labels give:
+
+# %% tags=["nbval-check-output"]
+screens_table(stored("audit_screens")).rename(columns=lambda name: name.removeprefix("experimental batch, "))
+
+# %% tags=["nbval-check-output"]
+Markdown(sentences.of_real_screens(stored("audit_screens")))
+
+# %% [markdown]
+# Read with it:
+#
+# - Only Dahlin's screen was given a label. On the others an alarm among treated wells may be biology that differs between batches; the controls, where there are some, cannot be excused so.
+# - One seed, one audit each: a description of these screens, from which nothing was chosen.
+# - A verdict on wells that a correction was fitted on is about those wells. New ones need an audit of their own.
+#
+# ## Exercises
+#
+# ::::{exercise}
+# :label: ex-own-clip
+#
+# Train with `Config(method="clip", ...)` on the same split and audit its embedding.
+# Before you look: must it hold more of the run than InfoCORE's?
+# ::::
+#
+# ::::{solution} ex-own-clip
+# :class: dropdown
+#
+# ```python
+# clip = pretrain_screen(split.train, Config(method="clip", minibatch_size=64, epochs=40), validation=split.validation)
+# audits["CLIP"] = audit(clip.embed_screen(rows), **known)
+# figures.observed_and_permuted(audits, "experimental batch")
+# ```
+#
+# No.
+# CLIP keeps the run only as far as the run helps to find the molecule.
+# Both runs of the dark matter hold the same molecules, so there the run helps no one; between dates it does.
+# One split settles nothing: {doc}`05_cell_painting` repeats the comparison.
+# ::::
+#
+# ::::{exercise}
+# :label: ex-own-design
+#
+# You may measure twenty more wells to mend the first wrong file.
+# Which, and what will the audit then say of the design?
+# ::::
+#
+# ::::{solution} ex-own-design
+# :class: dropdown
+#
+# Molecules of both collections in *both* runs, ten wells each way.
+# Then run and collection no longer coincide, and *estimability* says that the two runs can be compared.
+# Whether twenty wells are enough to find a shift is another question, which the injected shift answers; if not, the verdict stays "cannot tell", now for want of rows.
+# ::::
+#
+# ::::{exercise}
+# :label: ex-own-columns
+#
+# `infocore-mini audit wells.csv --batch run` without `--exclude` or `--nuisance` takes each numeric column for a readout.
+# What happens if the file numbers its plates 1, 2, 3, and how would you notice?
+# ::::
+#
+# ::::{solution} ex-own-columns
+# :class: dropdown
+#
+# A column named `plate` is known to describe the well, and so are a few others.
+# Called `p_no`, it would be one of the readouts, and any probe would tell the run from it.
+# The command prints the names and the number of the columns that it took: look there first.
+# ::::
+#
+# ## Takeaways
+#
+# - Audit the file before training and the embedding after, on molecules that were held out.
+# - "Confounded" is about presence; look at observed beside expected for the size, and give labels or controls to say whose it is.
+# - Where batch and biology coincide there is nothing to compute. "Cannot tell" is an answer.
+# - A probe below chance means that a correction saw these rows.
+# - `left_out` and `merged` first: what was not read is not in any result.
+#
+# ## References
+#
+# COMAS, Dahlin's screen and all other files: {doc}`/book/data`. ComBat: {cite:t}`johnson2007combat`. The maximum statistic: {cite:t}`westfall1993resampling`.
+
+# %% tags=["hide-input"]
+from infocore_mini.readers.cell_painting import COMAS
+
+verdicts = {name: one.verdict for name, one in (audits | {"file": found, "ComBat": corrected}).items()}
+path = save_results(
+    "11_your_own_screen",
+    chosen,
+    {"verdicts": verdicts, "accuracy": accuracy.to_dict("records")},
+    output_dir=OUTPUT_DIR,
+    data=checksums(COMAS),
+)
+path.name
