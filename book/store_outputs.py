@@ -1,13 +1,17 @@
 """Copy the outputs of the executed copies into the notebooks of the repository (``make sync``).
 
 Cells, ids and metadata stay as they are, so that a difference in version control is a difference in content.
+A seal, a hash of each code cell with its outputs, goes into the notebook's metadata: a test finds a cell that was changed,
+or an output that was written by hand, since.
 Figures are stored with 64 colours, a fifth of the bytes; the book that ``make book`` builds has them in full.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -28,7 +32,22 @@ def store_outputs(notebook: Path, executed: Path) -> None:
             for output in cell.outputs:
                 if "image/png" in output.get("data", {}):
                     output.data["image/png"] = fewer_colours(output.data["image/png"])
+    kept.metadata["seals"] = seals(kept)
     nbformat.write(kept, notebook)
+
+
+def seals(notebook: nbformat.NotebookNode) -> list[str]:
+    """For each code cell, twelve digits of the SHA-256 of its source and its outputs."""
+    cells = ([cell.source, cell.outputs] for cell in notebook.cells if cell.cell_type == "code")
+    return [hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12] for parts in cells]
+
+
+def broken_seals(notebook: nbformat.NotebookNode) -> list[str]:
+    """First lines of the code cells that are not as they were when their outputs were stored; all, if none has a seal."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    stored = notebook.metadata.get("seals", [])
+    stored += [""] * (len(cells) - len(stored))
+    return [cell.source.split("\n")[0] for cell, old, new in zip(cells, stored, seals(notebook)) if old != new]
 
 
 def fewer_colours(png: str) -> str:

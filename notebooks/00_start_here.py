@@ -323,7 +323,7 @@ pd.DataFrame(
 #
 # The method, the two figures and the table redrawn here: {cite:t}`wang2024infocore`. CLIP: {cite:t}`radford2021clip`. CCL: {cite:t}`ma2021ccl`.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "remove-output"]
 path = save_results(
     "00_start_here", chosen, {"scores": scores.round(4).to_dict("index"), "claims": claims}, output_dir=OUTPUT_DIR
 )

@@ -972,7 +972,7 @@ pd.DataFrame(rows, index=list(shapes), columns=["shape", "MB"]).round(1)
 #
 # The method and its propositions: {cite:t}`wang2024infocore`. InfoNCE and its relatives: {cite:t}`oord2018cpc`, {cite:t}`poole2019variational`. The two baselines: {cite:t}`radford2021clip`, {cite:t}`ma2021ccl`. The gradient scaling takes after {cite:t}`ganin2015`.
 
-# %% tags=["nbval-check-output"]
+# %% tags=["nbval-check-output", "remove-output"]
 results = {
     "truth": s.conditional_information,
     "full_bound": full.to_dict("list"),

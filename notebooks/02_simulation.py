@@ -348,7 +348,7 @@ Markdown(readings.methods(frame))
 # %% [markdown]
 # *Simulated data, computed in this notebook. Few draws make wide intervals: what they do not tell apart, the stored study may.*
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "remove-output"]
 path = save_results(
     "02_simulation",
     chosen,

@@ -216,7 +216,7 @@ chapter.compare_pairs(pairs, vectors).round(2)
 # A salt is read whole, nothing is stripped, as the mol2vec package does it; a hydrochloride adds one word to a long sentence.
 # And the ions of two metals, both unseen, are one and the same to Mol2vec.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "remove-output"]
 results = {
     "limits": measured.round(4).to_dict(),
     "same_class": classes.to_dict(),

@@ -487,7 +487,7 @@ full[["pairs", "profiles", "batches", "epochs", "epochs_of_this_process", "peak 
 #
 # Method and reported numbers: {cite:t}`wang2024infocore`, section 3.2 and appendices F, H and I; Connectivity Map: {cite:t}`lamb2006cmap`; L1000: {cite:t}`subramanian2017l1000`; intervals over splits: {cite:t}`nadeau2003`; the baselines: {cite:t}`radford2021clip`, {cite:t}`ma2021ccl`; MoCo: {cite:t}`he2020moco`.
 
-# %%
+# %% tags=["remove-output"]
 summary = {
     "connectivity_map": connectivity_map.contrasts(scored, overlap).reset_index().to_dict("records"),
     "neighbours": near.reset_index().to_dict("records"),

@@ -331,7 +331,7 @@ chapter.lift_beside_paper(simulated, report.paper_accuracies("cell_painting")).r
 # Method and reported numbers: {cite:t}`wang2024infocore`; cell painting at scale: {cite:t}`bray2017`; CCL: {cite:t}`ma2021ccl`.
 # Data: {doc}`/book/data`.
 
-# %%
+# %% tags=["remove-output"]
 summary = {
     "live": report.accuracies(live).to_dict("records"),
     "live_data": study.name,

@@ -482,7 +482,7 @@ chapter.paper_library_sizes().round(0).astype(int)
 # Method, protocol and Table 2: {cite:t}`wang2024infocore`; CLIP: {cite:t}`radford2021clip`; CCL: {cite:t}`ma2021ccl`; MoCo: {cite:t}`he2020moco`.
 # Data: {cite:t}`richard2016toxcast`, {cite:t}`wu2018moleculenet`. Scaffolds: {cite:t}`bemis1996scaffolds`.
 
-# %%
+# %% tags=["remove-output"]
 results = {
     "screen": study.name,
     "near": near.stack([0, 1]).reset_index().to_dict("records") if len(near) else [],

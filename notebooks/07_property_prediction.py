@@ -328,7 +328,7 @@ Markdown(sentences.most_seen(full["pretraining"]))
 #
 # Method and reported numbers: {cite:t}`wang2024infocore`, section 3.2 and appendices H and I; benchmarks: {cite:t}`wu2018moleculenet`, {cite:t}`corsello2020prism`; split: {cite:t}`hu2020pretraining`; fingerprints: {cite:t}`rogers2010ecfp`.
 
-# %%
+# %% tags=["remove-output"]
 summary = {
     "live": live.to_dict("records"),
     "verdicts": verdicts.to_dict(),

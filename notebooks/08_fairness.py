@@ -413,7 +413,7 @@ Markdown(tables.said_of_aggregates())
 # Setup and data: {cite:t}`lahoti2020`, {cite:t}`zhang2022fair`, {cite:t}`kohavi1996adult`, {cite:t}`wightman1998`, {cite:t}`angwin2016compas`.
 # Criteria: {cite:t}`hardt2016`, {cite:t}`feldman2015`; a library of them: {cite:t}`bird2020fairlearn`.
 
-# %%
+# %% tags=["remove-output"]
 results = {
     "live": live.to_dict("records"),
     "notices": notices,

@@ -287,7 +287,7 @@ report.what_the_batch_leaves(records)[["same batch", "expected"]].map(lambda tex
 #
 # {cite:t}`wang2024infocore`, Table 5 and Appendix F; MoCo: {cite:t}`he2020moco`; SimCLR: {cite:t}`chen2020simclr`; intervals over splits: {cite:t}`nadeau2003`.
 
-# %%
+# %% tags=["remove-output"]
 summary = {
     "live": report.accuracies(live).to_dict("records"),
     "stored_minus_clip": chosen.reset_index().to_dict("records"),

@@ -237,7 +237,7 @@ benchmarks.mol2vec_speed().round(1)
 #
 # The loss: {cite:t}`wang2024infocore`, propositions 2 and 3; queues: {cite:t}`he2020moco`.
 
-# %%
+# %% tags=["remove-output"]
 summary = {"agree": same, "growth_in_n_B": growth.to_dict("records"), "step": benchmarks.step_shares().to_dict("index")}
 path = save_results("10_performance", parameters, summary, output_dir=OUTPUT_DIR)
 print(path.name)
