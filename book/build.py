@@ -6,6 +6,7 @@ expects the notebooks and the working tree stays as it is.  Every Sphinx warning
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -39,7 +40,11 @@ def gather(notebooks: Path, stage: Path, root: Path = ROOT) -> None:
 def build(stage: Path, output: Path) -> subprocess.CompletedProcess:
     """Build the book in `stage` into ``output/_build/html``, from scratch: an incremental build hides old warnings."""
     command = [Path(sys.executable).with_name("jupyter-book"), "build", stage, "--path-output", output]
-    return subprocess.run([*command, "--all", "-n", "-W", "--keep-going", "-q"], capture_output=True, text=True)
+    env = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "book"), os.environ.get("PYTHONPATH", "")])
+    }  # citations
+    strictly = ["--all", "-n", "-W", "--keep-going", "-q"]
+    return subprocess.run([*command, *strictly], capture_output=True, text=True, env=env)
 
 
 def main() -> int:
