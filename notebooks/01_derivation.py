@@ -229,7 +229,7 @@ print(f"Equation 1 holds in {sum(holds)} of {cases} random cases")
 #
 # ## Proposition 1: one sample
 #
-# :::{prf:proposition} single-sample bound
+# :::{prf:proposition} single-sample bound, the paper's Proposition 1
 # :label: prop-single
 #
 # For every critic $h(z_d, z_g, x_b)$
@@ -273,7 +273,7 @@ print("tight at h*:", max(map(abs, at_optimum)) < 1e-12)
 # %% [markdown]
 # ## Proposition 2: many samples
 #
-# :::{prf:proposition} multi-sample bound
+# :::{prf:proposition} multi-sample bound, the paper's Proposition 2
 # :label: prop-multi
 #
 # Let $(z_d^1, z_g^1, x_b^1) \sim p(z_d, z_g, x_b)$ and let the negatives $z_d^{2:K}$, $z_g^{2:K}$ be independent draws from $p(z_d)$, $p(z_g)$.

@@ -98,7 +98,7 @@ group_rates(label, predicted, group).round(2)
 # *UCI Adult* {cite:p}`kohavi1996adult`: does a person of the 1994 census earn over 50,000 dollars?
 # *Law School* {cite:p}`wightman1998`, as processed by {cite:t}`lahoti2020`: does a law student pass the bar?
 # *COMPAS* {cite:p}`angwin2016compas`: does a defendant stay free of new charges for two years?
-# Rows of other groups are left out (last column).
+# Rows of other groups are left out (the row *left out*).
 # The training rows are subsampled to 10 : 2 : 2 : 1 (white men, white women, black men, black women), as in the paper, to make minorities scarce; validation and test rows are as they come.
 
 # %%
