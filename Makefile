@@ -15,7 +15,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11; do \
 # One thread per process: notebooks and tests run two at a time, and sums do not depend on the number of cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup book html quick grid bench test sync lint lock newest-torch mol2vec clean
+.PHONY: help setup book html quick grid bench test sync lint lock newest-torch mol2vec address clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*## */	/' | expand -t 14
@@ -80,6 +80,9 @@ newest-torch: setup  ## try the library with the newest torch, in its own enviro
 
 mol2vec: setup  ## train the substructure vectors again (about 10 minutes): data/mol2vec.safetensors
 	@$(PY) -m infocore_mini.experiments mol2vec
+
+address: setup  ## replace the repository's address everywhere: make address TO=https://github.com/owner/name
+	@$(PY) book/address.py "$(TO)"
 
 clean:  ## remove everything that was built; keeps .venv
 	rm -rf _build .snakemake notebooks/output book/assets/vendor .pytest_cache .ruff_cache .mypy_cache .hypothesis

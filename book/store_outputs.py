@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -37,17 +38,20 @@ def store_outputs(notebook: Path, executed: Path) -> None:
 
 
 def seals(notebook: nbformat.NotebookNode) -> list[str]:
-    """For each code cell, twelve digits of the SHA-256 of its source and its outputs."""
-    cells = ([cell.source, cell.outputs] for cell in notebook.cells if cell.cell_type == "code")
-    return [hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12] for parts in cells]
+    """For each code cell but Colab's, twelve digits of the SHA-256 of its source and its outputs."""
+    parts = ([cell.source, cell.outputs] for cell in _sealed(notebook))
+    return [hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:12] for part in parts]
 
 
 def broken_seals(notebook: nbformat.NotebookNode) -> list[str]:
     """First lines of the code cells that are not as they were when their outputs were stored; all, if none has a seal."""
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     stored = notebook.metadata.get("seals", [])
-    stored += [""] * (len(cells) - len(stored))
-    return [cell.source.split("\n")[0] for cell, old, new in zip(cells, stored, seals(notebook)) if old != new]
+    pairs = itertools.zip_longest(_sealed(notebook), stored, seals(notebook))
+    return [cell.source.split("\n")[0] if cell else "a cell that is gone" for cell, old, new in pairs if old != new]
+
+
+def _sealed(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [c for c in notebook.cells if c.cell_type == "code" and "colab" not in c.metadata.get("tags", [])]
 
 
 def fewer_colours(png: str) -> str:

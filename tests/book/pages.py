@@ -95,7 +95,7 @@ def wrong_addresses(text: str) -> list[str]:
     return [
         f"github.com/{owner}/{name}"
         for owner, name in GITHUB.findall(text)
-        if f"{owner}/{name.removesuffix('.git')}" not in {repository()} | origins()
+        if f"{owner}/{name.removesuffix('.git')}" not in {repository(), "owner/name"} | origins()
     ]
 
 

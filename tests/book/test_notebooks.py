@@ -175,18 +175,24 @@ def an_output(notebook) -> None:
 
 
 def a_comment(notebook) -> None:
-    next(cell for cell in notebook.cells if cell.cell_type == "code").source += "\n# planted"
+    [cell for cell in notebook.cells if cell.cell_type == "code"][-1].source += "\n# planted"
 
 
 def a_cell(notebook) -> None:
     notebook.cells.insert(3, nbformat.v4.new_code_cell("planted = 1"))
 
 
+def a_cell_less(notebook) -> None:
+    notebook.cells.remove([cell for cell in notebook.cells if cell.cell_type == "code"][-1])
+
+
 def an_output_less(notebook) -> None:
     next(cell for cell in notebook.cells if cell.get("outputs")).outputs = []
 
 
-@pytest.mark.parametrize("change", [a_default, an_output, a_comment, a_cell, an_output_less], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "change", [a_default, an_output, a_comment, a_cell, a_cell_less, an_output_less], ids=lambda f: f.__name__
+)
 def test_a_seal_breaks_with(change):
     notebook = read(NOTEBOOKS[0])
     assert store_outputs.broken_seals(notebook) == []

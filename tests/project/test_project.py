@@ -119,12 +119,6 @@ def test_every_notebook_is_in_the_contents(root: Path):
     }
 
 
-def test_one_address_of_the_repository(root: Path, pyproject: dict):
-    address = pyproject["project"]["urls"]["Repository"]
-    assert yaml.safe_load((root / "_config.yml").read_text())["repository"]["url"] == address
-    assert yaml.safe_load((root / "CITATION.cff").read_text())["repository-code"] == address
-
-
 def test_no_path_of_a_machine(root: Path):
     """Neither this machine's home or folder of the repository, nor what looks like another's."""
     listed = subprocess.run(
