@@ -15,7 +15,10 @@ from conftest import NOTEBOOKS, ROOT
 from packaging.requirements import Requirement
 
 # What its image holds, and torch as it will be over the next releases.
-HELD = {"numpy": ["2.0.2"], "pandas": ["2.2.2"], "torch": [f"2.{minor}.0" for minor in range(9, 16)]}
+HELD = {
+    name: [version] for name, version in (line.split("==") for line in (ROOT / "tests/colab.txt").read_text().split())
+}
+HELD["torch"] = [f"2.{minor}.0" for minor in range(9, 16)]
 
 
 def project() -> dict:
