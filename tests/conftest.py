@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from infocore_mini.sources import DataUnavailable, fetch
 
@@ -22,6 +23,11 @@ def at_hand(*files: str) -> None:
             fetch(file)
     except DataUnavailable as reason:
         pytest.skip(f"needs the real file: {reason}")
+
+
+def toc_pages(root: Path) -> list[str]:
+    toc = yaml.safe_load((root / "_toc.yml").read_text())
+    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
 
 
 @pytest.fixture(scope="session")

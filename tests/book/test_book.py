@@ -9,13 +9,9 @@ from pathlib import Path
 import pytest
 import vendor
 import yaml
+from conftest import toc_pages
 
 pytestmark = pytest.mark.xdist_group("book")
-
-
-def toc_pages(root: Path) -> list[str]:
-    toc = yaml.safe_load((root / "_toc.yml").read_text())
-    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
 
 
 def test_every_page_of_the_contents_is_rendered(book_html: Path, root: Path):
