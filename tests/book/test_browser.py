@@ -31,10 +31,15 @@ FLAGS = [
     "--disable-sync",
 ]
 PAGES = [f"{page}.html" for page in toc_pages(ROOT)]
-# What a reader at a desk cannot see without scrolling: formulas wider than the column that they stand in.
-CUT = """() => [...document.querySelectorAll("article mjx-container, article div.math")]
-    .filter(formula => formula.scrollWidth > formula.clientWidth + 1 && formula.clientWidth > 0)
-    .map(formula => formula.textContent.slice(0, 40) || "a formula")"""
+# What a reader at a desk cannot see without scrolling: displayed formulas wider than the column that they stand in.
+CUT = """() => [...document.querySelectorAll('article div.math, article mjx-container[display="true"]')]
+    .filter(formula => formula.scrollWidth > formula.clientWidth + 1)
+    .map(formula => formula.textContent.slice(0, 60))"""
+
+# Bytes of all that a first visit loads, not compressed.
+WEIGHT = """() => ["navigation", "resource"].flatMap(kind => performance.getEntriesByType(kind))
+    .reduce((sum, loaded) => sum + loaded.decodedBodySize, 0)"""
+HEAVIEST = 2_700_000
 
 
 def find_chromium() -> str | None:
@@ -122,6 +127,8 @@ class Visit:
             faults.append(f"{written - set_} formulas are not set")
         faults += [f"MathJax: {text}" for text in page.locator("article mjx-merror").all_text_contents()]
         faults += [f"cut at 1,300 pixels: {text}" for text in page.evaluate(CUT)]
+        if (weight := page.evaluate(WEIGHT)) > HEAVIEST:
+            faults.append(f"weighs {weight:,} bytes")
         page.set_viewport_size({"width": 390, "height": 844})
         page.wait_for_timeout(200)  # the page is laid out again
         width = page.evaluate("Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)")
@@ -185,6 +192,16 @@ def test_a_planted_fault_is_seen(visit: Visit, broken_site: str, name: str, said
     visit.site = broken_site
     faults = visit.look(f"notebooks/{name}.html")
     assert [fault for fault in faults if fault.startswith(said) or said in fault], faults
+
+
+def test_icons_are_drawn_without_their_script(visit: Visit):
+    """From the font: see build.lighten."""
+    page = visit.open("book/intro.html")
+    assert page.locator("i[class*=fa-]").count() >= 5
+    drawn = page.evaluate("""() => [...document.querySelectorAll('i[class*=fa-]')]
+        .map(icon => getComputedStyle(icon, "::before")).map(style => [style.content, style.fontFamily])""")
+    assert all(content not in ("none", "normal") and "Font Awesome" in font for content, font in drawn), drawn
+    assert page.evaluate("document.fonts.check('900 16px \"Font Awesome 6 Free\"')")
 
 
 def test_search_finds_the_method(visit: Visit):
