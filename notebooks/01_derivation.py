@@ -471,9 +471,10 @@ Markdown(report.at_the_optimum(errors))
 # The gradients of the two minibatch estimates are, with the same first part,
 #
 # $$
-# \textstyle \frac1n \sum_i \partial T_{ii} - \sum_{i \ne j} \frac{e^{T_{ij}}}{n (n - 1)}\, \partial T_{ij}
-# \qquad\text{and}\qquad
-# \frac1n \sum_i \partial T_{ii} - \frac1n \sum_{i,j} \frac{e^{T_{ij}}}{\sum_k e^{T_{ik}}}\, \partial T_{ij}.
+# \begin{gathered}
+# \textstyle \frac1n \sum_i \partial T_{ii} - \sum_{i \ne j} \frac{e^{T_{ij}}}{n (n - 1)}\, \partial T_{ij} \quad\text{and} \\
+# \textstyle \frac1n \sum_i \partial T_{ii} - \frac1n \sum_{i,j} \frac{e^{T_{ij}}}{\sum_k e^{T_{ik}}}\, \partial T_{ij}.
+# \end{gathered}
 # $$ (eq-two-gradients)
 #
 # In the second the weights of an anchor add up to one, whatever the critic says: no anchor pulls harder than another, and a constant cancels.
@@ -702,7 +703,10 @@ sharpening.map("{:.1e}".format)
 # 2. CLIP's estimate from a minibatch of $n$ pairs of unit vectors, mean over both directions, is at most
 #
 #    $$
-#    \log n - \log\big(1 + (n - 1)\, e^{-g}\big) \;<\; \min(\log n,\, g), \qquad g = \frac{n}{(n - 1)\,\tau},
+#    \begin{gathered}
+#    \log n - \log\big(1 + (n - 1)\, e^{-g}\big) \;<\; \min(\log n,\, g), \\
+#    g = \frac{n}{(n - 1)\,\tau},
+#    \end{gathered}
 #    $$ (eq-temperature)
 #
 #    and the corners of a simplex reach it. As $n$ grows, $g$ tends to $1/\tau$, half of what $|f| \le 1/\tau$ alone would allow.

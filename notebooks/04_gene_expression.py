@@ -219,7 +219,10 @@ chapter.same_plate_table(shown.plates).round(1).to_frame("nearest other molecule
 # So what adds scale, and a stronger arrow, is a *simulated* screen of real molecules (`infocore_mini.simulate.screen`):
 #
 # $$
-# \text{profile} = \underbrace{\text{response}_b \odot (\text{loading}_d \, S_c)}_{\text{drug effect}} + \underbrace{\text{shift}_b - \text{error of control mean}_b}_{\text{batch effect}} + \text{noise} .
+# \begin{aligned}
+# \text{profile} = {} & \underbrace{\text{response}_b \odot (\text{loading}_d \, S_c)}_{\text{drug effect}} \\
+# & + \underbrace{\text{shift}_b - \text{error of control mean}_b}_{\text{batch effect}} + \text{noise} .
+# \end{aligned}
 # $$ (eq-ge-simulator)
 #
 # The loadings of molecule $d$ on 48 shared mechanisms follow from its substructures in part; the signatures $S_c$ depend on the cell line $c$; every drug plate prefers a series of similar molecules.

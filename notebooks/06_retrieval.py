@@ -104,8 +104,10 @@ table.round(2)
 # A query from a batch of $n_b$ held-out molecules then finds its own with probability $1 / n_b$, and each batch adds up to one, so with $n$ molecules in $n_B$ batches
 #
 # $$
-# \text{whole top-1} = \frac1n \sum_b n_b \cdot \frac1{n_b} = \frac{n_B}{n} = n_B \times \text{chance},
-# \qquad \text{batch top-1} = \text{chance}.
+# \begin{gathered}
+# \text{whole top-1} = \frac1n \sum_b n_b \cdot \frac1{n_b} = \frac{n_B}{n} = n_B \times \text{chance}, \\
+# \text{batch top-1} = \text{chance}.
+# \end{gathered}
 # $$ (eq-batch-alone)
 #
 # The more batches, the better it looks on *whole*; on *batch* it is worth nothing.
