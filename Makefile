@@ -15,7 +15,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11; do \
 # One thread per process: notebooks and tests run two at a time, and sums do not depend on the number of cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup book html quick grid bench test sync lint lock newest-torch mol2vec clean
+.PHONY: help setup book html quick grid bench test sync lint lock newest newest-torch colab mol2vec address dist clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*## */	/' | expand -t 14
@@ -78,8 +78,29 @@ newest-torch: setup  ## try the library with the newest torch, in its own enviro
 	@_build/newest-torch/bin/python $(PIP) --no-deps --editable .
 	@_build/newest-torch/bin/python -m pytest -q -n 2 --dist loadgroup tests/library
 
+newest: setup  ## try the library and the studies with the newest of every package, in an environment of its own
+	@$(PY) -m venv _build/newest
+	@_build/newest/bin/python $(PIP) --upgrade --upgrade-strategy eager --editable ".[correct,experiments,test]"
+	@_build/newest/bin/python -m pytest -q -n 2 --dist loadgroup tests/library tests/experiments
+
+colab: setup  ## install beside what Colab holds (tests/colab.txt), see that it stays, and run the first chapter
+	@$(PY) -m venv _build/colab
+	@_build/colab/bin/python $(PIP) -r tests/colab.txt ipykernel ipywidgets papermill
+	@_build/colab/bin/python $(PIP) ".[experiments]"
+	@_build/colab/bin/python $(PIP) --no-index --no-deps -r tests/colab.txt  # fails if one was replaced
+	@cd _build/colab && bin/papermill --no-progress-bar ../../notebooks/00_start_here.ipynb out.ipynb
+
+dist: setup  ## build what the package index gets: dist/
+	@rm -rf dist
+	@$(PY) -m venv _build/dist
+	@_build/dist/bin/python $(PIP) build
+	@_build/dist/bin/python -m build --outdir dist .
+
 mol2vec: setup  ## train the substructure vectors again (about 10 minutes): data/mol2vec.safetensors
 	@$(PY) -m infocore_mini.experiments mol2vec
 
+address: setup  ## replace the repository's address everywhere: make address TO=https://github.com/owner/name
+	@$(PY) book/address.py "$(TO)"
+
 clean:  ## remove everything that was built; keeps .venv
-	rm -rf _build .snakemake notebooks/output book/assets/vendor .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf _build dist .snakemake notebooks/output book/assets/vendor .pytest_cache .ruff_cache .mypy_cache .hypothesis

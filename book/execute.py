@@ -49,6 +49,7 @@ def available_data() -> dict[str, bool]:
 def fingerprint(notebook: Path, parameters: dict[str, str], available: dict[str, bool], root: Path = ROOT) -> str:
     """SHA-256, in hexadecimal, of everything that the outputs of `notebook` depend on."""
     cells = nbformat.read(notebook, as_version=4)
+    cells.metadata.pop("seals", None)  # of the stored outputs: see store_outputs.py
     for cell in cells.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None

@@ -1,13 +1,18 @@
 """Copy the outputs of the executed copies into the notebooks of the repository (``make sync``).
 
 Cells, ids and metadata stay as they are, so that a difference in version control is a difference in content.
+A seal, a hash of each code cell with its outputs, goes into the notebook's metadata: a test finds a cell that was changed,
+or an output that was written by hand, since.
 Figures are stored with 64 colours, a fifth of the bytes; the book that ``make book`` builds has them in full.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+import itertools
+import json
 import sys
 from pathlib import Path
 
@@ -28,7 +33,25 @@ def store_outputs(notebook: Path, executed: Path) -> None:
             for output in cell.outputs:
                 if "image/png" in output.get("data", {}):
                     output.data["image/png"] = fewer_colours(output.data["image/png"])
+    kept.metadata["seals"] = seals(kept)
     nbformat.write(kept, notebook)
+
+
+def seals(notebook: nbformat.NotebookNode) -> list[str]:
+    """For each code cell but Colab's, twelve digits of the SHA-256 of its source and its outputs."""
+    parts = ([cell.source, cell.outputs] for cell in _sealed(notebook))
+    return [hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:12] for part in parts]
+
+
+def broken_seals(notebook: nbformat.NotebookNode) -> list[str]:
+    """First lines of the code cells that are not as they were when their outputs were stored; all, if none has a seal."""
+    stored = notebook.metadata.get("seals", [])
+    pairs = itertools.zip_longest(_sealed(notebook), stored, seals(notebook))
+    return [cell.source.split("\n")[0] if cell else "a cell that is gone" for cell, old, new in pairs if old != new]
+
+
+def _sealed(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [c for c in notebook.cells if c.cell_type == "code" and "colab" not in c.metadata.get("tags", [])]
 
 
 def fewer_colours(png: str) -> str:

@@ -17,12 +17,17 @@
 # **A drug screen records what a molecule does to cells and which experimental batch it was run in; an embedding trained on it keeps both, and InfoCORE weights the comparisons it learns from so that the batch pays off less.**
 
 # %% tags=["colab", "hide-input"]
+import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
     _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
+    for _name, _version in _before.items():
+        if (_now := importlib.metadata.version(_name)) != _version:
+            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
 
 # %% [markdown]
 # **Aim.** See what goes wrong, why, and what {cite:t}`wang2024infocore` do about it; then run it on a table of your own.
@@ -323,7 +328,7 @@ pd.DataFrame(
 #
 # The method, the two figures and the table redrawn here: {cite:t}`wang2024infocore`. CLIP: {cite:t}`radford2021clip`. CCL: {cite:t}`ma2021ccl`.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "remove-output"]
 path = save_results(
     "00_start_here", chosen, {"scores": scores.round(4).to_dict("index"), "claims": claims}, output_dir=OUTPUT_DIR
 )

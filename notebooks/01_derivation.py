@@ -17,12 +17,17 @@
 # **InfoCORE's loss is InfoNCE with every negative weighted by how likely it comes from the anchor's experimental batch; here we derive it from a bound on $I(Z_d; Z_g \mid X_b)$, prove every step, and test each one against distributions whose truth we know.**
 
 # %% tags=["colab", "hide-input"]
+import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
     _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
+    for _name, _version in _before.items():
+        if (_now := importlib.metadata.version(_name)) != _version:
+            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
 
 # %% [markdown]
 # **Aim.** Follow the mathematics of {cite:t}`wang2024infocore` from InfoNCE to the training loss, and see which statements hold exactly, which hold in a limit, and which need a condition that the paper leaves unsaid.
@@ -229,7 +234,7 @@ print(f"Equation 1 holds in {sum(holds)} of {cases} random cases")
 #
 # ## Proposition 1: one sample
 #
-# :::{prf:proposition} single-sample bound
+# :::{prf:proposition} single-sample bound, the paper's Proposition 1
 # :label: prop-single
 #
 # For every critic $h(z_d, z_g, x_b)$
@@ -273,7 +278,7 @@ print("tight at h*:", max(map(abs, at_optimum)) < 1e-12)
 # %% [markdown]
 # ## Proposition 2: many samples
 #
-# :::{prf:proposition} multi-sample bound
+# :::{prf:proposition} multi-sample bound, the paper's Proposition 2
 # :label: prop-multi
 #
 # Let $(z_d^1, z_g^1, x_b^1) \sim p(z_d, z_g, x_b)$ and let the negatives $z_d^{2:K}$, $z_g^{2:K}$ be independent draws from $p(z_d)$, $p(z_g)$.
@@ -466,9 +471,10 @@ Markdown(report.at_the_optimum(errors))
 # The gradients of the two minibatch estimates are, with the same first part,
 #
 # $$
-# \textstyle \frac1n \sum_i \partial T_{ii} - \sum_{i \ne j} \frac{e^{T_{ij}}}{n (n - 1)}\, \partial T_{ij}
-# \qquad\text{and}\qquad
-# \frac1n \sum_i \partial T_{ii} - \frac1n \sum_{i,j} \frac{e^{T_{ij}}}{\sum_k e^{T_{ik}}}\, \partial T_{ij}.
+# \begin{gathered}
+# \textstyle \frac1n \sum_i \partial T_{ii} - \sum_{i \ne j} \frac{e^{T_{ij}}}{n (n - 1)}\, \partial T_{ij} \quad\text{and} \\
+# \textstyle \frac1n \sum_i \partial T_{ii} - \frac1n \sum_{i,j} \frac{e^{T_{ij}}}{\sum_k e^{T_{ik}}}\, \partial T_{ij}.
+# \end{gathered}
 # $$ (eq-two-gradients)
 #
 # In the second the weights of an anchor add up to one, whatever the critic says: no anchor pulls harder than another, and a constant cancels.
@@ -697,7 +703,10 @@ sharpening.map("{:.1e}".format)
 # 2. CLIP's estimate from a minibatch of $n$ pairs of unit vectors, mean over both directions, is at most
 #
 #    $$
-#    \log n - \log\big(1 + (n - 1)\, e^{-g}\big) \;<\; \min(\log n,\, g), \qquad g = \frac{n}{(n - 1)\,\tau},
+#    \begin{gathered}
+#    \log n - \log\big(1 + (n - 1)\, e^{-g}\big) \;<\; \min(\log n,\, g), \\
+#    g = \frac{n}{(n - 1)\,\tau},
+#    \end{gathered}
 #    $$ (eq-temperature)
 #
 #    and the corners of a simplex reach it. As $n$ grows, $g$ tends to $1/\tau$, half of what $|f| \le 1/\tau$ alone would allow.
@@ -972,7 +981,7 @@ pd.DataFrame(rows, index=list(shapes), columns=["shape", "MB"]).round(1)
 #
 # The method and its propositions: {cite:t}`wang2024infocore`. InfoNCE and its relatives: {cite:t}`oord2018cpc`, {cite:t}`poole2019variational`. The two baselines: {cite:t}`radford2021clip`, {cite:t}`ma2021ccl`. The gradient scaling takes after {cite:t}`ganin2015`.
 
-# %% tags=["nbval-check-output"]
+# %% tags=["nbval-check-output", "remove-output"]
 results = {
     "truth": s.conditional_information,
     "full_bound": full.to_dict("list"),

@@ -19,12 +19,17 @@
 # **On simulated screens where the truth is known, InfoCORE reads the drug effect far better than CLIP and holds less of the experimental batch. At temperature 1.0 it has no lead over CCL: with random minibatches the two are not told apart, and CCL with minibatches from one batch, trained for as many epochs, is ahead. At 0.1 it leads CCL with random minibatches.**
 
 # %% tags=["colab", "hide-input"]
+import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
     _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
+    for _name, _version in _before.items():
+        if (_now := importlib.metadata.version(_name)) != _version:
+            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
 
 # %% [markdown]
 # **Aim.** Reproduce the paper's simulation study (its section 3.1, Figures 3 and 4, Table 6) over many draws of the data, and find out what the conclusion rests on.
@@ -348,7 +353,7 @@ Markdown(readings.methods(frame))
 # %% [markdown]
 # *Simulated data, computed in this notebook. Few draws make wide intervals: what they do not tell apart, the stored study may.*
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "remove-output"]
 path = save_results(
     "02_simulation",
     chosen,

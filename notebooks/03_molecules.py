@@ -17,12 +17,17 @@
 # **A molecule becomes 300 numbers by adding up learnt vectors of its small pieces; analogues of well-known drugs then lie next to each other, and what the pieces cannot say, such as stereochemistry, is lost for good.**
 
 # %% tags=["colab", "hide-input"]
+import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
     _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
+    for _name, _version in _before.items():
+        if (_now := importlib.metadata.version(_name)) != _version:
+            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
 
 # %% [markdown]
 # **Aim.** Turn the structures of a screen into the drug side $X_d$ of every later chapter, look at what that representation calls similar, and know its limits before training anything on it.
@@ -216,7 +221,7 @@ chapter.compare_pairs(pairs, vectors).round(2)
 # A salt is read whole, nothing is stripped, as the mol2vec package does it; a hydrochloride adds one word to a long sentence.
 # And the ions of two metals, both unseen, are one and the same to Mol2vec.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "remove-output"]
 results = {
     "limits": measured.round(4).to_dict(),
     "same_class": classes.to_dict(),

@@ -17,12 +17,17 @@
 # **In the Connectivity Map, real and 138 experimental batches large, four readouts of five lie nearest to one of their own batch. Yet CLIP, CCL and InfoCORE cannot be told apart on new molecules, by any of four scores: there structure tells little of the batch and even CLIP hardly follows it, and five splits would have missed a gain like the paper's. On a simulated screen of many plates, where structure gives the batch away, InfoCORE finds the right molecule within a batch more often than CLIP, in every seed; CCL, given the same search, more often still, and pays for it among all molecules.**
 
 # %% tags=["colab", "hide-input"]
+import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
     _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
+    for _name, _version in _before.items():
+        if (_now := importlib.metadata.version(_name)) != _version:
+            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
 
 # %% [markdown]
 # **Aim.** Measure how confounded a real screen is and what batch centring does about it, compare CLIP, CCL and InfoCORE on new molecules by a plan that was written down first, then repeat the comparison at the scale and with the confounding of Table 2 of {cite:t}`wang2024infocore`, on a simulated screen that real plates vouch for.
@@ -214,7 +219,10 @@ chapter.same_plate_table(shown.plates).round(1).to_frame("nearest other molecule
 # So what adds scale, and a stronger arrow, is a *simulated* screen of real molecules (`infocore_mini.simulate.screen`):
 #
 # $$
-# \text{profile} = \underbrace{\text{response}_b \odot (\text{loading}_d \, S_c)}_{\text{drug effect}} + \underbrace{\text{shift}_b - \text{error of control mean}_b}_{\text{batch effect}} + \text{noise} .
+# \begin{aligned}
+# \text{profile} = {} & \underbrace{\text{response}_b \odot (\text{loading}_d \, S_c)}_{\text{drug effect}} \\
+# & + \underbrace{\text{shift}_b - \text{error of control mean}_b}_{\text{batch effect}} + \text{noise} .
+# \end{aligned}
 # $$ (eq-ge-simulator)
 #
 # The loadings of molecule $d$ on 48 shared mechanisms follow from its substructures in part; the signatures $S_c$ depend on the cell line $c$; every drug plate prefers a series of similar molecules.
@@ -487,7 +495,7 @@ full[["pairs", "profiles", "batches", "epochs", "epochs_of_this_process", "peak 
 #
 # Method and reported numbers: {cite:t}`wang2024infocore`, section 3.2 and appendices F, H and I; Connectivity Map: {cite:t}`lamb2006cmap`; L1000: {cite:t}`subramanian2017l1000`; intervals over splits: {cite:t}`nadeau2003`; the baselines: {cite:t}`radford2021clip`, {cite:t}`ma2021ccl`; MoCo: {cite:t}`he2020moco`.
 
-# %%
+# %% tags=["remove-output"]
 summary = {
     "connectivity_map": connectivity_map.contrasts(scored, overlap).reset_index().to_dict("records"),
     "neighbours": near.reset_index().to_dict("records"),

@@ -19,12 +19,17 @@
 # **On COMAS, two small real screens of cell images, and with equal chances for all methods, InfoCORE and CLIP are not told apart among all molecules and level within a batch beyond top 1; CCL loses the whole library and nothing within a batch. On eighty-four real plates with solvent wells, none of four usual corrections brings the plate down to chance; all of them make treated wells of a plate more alike. In a last screen every compound was measured in one week only, and no method could separate the two.**
 
 # %% tags=["colab", "hide-input"]
+import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
     _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
+    for _name, _version in _before.items():
+        if (_now := importlib.metadata.version(_name)) != _version:
+            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
 
 # %% [markdown]
 # **Aim.** Meet the paper's second kind of readout, see soft batch labels at work, run the three methods on real cell-painting data, and see what the usual corrections of plates do, and learn to recognise a screen whose design leaves nothing to correct.
@@ -359,7 +364,7 @@ chapter.lift_beside_paper(simulated, report.paper_accuracies("cell_painting")).r
 # Method and reported numbers: {cite:t}`wang2024infocore`; cell painting at scale: {cite:t}`bray2017`; CCL: {cite:t}`ma2021ccl`.
 # Data: {doc}`/book/data`.
 
-# %%
+# %% tags=["remove-output"]
 summary = {
     "live": report.accuracies(live).to_dict("records"),
     "live_data": study.name,

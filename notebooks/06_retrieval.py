@@ -17,12 +17,17 @@
 # **A method is judged by whether it finds the molecule that caused a profile, and in two libraries, because following the experimental batch alone already does well in one of them. On ToxCast, a real screen, InfoCORE at its strongest setting makes the model pair less by testing campaign, and no gain in finding molecules is seen.**
 
 # %% tags=["colab", "hide-input"]
+import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
     _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
+    for _name, _version in _before.items():
+        if (_now := importlib.metadata.version(_name)) != _version:
+            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
 
 # %% [markdown]
 # **Aim.** Know what a retrieval accuracy counts, what would fake it, and how far to trust it; then ask a real screen two questions: *does InfoCORE stop a model from pairing molecules and profiles by batch? And does it then find more of them?*
@@ -99,8 +104,10 @@ table.round(2)
 # A query from a batch of $n_b$ held-out molecules then finds its own with probability $1 / n_b$, and each batch adds up to one, so with $n$ molecules in $n_B$ batches
 #
 # $$
-# \text{whole top-1} = \frac1n \sum_b n_b \cdot \frac1{n_b} = \frac{n_B}{n} = n_B \times \text{chance},
-# \qquad \text{batch top-1} = \text{chance}.
+# \begin{gathered}
+# \text{whole top-1} = \frac1n \sum_b n_b \cdot \frac1{n_b} = \frac{n_B}{n} = n_B \times \text{chance}, \\
+# \text{batch top-1} = \text{chance}.
+# \end{gathered}
 # $$ (eq-batch-alone)
 #
 # The more batches, the better it looks on *whole*; on *batch* it is worth nothing.
@@ -483,7 +490,7 @@ chapter.paper_library_sizes().round(0).astype(int)
 # Method, protocol and Table 2: {cite:t}`wang2024infocore`; CLIP: {cite:t}`radford2021clip`; CCL: {cite:t}`ma2021ccl`; MoCo: {cite:t}`he2020moco`.
 # Data: {cite:t}`richard2016toxcast`, {cite:t}`wu2018moleculenet`. Scaffolds: {cite:t}`bemis1996scaffolds`.
 
-# %%
+# %% tags=["remove-output"]
 results = {
     "screen": study.name,
     "near": near.stack([0, 1]).reset_index().to_dict("records") if len(near) else [],

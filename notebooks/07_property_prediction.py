@@ -17,12 +17,17 @@
 # **With three seeds and small test parts, pretraining on the screens at hand is told apart from none, and InfoCORE from CLIP, no more often than chance would have it. Both could differ by several points unseen: the chapter shows no gain, and no absence of one. On BACE, HIV and PRISM the best mean is a random forest's, on fingerprints.**
 
 # %% tags=["colab", "hide-input"]
+import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
     _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
+    for _name, _version in _before.items():
+        if (_now := importlib.metadata.version(_name)) != _version:
+            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
 
 # %% [markdown]
 # **Aim.** Take the drug encoder out of a pretrained model, put a linear layer on it, fine-tune it on eight benchmarks of molecular properties, and see whether it beats the same encoder with random weights, and what a chemist would use without any of this.
@@ -328,7 +333,7 @@ Markdown(sentences.most_seen(full["pretraining"]))
 #
 # Method and reported numbers: {cite:t}`wang2024infocore`, section 3.2 and appendices H and I; benchmarks: {cite:t}`wu2018moleculenet`, {cite:t}`corsello2020prism`; split: {cite:t}`hu2020pretraining`; fingerprints: {cite:t}`rogers2010ecfp`.
 
-# %%
+# %% tags=["remove-output"]
 summary = {
     "live": live.to_dict("records"),
     "verdicts": verdicts.to_dict(),

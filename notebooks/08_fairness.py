@@ -17,12 +17,17 @@
 # **The loss that removes experimental batches also removes a sensitive attribute: at one setting shared by three public tables, the equalized odds gap of InfoCORE's embedding is lower than CLIP's on each, after 500 steps of training and after 2,000; it is lower than CCL's at every length tried on Law School alone; how large the cut looks depends on which CLIP one compares with, and a plain supervised network can be as fair.**
 
 # %% tags=["colab", "hide-input"]
+import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
     _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
+    for _name, _version in _before.items():
+        if (_now := importlib.metadata.version(_name)) != _version:
+            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
 
 # %% [markdown]
 # **Aim.** Put race and sex where the experimental batch was, pretrain without labels on three public tables, and measure what a predictor built on the embedding does to each group, beside Tables 4 and 9 of {cite:t}`wang2024infocore`.
@@ -98,7 +103,7 @@ group_rates(label, predicted, group).round(2)
 # *UCI Adult* {cite:p}`kohavi1996adult`: does a person of the 1994 census earn over 50,000 dollars?
 # *Law School* {cite:p}`wightman1998`, as processed by {cite:t}`lahoti2020`: does a law student pass the bar?
 # *COMPAS* {cite:p}`angwin2016compas`: does a defendant stay free of new charges for two years?
-# Rows of other groups are left out (last column).
+# Rows of other groups are left out (the row *left out*).
 # The training rows are subsampled to 10 : 2 : 2 : 1 (white men, white women, black men, black women), as in the paper, to make minorities scarce; validation and test rows are as they come.
 
 # %%
@@ -413,7 +418,7 @@ Markdown(tables.said_of_aggregates())
 # Setup and data: {cite:t}`lahoti2020`, {cite:t}`zhang2022fair`, {cite:t}`kohavi1996adult`, {cite:t}`wightman1998`, {cite:t}`angwin2016compas`.
 # Criteria: {cite:t}`hardt2016`, {cite:t}`feldman2015`; a library of them: {cite:t}`bird2020fairlearn`.
 
-# %%
+# %% tags=["remove-output"]
 results = {
     "live": live.to_dict("records"),
     "notices": notices,

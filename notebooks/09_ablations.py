@@ -17,12 +17,17 @@
 # **The paper adds four devices to CLIP before it adds the batch weights: a momentum queue, augmentation, heads for the cell lines and minibatches of one line. Taken away one by one on our simulated screen, three seeds tell only the queue from nothing, and only in the batch library; one by one most of the paper's changes remain possible, together the arms stand in another order than in Table 5. The batch weights move the batch library most.**
 
 # %% tags=["colab", "hide-input"]
+import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
     _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
+    for _name, _version in _before.items():
+        if (_now := importlib.metadata.version(_name)) != _version:
+            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
 
 # %% [markdown]
 # **Aim.** Know which parts of Appendix F carry the retrieval accuracy, and how sensitive InfoCORE is to its own two settings.
@@ -287,7 +292,7 @@ report.what_the_batch_leaves(records)[["same batch", "expected"]].map(lambda tex
 #
 # {cite:t}`wang2024infocore`, Table 5 and Appendix F; MoCo: {cite:t}`he2020moco`; SimCLR: {cite:t}`chen2020simclr`; intervals over splits: {cite:t}`nadeau2003`.
 
-# %%
+# %% tags=["remove-output"]
 summary = {
     "live": report.accuracies(live).to_dict("records"),
     "stored_minus_clip": chosen.reset_index().to_dict("records"),

@@ -17,12 +17,17 @@
 # **The weights of InfoCORE cost next to nothing: written without the tensor they seem to ask for, the loss takes the same time for a hundred experimental batches as for a thousand, and a whole training step runs at four fifths of the speed of its own matrix products.**
 
 # %% tags=["colab", "hide-input"]
+import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
     _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
+    for _name, _version in _before.items():
+        if (_now := importlib.metadata.version(_name)) != _version:
+            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
 
 # %% [markdown]
 # **Aim.** Know what InfoCORE costs beyond CLIP, on which sizes the cost depends, how far the library is from the limit of the machine, and what to do when a screen outgrows it.
@@ -237,7 +242,7 @@ benchmarks.mol2vec_speed().round(1)
 #
 # The loss: {cite:t}`wang2024infocore`, propositions 2 and 3; queues: {cite:t}`he2020moco`.
 
-# %%
+# %% tags=["remove-output"]
 summary = {"agree": same, "growth_in_n_B": growth.to_dict("records"), "step": benchmarks.step_shares().to_dict("index")}
 path = save_results("10_performance", parameters, summary, output_dir=OUTPUT_DIR)
 print(path.name)

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn.functional import normalize
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from infocore_mini.validation import as_matrix, check_shape
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from infocore_mini.config import Config
 from infocore_mini.encoders import CellLineEncoder

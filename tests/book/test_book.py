@@ -6,17 +6,12 @@ import re
 import shutil
 from pathlib import Path
 
-import build
 import pytest
 import vendor
 import yaml
+from conftest import toc_pages
 
 pytestmark = pytest.mark.xdist_group("book")
-
-
-def toc_pages(root: Path) -> list[str]:
-    toc = yaml.safe_load((root / "_toc.yml").read_text())
-    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
 
 
 def test_every_page_of_the_contents_is_rendered(book_html: Path, root: Path):
@@ -47,14 +42,10 @@ def test_notebook_pages_have_a_colab_button(book_html: Path, root: Path):
         assert address in (book_html / f"{page}.html").read_text()
 
 
-def test_a_broken_cross_reference_fails_the_build(book_html: Path, root: Path, tmp_path: Path):
+def test_a_broken_cross_reference_fails_the_build(book_html: Path, broken_book):
     """`book_html` shows that the same sources build without it."""
-    build.gather(root / "notebooks", tmp_path / "stage")
-    page = tmp_path / "stage" / "book" / "notation.md"
-    page.write_text(page.read_text() + "\nSee {ref}`no-such-label`.\n")
-    done = build.build(tmp_path / "stage", tmp_path)
-    assert done.returncode != 0
-    assert "no-such-label" in done.stdout + done.stderr
+    assert broken_book.done.returncode != 0
+    assert "no-such-label" in broken_book.done.stdout + broken_book.done.stderr
 
 
 def test_mathjax_falls_back_to_a_cdn_and_says_so(tmp_path: Path, monkeypatch, capsys):

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import execute
 import jupytext
 import nbformat
 import pytest
+import store_outputs
 from conftest import NOTEBOOKS, ROOT
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -153,3 +155,69 @@ def test_plain_papermill_stops_on_an_impossible_value(name: str, value: str, tmp
     assert name in message
     assert value in message
     assert "should be" in message, "what is allowed is said"
+
+
+@every_notebook
+def test_outputs_are_those_of_the_cells_that_stand_there(path: Path):
+    changed = store_outputs.broken_seals(read(path))
+    assert not changed, f"changed since the outputs were stored: {changed}; run `make sync`"
+
+
+def a_default(notebook) -> None:
+    cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    cell.source = cell.source.replace("SEED = 0", "SEED = 1")
+
+
+def an_output(notebook) -> None:
+    """Of a cell that nbval does not compare."""
+    unchecked = (cell for cell in notebook.cells if "nbval-check-output" not in cell.metadata.get("tags", []))
+    next(cell for cell in unchecked if cell.get("outputs")).outputs[-1].data["text/plain"] += " planted"
+
+
+def a_comment(notebook) -> None:
+    [cell for cell in notebook.cells if cell.cell_type == "code"][-1].source += "\n# planted"
+
+
+def a_cell(notebook) -> None:
+    notebook.cells.insert(3, nbformat.v4.new_code_cell("planted = 1"))
+
+
+def a_cell_less(notebook) -> None:
+    notebook.cells.remove([cell for cell in notebook.cells if cell.cell_type == "code"][-1])
+
+
+def an_output_less(notebook) -> None:
+    next(cell for cell in notebook.cells if cell.get("outputs")).outputs = []
+
+
+@pytest.mark.parametrize(
+    "change", [a_default, an_output, a_comment, a_cell, a_cell_less, an_output_less], ids=lambda f: f.__name__
+)
+def test_a_seal_breaks_with(change):
+    notebook = read(NOTEBOOKS[0])
+    assert store_outputs.broken_seals(notebook) == []
+    change(notebook)
+    assert store_outputs.broken_seals(notebook)
+
+
+@every_notebook
+def test_no_widget_is_stored(path: Path):
+    """It is dead on a page, and a live one asks two CDNs for its scripts."""
+    assert not [
+        kind
+        for cell in code_cells(path)
+        for output in cell.outputs
+        for kind in output.get("data", {})
+        if "widget" in kind
+    ]
+    assert "widgets" not in read(path).metadata
+
+
+def test_a_progress_bar_is_quiet_where_notebooks_are_executed(tmp_path: Path):
+    """tqdm's bar for notebooks is a widget and does not read TQDM_DISABLE."""
+    source = "from infocore_mini.experiments.simulation.run import tqdm\nfor _ in tqdm(range(2)): pass"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, tmp_path / "bar.ipynb")
+    assert execute.execute_one(tmp_path / "bar.ipynb", {}, tmp_path / "out.ipynb") == ""
+    assert read(tmp_path / "out.ipynb").cells[0].outputs == []

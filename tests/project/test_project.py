@@ -119,12 +119,6 @@ def test_every_notebook_is_in_the_contents(root: Path):
     }
 
 
-def test_one_address_of_the_repository(root: Path, pyproject: dict):
-    address = pyproject["project"]["urls"]["Repository"]
-    assert yaml.safe_load((root / "_config.yml").read_text())["repository"]["url"] == address
-    assert yaml.safe_load((root / "CITATION.cff").read_text())["repository-code"] == address
-
-
 def test_no_path_of_a_machine(root: Path):
     """Neither this machine's home or folder of the repository, nor what looks like another's."""
     listed = subprocess.run(
@@ -203,11 +197,3 @@ def test_make_lint_pre_commit_and_continuous_integration_run_the_same_checks(roo
     assert [tool(hook["entry"]) for hook in hooks if not hook["pass_filenames"]] == by_make
     of_all = [" ".join(command[2:]) for command in run_all.steps().values() if command[1] == "-m"]
     assert of_all[: len(by_make)] == by_make and len(by_make) == 3
-
-
-def test_continuous_integration_runs_make_test_and_may_only_read(root: Path):
-    [path] = (root / ".github" / "workflows").glob("*.yml")
-    workflow = yaml.safe_load(path.read_text())
-    assert workflow["permissions"] == {"contents": "read"} and "secrets." not in path.read_text()
-    [job] = workflow["jobs"].values()
-    assert [step["run"] for step in job["steps"] if "run" in step] == ["make test"]

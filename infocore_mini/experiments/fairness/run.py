@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from infocore_mini.evaluate.fairness import AGGREGATES
 from infocore_mini.experiments.fairness.training import Budget, Setting, packed, run_method

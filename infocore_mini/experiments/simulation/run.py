@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from joblib import Parallel, delayed
 from torch.nn.functional import cross_entropy
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from infocore_mini.config import Config
 from infocore_mini.encoders import MLP
@@ -151,7 +151,7 @@ def run_all(tasks: Sequence[Task], folder: Path | None = None, *, n_jobs: int = 
     """Records of ``run_one`` in the order of the tasks; ``n_jobs`` at a time."""
     jobs = (delayed(run_one)(*task, folder) for task in tasks)
     records = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    return list(tqdm(records, total=len(tasks), desc="simulation", disable=None))
+    return list(tqdm(records, total=len(tasks), desc="simulation"))
 
 
 def run_one(draw: int, method: str, generator: Mapping, settings: Mapping, folder: Path | None = None) -> Record:
