@@ -16,6 +16,13 @@
 #
 # **A drug screen records what a molecule does to cells and which experimental batch it was run in; an embedding trained on it keeps both, and InfoCORE weights the comparisons it learns from so that the batch pays off less.**
 
+# %% [markdown]
+# **Aim.** See what goes wrong, why, and what {cite:t}`wang2024infocore` do about it; then run it on a table of your own.
+#
+# **You need.** A little Python. No knowledge of contrastive learning.
+#
+# **Time.** Ten minutes to read, under a minute to run. All data on this page are *simulated*.
+
 # %% tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
@@ -28,13 +35,6 @@ if "google.colab" in sys.modules:
     for _name, _version in _before.items():
         if (_now := importlib.metadata.version(_name)) != _version:
             print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
-
-# %% [markdown]
-# **Aim.** See what goes wrong, why, and what {cite:t}`wang2024infocore` do about it; then run it on a table of your own.
-#
-# **You need.** A little Python. No knowledge of contrastive learning.
-#
-# **Time.** Ten minutes to read, under a minute to run. All data on this page are *simulated*.
 
 # %% tags=["parameters"]
 SEED = 0

@@ -16,19 +16,6 @@
 #
 # **InfoCORE's loss is InfoNCE with every negative weighted by how likely it comes from the anchor's experimental batch; here we derive it from a bound on $I(Z_d; Z_g \mid X_b)$, prove every step, and test each one against distributions whose truth we know.**
 
-# %% tags=["colab", "hide-input"]
-import importlib.metadata
-import subprocess
-import sys
-
-if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
-    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-    for _name, _version in _before.items():
-        if (_now := importlib.metadata.version(_name)) != _version:
-            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
-
 # %% [markdown]
 # **Aim.** Follow the mathematics of {cite:t}`wang2024infocore` from InfoNCE to the training loss, and see which statements hold exactly, which hold in a limit, and which need a condition that the paper leaves unsaid.
 #
@@ -47,6 +34,19 @@ if "google.colab" in sys.modules:
 # | $\alpha, \lambda$ | `alpha`, `gradient_scale` | the anchor's share in a weight; scale of the gradient through the classifiers |
 #
 # All information is in nats.
+
+# %% tags=["colab", "hide-input"]
+import importlib.metadata
+import subprocess
+import sys
+
+if "google.colab" in sys.modules:
+    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
+    for _name, _version in _before.items():
+        if (_now := importlib.metadata.version(_name)) != _version:
+            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
 SEED = 0

@@ -16,6 +16,13 @@
 #
 # **A molecule becomes 300 numbers by adding up learnt vectors of its small pieces; analogues of well-known drugs then lie next to each other, and what the pieces cannot say, such as stereochemistry, is lost for good.**
 
+# %% [markdown]
+# **Aim.** Turn the structures of a screen into the drug side $X_d$ of every later chapter, look at what that representation calls similar, and know its limits before training anything on it.
+#
+# **You need.** To have read a SMILES string before; no other chapter.
+#
+# **Time.** 15 minutes to read, about a minute to run on two CPU cores.
+
 # %% tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
@@ -28,13 +35,6 @@ if "google.colab" in sys.modules:
     for _name, _version in _before.items():
         if (_now := importlib.metadata.version(_name)) != _version:
             print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
-
-# %% [markdown]
-# **Aim.** Turn the structures of a screen into the drug side $X_d$ of every later chapter, look at what that representation calls similar, and know its limits before training anything on it.
-#
-# **You need.** To have read a SMILES string before; no other chapter.
-#
-# **Time.** 15 minutes to read, about a minute to run on two CPU cores.
 
 # %% tags=["parameters"]
 SEED = 0  # of the map: which molecules are drawn, and t-SNE

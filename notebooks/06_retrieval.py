@@ -16,6 +16,13 @@
 #
 # **A method is judged by whether it finds the molecule that caused a profile, and in two libraries, because following the experimental batch alone already does well in one of them. On ToxCast, a real screen, InfoCORE at its strongest setting makes the model pair less by testing campaign, and no gain in finding molecules is seen.**
 
+# %% [markdown]
+# **Aim.** Know what a retrieval accuracy counts, what would fake it, and how far to trust it; then ask a real screen two questions: *does InfoCORE stop a model from pairing molecules and profiles by batch? And does it then find more of them?*
+#
+# **You need.** {doc}`02_simulation` for the methods and {doc}`03_molecules` for structures as numbers.
+#
+# **Time.** Half an hour to read, under two minutes to run on two cores.
+
 # %% tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
@@ -28,13 +35,6 @@ if "google.colab" in sys.modules:
     for _name, _version in _before.items():
         if (_now := importlib.metadata.version(_name)) != _version:
             print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
-
-# %% [markdown]
-# **Aim.** Know what a retrieval accuracy counts, what would fake it, and how far to trust it; then ask a real screen two questions: *does InfoCORE stop a model from pairing molecules and profiles by batch? And does it then find more of them?*
-#
-# **You need.** {doc}`02_simulation` for the methods and {doc}`03_molecules` for structures as numbers.
-#
-# **Time.** Half an hour to read, under two minutes to run on two cores.
 
 # %% tags=["parameters"]
 SEED = 0  # of the live runs: split and training

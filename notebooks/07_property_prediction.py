@@ -16,6 +16,13 @@
 #
 # **With three seeds and small test parts, pretraining on the screens at hand is told apart from none, and InfoCORE from CLIP, no more often than chance would have it. Both could differ by several points unseen: the chapter shows no gain, and no absence of one. On BACE, HIV and PRISM the best mean is a random forest's, on fingerprints.**
 
+# %% [markdown]
+# **Aim.** Take the drug encoder out of a pretrained model, put a linear layer on it, fine-tune it on eight benchmarks of molecular properties, and see whether it beats the same encoder with random weights, and what a chemist would use without any of this.
+#
+# **You need.** {doc}`03_molecules` for the features; {doc}`04_gene_expression` and {doc}`06_retrieval` for the pretrained models.
+#
+# **Time.** Half an hour to read, two to four minutes to run.
+
 # %% tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
@@ -28,13 +35,6 @@ if "google.colab" in sys.modules:
     for _name, _version in _before.items():
         if (_now := importlib.metadata.version(_name)) != _version:
             print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
-
-# %% [markdown]
-# **Aim.** Take the drug encoder out of a pretrained model, put a linear layer on it, fine-tune it on eight benchmarks of molecular properties, and see whether it beats the same encoder with random weights, and what a chemist would use without any of this.
-#
-# **You need.** {doc}`03_molecules` for the features; {doc}`04_gene_expression` and {doc}`06_retrieval` for the pretrained models.
-#
-# **Time.** Half an hour to read, two to four minutes to run.
 
 # %% tags=["parameters"]
 SEED = 0  # of the live study: pretraining, linear layer, order of molecules, forests

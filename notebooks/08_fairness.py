@@ -16,19 +16,6 @@
 #
 # **The loss that removes experimental batches also removes a sensitive attribute: at one setting shared by three public tables, the equalized odds gap of InfoCORE's embedding is lower than CLIP's on each, after 500 steps of training and after 2,000; it is lower than CCL's at every length tried on Law School alone; how large the cut looks depends on which CLIP one compares with, and a plain supervised network can be as fair.**
 
-# %% tags=["colab", "hide-input"]
-import importlib.metadata
-import subprocess
-import sys
-
-if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
-    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-    for _name, _version in _before.items():
-        if (_now := importlib.metadata.version(_name)) != _version:
-            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
-
 # %% [markdown]
 # **Aim.** Put race and sex where the experimental batch was, pretrain without labels on three public tables, and measure what a predictor built on the embedding does to each group, beside Tables 4 and 9 of {cite:t}`wang2024infocore`.
 #
@@ -42,6 +29,19 @@ if "google.colab" in sys.modules:
 # | drug and screen, two encoders | two noisy views of one row, one shared encoder | `pretrain(x, None, group, config)` |
 # | downstream: retrieval, properties | downstream: a 2-layer network predicts the label from the frozen embedding | `fit_head` |
 # | batch effects mislead | predictions err more often for one group than for another | `fairness_gaps` |
+
+# %% tags=["colab", "hide-input"]
+import importlib.metadata
+import subprocess
+import sys
+
+if "google.colab" in sys.modules:
+    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
+    for _name, _version in _before.items():
+        if (_now := importlib.metadata.version(_name)) != _version:
+            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
 SEED = 0  # first of the seeds that are run live

@@ -16,6 +16,13 @@
 #
 # **The paper adds four devices to CLIP before it adds the batch weights: a momentum queue, augmentation, heads for the cell lines and minibatches of one line. Taken away one by one on our simulated screen, three seeds tell only the queue from nothing, and only in the batch library; one by one most of the paper's changes remain possible, together the arms stand in another order than in Table 5. The batch weights move the batch library most.**
 
+# %% [markdown]
+# **Aim.** Know which parts of Appendix F carry the retrieval accuracy, and how sensitive InfoCORE is to its own two settings.
+#
+# **You need.** {doc}`04_gene_expression`, whose simulated screen is used here.
+#
+# **Time.** Fifteen minutes to read, a minute and a half to run.
+
 # %% tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
@@ -28,13 +35,6 @@ if "google.colab" in sys.modules:
     for _name, _version in _before.items():
         if (_now := importlib.metadata.version(_name)) != _version:
             print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
-
-# %% [markdown]
-# **Aim.** Know which parts of Appendix F carry the retrieval accuracy, and how sensitive InfoCORE is to its own two settings.
-#
-# **You need.** {doc}`04_gene_expression`, whose simulated screen is used here.
-#
-# **Time.** Fifteen minutes to read, a minute and a half to run.
 
 # %% tags=["parameters"]
 SEED = 0  # of the live sweep: screen, split and training

@@ -16,6 +16,13 @@
 #
 # **The weights of InfoCORE cost next to nothing: written without the tensor they seem to ask for, the loss takes the same time for a hundred experimental batches as for a thousand, and a whole training step runs at four fifths of the speed of its own matrix products.**
 
+# %% [markdown]
+# **Aim.** Know what InfoCORE costs beyond CLIP, on which sizes the cost depends, how far the library is from the limit of the machine, and what to do when a screen outgrows it.
+#
+# **You need.** {doc}`01_derivation` for the loss, {doc}`04_gene_expression` for the training.
+#
+# **Time.** Ten minutes to read, half a minute to run.
+
 # %% tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
@@ -28,13 +35,6 @@ if "google.colab" in sys.modules:
     for _name, _version in _before.items():
         if (_now := importlib.metadata.version(_name)) != _version:
             print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
-
-# %% [markdown]
-# **Aim.** Know what InfoCORE costs beyond CLIP, on which sizes the cost depends, how far the library is from the limit of the machine, and what to do when a screen outgrows it.
-#
-# **You need.** {doc}`01_derivation` for the loss, {doc}`04_gene_expression` for the training.
-#
-# **Time.** Ten minutes to read, half a minute to run.
 
 # %% tags=["parameters"]
 SEED = 0  # of the embeddings of the live comparison

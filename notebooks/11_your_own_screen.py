@@ -16,20 +16,25 @@
 #
 # **Ask first whether the file can answer: audit it, then train on one part of the molecules, and audit and score what was learnt on another. The same questions find three files that are wrong before anyone trains on them.**
 
-# %% tags=["colab", "hide-input"]
-import subprocess
-import sys
-
-if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments,correct] @ git+https://github.com/infocore-mini/infocore-mini"
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-
 # %% [markdown]
 # **Aim.** Take a table with molecules, readouts and plates all the way to an audit, a trained model, retrieved molecules and a report; know what the audit's words mean and where they are weak.
 #
 # **You need.** A table, a well a row. {doc}`00_start_here` for what InfoCORE is about.
 #
 # **Time.** Ten minutes to read, one or two to run on two CPU cores.
+
+# %% tags=["colab", "hide-input"]
+import importlib.metadata
+import subprocess
+import sys
+
+if "google.colab" in sys.modules:
+    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
+    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
+    for _name, _version in _before.items():
+        if (_now := importlib.metadata.version(_name)) != _version:
+            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
 SEED = 0
