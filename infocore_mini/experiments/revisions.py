@@ -20,6 +20,7 @@ from infocore_mini.experiments.gene_expression import doses
 from infocore_mini.experiments.names import METHOD_NAMES
 from infocore_mini.experiments.pretraining import ablation, deviations
 from infocore_mini.experiments.pretraining import report as pretraining
+from infocore_mini.experiments.pretraining.studies import SOFT_AND_HARD
 from infocore_mini.experiments.property import sentences
 from infocore_mini.experiments.property.report import scores
 from infocore_mini.experiments.results import stored
@@ -77,10 +78,6 @@ def _against(study: str, reference: str) -> str:
     return " ".join(f"{_leads(study, reference, library, (1, 5, 10))}." for library in ("batch", "whole"))
 
 
-def _simulation() -> str:
-    return readings.takeaway(simulation.stored_rows())
-
-
 def _purity() -> str:
     three = simulation.arms(simulation.stored_rows())
     three = three[three["method"].isin(METHOD_NAMES)]
@@ -116,7 +113,7 @@ def _property() -> str:
 
 
 def _soft_labels() -> str:
-    return pretraining.verdict(pretraining.stored_tables("soft_labels"), pretraining.SOFT_AND_HARD)
+    return pretraining.verdict(pretraining.stored_tables("soft_labels"), SOFT_AND_HARD)
 
 
 def _deviations() -> str:
@@ -178,7 +175,7 @@ REVISIONS: Sequence[Revision] = (
         "CCL with minibatches from one batch was among the stored runs and was not shown; temperature 0.1 had eight draws.",
         "Forty draws at two temperatures, CCL in both kinds of minibatches and at two lengths; means with intervals for claims with thresholds.",
         "InfoCORE leads CCL by 12.8 points of effect accuracy [4.8, 20.9] (fresh draws).",
-        _simulation,
+        lambda: readings.takeaway(simulation.stored_rows()),
         "turned",
         "notebooks/02_simulation",
     ),

@@ -26,12 +26,6 @@ class Tables(dict[str, dict[int, pd.DataFrame]]):
 
 INPUTS = "readout and Mol2vec, before training"
 MARGIN = 0.1  # of the reference's accuracy: what counts as level, see plan.md
-SOFT_AND_HARD = (  # the questions of the study of soft labels
-    ("infocore", "infocore, a condition per batch"),
-    ("infocore", "infocore, one batch"),
-    ("infocore", "clip"),
-    ("clip", "clip, a condition per batch"),
-)
 FRAMEWORKS = {  # the arms of Table 7, by the names that it has them under
     f"{METHOD_NAMES[method]} ({framework})": Arm(method, framework)
     for method in METHOD_NAMES

@@ -191,6 +191,12 @@ _LABEL_VIEWS = MappingProxyType(
         "clip, a condition per batch": PairedScreen.per_batch,
     }
 )
+SOFT_AND_HARD = (  # the questions of that study
+    ("infocore", "infocore, a condition per batch"),
+    ("infocore", "infocore, one batch"),
+    ("infocore", "clip"),
+    ("clip", "clip, a condition per batch"),
+)
 _SPREAD_STEPS = round(0.64 * SPREAD["n_drugs"]) * len(SPREAD["cell_lines"]) // SETTINGS["minibatch_size"]
 _CLIP_AND_INFOCORE = MappingProxyType({"clip": Arm("clip"), "infocore": Arm("infocore")})
 
