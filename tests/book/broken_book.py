@@ -23,7 +23,7 @@ In Colab: <https://colab.research.google.com/github/infocore-mini/infocore-mini/
 <style>@import url("https://fonts.example/planted.css");</style>
 <script>window.planted = () => import("https://cdn.example/module.mjs");</script>
 
-A word of a markup that nobody knows, `{planted}`: {planted}`word`, and an open formula $$ x.
+<p>Markup that is none inside HTML: {ref}`planted` and $$ planted $$.</p>
 """
 FIVE = """
 <script>console.error("planted"); fetch("https://api.example/planted");</script>

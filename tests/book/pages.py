@@ -129,8 +129,9 @@ def shows_what_readers_need_not_see(html: Path) -> list[str]:
         if page.select('script[type^="application/vnd.jupyter.widget"]'):
             faults.append(f"{name}: holds a widget")
         faults += [
-            f"{name}: shows {RAW.search(text).group()}"
+            f"{name}: shows {found}"
             for text in article(page).find_all(string=RAW)
+            for found in RAW.findall(text)
             if not any(above.name in NOT_TEXT or "math" in above.get("class", []) for above in text.parents)
         ]
     return faults

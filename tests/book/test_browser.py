@@ -122,7 +122,7 @@ class Visit:
         self.open(path)
         written = page.locator("article .math").count()
         if written:
-            page.wait_for_function("() => window.MathJax?.startup?.promise", timeout=20_000)
+            page.wait_for_function("() => window.MathJax?.startup?.promise", timeout=60_000)
             page.evaluate("() => MathJax.startup.promise")
         if (set_ := page.locator("article mjx-container").count()) < written:
             faults.append(f"{written - set_} formulas are not set")
@@ -207,7 +207,7 @@ def test_icons_are_drawn_without_their_script(visit: Visit):
 
 def test_search_finds_the_method(visit: Visit):
     page = visit.open("search.html?q=InfoCORE")
-    page.wait_for_selector("ul.search li a", timeout=20_000)
+    page.wait_for_selector("ul.search li a", timeout=60_000)
     assert page.locator("ul.search li a").count() >= 3
     assert visit.faults == []
 

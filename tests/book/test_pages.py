@@ -29,7 +29,7 @@ FOUND = {
     pages.shows_what_readers_need_not_see: [
         "a cell prints 'planted.json'",
         "10_performance.html: holds a widget",
-        "notation.html: shows {planted}`",
+        "notation.html: shows {ref}`",
         "notation.html: shows $$",
     ],
 }
