@@ -7,9 +7,16 @@ import json
 import pytest
 
 from infocore_mini.experiments import __main__ as command_line
+from infocore_mini.experiments.new_plates import phases as new_plates_phases
+from infocore_mini.experiments.new_plates.folds import SCREENS
 from infocore_mini.experiments.results import stored
 
-PLANNED = {"soft_labels", "property_protocols"}  # whose plans are written down, and which have not been run
+PLANNED = {  # whose plans are written down, and which have not been run
+    "soft_labels",
+    "property_protocols",
+    *(f"new_plates_{name}" for name in SCREENS),
+    *new_plates_phases.STORES,
+}
 
 
 def test_every_study_on_the_command_line_is_stored_or_planned():
