@@ -28,7 +28,8 @@ from infocore_mini.experiments.new_plates.folds import BOTH, NEW, NEW_BATCHES, N
 from infocore_mini.experiments.results import StoredResult, stored
 from infocore_mini.sources import DataUnavailable, fetch
 
-SMILES = ["C" * (1 + i % 12) + "NOSF"[i % 4] + "C" * (i // 12) for i in range(96)]
+LINKS = ("N", "O", "S", "C(F)", "C(Cl)", "C(Br)", "P", "[Se]")
+SMILES = ["C" * (1 + i % 12) + LINKS[i // 12] + "C" * 14 for i in range(96)]
 TINY = dict(epochs=4, embedding_dim=8, hidden_drug=(16,), hidden_screen=(16,), hidden_classifier=(16,), halve_at=())
 
 

@@ -84,7 +84,7 @@ def by_fold(of: StoredResult, test: str = NEW, library: str = "whole") -> pd.Dat
         values |= {name: new["mixing"] and new["mixing"][name] for name in ("own batch", "permuted")}
         rows[cell["correction"], cell["method"], cell["fold"]] = values
     table = pd.DataFrame.from_dict(rows, orient="index").astype(float)
-    return 100 * table.rename_axis(["correction", "method", "fold"])
+    return 100 * table.rename_axis(["correction", "method", "fold"]).sort_index()
 
 
 def not_possible(of: StoredResult) -> dict[Arm, str]:
