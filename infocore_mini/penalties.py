@@ -12,13 +12,13 @@ def normalised_hsic(z: Tensor, batch_id: Tensor) -> Tensor:
     """Dependence of embedding and experimental batch in a minibatch: 0 = none, 1 = one kernel is the other's multiple.
 
     HSIC(z, b) / sqrt(HSIC(z, z) HSIC(b, b)), with the biased estimate of the Hilbert-Schmidt independence criterion
-    (Gretton et al. 2005), sum of K H L H; divided as in centred alignment (Cortes et al. 2012), so that one factor means the
-    same for any number of batches. K is Gaussian of width 1, which the unit sphere suggests; L is 1 within a batch and 0
-    between batches.
+    (Gretton et al. 2005), the trace of K H L H; divided as in centred alignment (Cortes et al. 2012), so that one factor
+    means the same for any number of batches. K is Gaussian of width 1, which the unit sphere suggests; L is 1 within a
+    batch and 0 between batches.
 
     Args:
         z: (n, d) unit-norm embeddings.
-        batch_id: (n,) integer codes, (n, n_B) soft labels, or (n, k) columns of several nuisances, as training has them.
+        batch_id: (n,) integer codes, (n, n_B) soft labels, or (n, k) columns of several nuisances, as training has it.
 
     Returns:
         Scalar; 0 where all rows are of one batch.

@@ -27,7 +27,7 @@ AXIS_NAMES = {
 
 
 def board_figure(of: StoredResult) -> Figure:
-    """Percent of the others that the right molecule beats on new plates: every fold a dot, the mean a bar, an arm a row."""
+    """Percent of the others that the right molecule beats on new plates: a fold a dot, the mean a bar, an arm a row."""
     table = by_fold(of)["beaten"]
     mean = table.groupby(level=["correction", "method"]).mean().sort_values()
     fig, axis = figure(panel=(6.5, 0.2 * len(mean) + 1))

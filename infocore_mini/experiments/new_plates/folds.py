@@ -1,8 +1,8 @@
 """Screens of the board and their folds, fixed before any method runs: three tests from one training.
 
 A fold holds out experimental batches and molecules at once. Training has the other molecules on the other batches; all
-that is left is tested, as new molecules on seen batches, seen molecules on new batches, or new molecules on new batches.
-A molecule is seen if training has a profile of it, so one that lies on held-out batches alone is new there.
+that is left is tested, as new molecules on seen batches, seen molecules on new batches, or new molecules on new
+batches. A molecule is seen if training has a profile of it, so one that lies on held-out batches alone is new there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""When does which method win? Simulated screens with five dials, one turned at a time, scored on seen and on new batches.
+"""When does which method win? Simulated screens with five dials, one turned at a time, on seen and on new batches.
 
 All data here are simulated: the paper's simulation with molecules of their own, batches that lean to a series of
 molecules, and batches that training has not. One stored study an axis; the plan stands in ``plan.md``.
@@ -124,7 +124,7 @@ def _mixed(source: NDArray, rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 def centred(parts: Mapping[str, Rows]) -> dict[str, Rows]:
-    """Every batch minus the mean readout of all of its rows, tested ones included, as `correct.PlateCentring` has it."""
+    """Every batch minus the mean readout of all its rows, tested ones included, as `correct.PlateCentring` does it."""
     batch = np.concatenate([part.batch_id for part in parts.values()])
     screen = np.concatenate([part.screen for part in parts.values()])
     total = np.zeros((batch.max() + 1, screen.shape[1]), dtype=np.float32)

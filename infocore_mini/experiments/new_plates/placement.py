@@ -113,7 +113,7 @@ def _nearest(measured: Mapping[float, float], value: float) -> float:
 
 
 def predicted(table: pd.DataFrame, position: Mapping[str, float]) -> pd.Series:
-    """Percent beaten that the diagram predicts at a position: the centre's, plus what each axis adds to it, by method."""
+    """Percent beaten that the diagram predicts at a position, by method: the centre's, plus what each axis adds."""
     means = table["mean"].unstack("method")
     total = means.loc["strength", CENTRE.strength]
     for axis, value in position.items():
@@ -125,8 +125,9 @@ def placed(table: pd.DataFrame, where: pd.DataFrame, screens: Mapping[str, Store
     """Whether the diagram's prediction holds on the board, on new molecules and new batches.
 
     Returns:
-        A row a screen: "predicted" and "found", InfoCORE minus centring + CLIP in points, and whether both are above, below
-        or within the margin ("right"); the best of the five arms as predicted and as found; Spearman's "rank" of the five.
+        A row a screen: "predicted" and "found", InfoCORE minus centring + CLIP in points, and whether both are above,
+        below or within the margin ("right"); the best of the five arms as predicted and as found; "rank", Spearman's
+        correlation of the five.
     """
     rows = {}
     for name, position in where.iterrows():

@@ -68,7 +68,7 @@ def overlap(of: StoredResult, test: str = NEW) -> float:
 
 
 def by_fold(of: StoredResult, test: str = NEW, library: str = "whole") -> pd.DataFrame:
-    """Percent, a row for each (correction, method, fold): `SHOWN`, their chance levels, "worst batch"; replicates, mixing.
+    """Percent, by (correction, method, fold): `SHOWN`, their chance levels, "worst batch"; replicates, mixing.
 
     Folds without such a test, or cells that are not possible, have no row.
     """
@@ -97,7 +97,7 @@ def not_possible(of: StoredResult) -> dict[Arm, str]:
 
 
 def board(of: StoredResult, test: str = NEW, library: str = "whole") -> pd.DataFrame:
-    """The board of a screen: a row an arm, dumb baselines first; mean over folds, with half of the 95 % interval as text.
+    """The board of a screen: a row an arm, dumb baselines first; mean over folds ± half of the 95 % interval, as text.
 
     Columns: `SHOWN` and "worst batch", percent; "chance 1"; "replicates", normalised mean average precision across
     new batches; "own batch" and "permuted"; "audit" of one fold.
@@ -188,8 +188,8 @@ def verdict(name: str, of: StoredResult) -> str:
     apart = [f"{row.Index} {row.difference:+.1f}" for row in found.itertuples() if row.said in ("above", "below")]
     told = "; ".join(apart) if apart else "none of the planned comparisons is told apart"
     return (
-        f"{title}: on new plates the right molecule beats {inductive.max():.1f} % of the others with {label(best, of)}, "
-        f"{table['raw', 'none']:.1f} % without training (50 by chance). {told[0].upper()}{told[1:]}. The information bound on "
+        f"{title}: on new plates the right molecule beats {inductive.max():.1f} % of the others with "
+        f"{label(best, of)}, {table['raw', 'none']:.1f} % without training (50 by chance). {told[0].upper()}{told[1:]}. The information bound on "
         f"centred batches is {claim.said}: {claim.difference:+.1f} [{claim.low:+.1f}, {claim.high:+.1f}] points."
     )
 
