@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import field
+from dataclasses import asdict, field
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from infocore_mini.losses import Mixture
-from infocore_mini.parameters import Count, Epochs, Fraction, Method, NonNegative, Positive, Seed
+from infocore_mini.parameters import Count, Epochs, Fraction, NonNegative, Positive, Seed
 
+Objective = Literal["clip", "ccl", "ccl_k", "infocore"]  # the book's three methods, and a rival
 Framework = Literal["simclr", "moco"]
 Precision = Literal["32-true", "bf16-mixed"]
 Sampling = Literal["random", "one_batch", "alternate"]
+Penalty = Literal["reversal", "hsic"]
 
 
 def _device(value: Any) -> Any:
@@ -54,12 +56,19 @@ class Config:
     With one encoder for both views (``pretrain(x, None, ...)``) the fields of the drug are read for both.
 
     Attributes:
-        method: "clip", "ccl" or "infocore".
+        method: "clip", "ccl" or "infocore"; or "ccl_k", CCL with a kernel on the condition (Tsai et al. 2022): a negative
+            counts by the kernel between its experimental batch and the anchor's (`losses.kernel_weighted`).
         framework: where candidates come from: "simclr", the minibatch, or "moco", a queue behind it.
         alpha: weight of the anchor's own posterior in a pair's weight (proposition 3); 1 = CLIP.
         gradient_scale: lambda of appendix D, of the gradient through the batch posteriors; 0 = none.
         mixture: of the two posteriors, "arithmetic" or "geometric".
         temperature: tau; similarity = cosine / tau.
+        kernel_width: of "ccl_k", in median distances between the mean profiles of two training batches; 0 is approached
+            by CCL, infinity by CLIP.
+        penalty: what the encoders pay for beside the loss of the method: "reversal", being told apart by the batch
+            classifiers (gradient reversal, Ganin et al. 2016, in alternating steps); "hsic", dependence of embedding and
+            experimental batch (`penalties.normalised_hsic`, after Gretton et al. 2005); None = nothing.
+        penalty_scale: factor of the penalty, in nats for "reversal".
         embedding_dim: d.
         hidden_drug, hidden_screen: widths of the hidden layers of the two encoders.
         hidden_classifier: of the batch classifiers.
@@ -103,12 +112,15 @@ class Config:
         ('clip', 20)
     """
 
-    method: Method = "infocore"
+    method: Objective = "infocore"
     framework: Framework = "simclr"
     alpha: Fraction = 0.33
     gradient_scale: NonNegative = 0.0
     mixture: Mixture = "arithmetic"
     temperature: Positive = 0.1
+    kernel_width: Positive = 1.0
+    penalty: Penalty | None = None
+    penalty_scale: Positive = 1.0
     embedding_dim: Count = 256
     hidden_drug: tuple[Count, ...] = (128, 128)
     hidden_screen: tuple[Count, ...] = (128, 128)
@@ -155,4 +167,19 @@ class Config:
                 f"smallest_minibatch: got {self.smallest_minibatch}, expected at most minibatch_size = "
                 f"{self.minibatch_size}: no minibatch would be left"
             )
+        if self.penalty is not None and self.sampling == "one_batch":
+            raise ValueError(
+                f"penalty: got {self.penalty!r}, expected None with sampling='one_batch': a minibatch of one experimental "
+                "batch holds nothing to tell apart"
+            )
         return self
+
+
+def settings_of(config: Config) -> dict[str, Any]:
+    """The settings that a run is named by: all but those of a kernel or penalty that it has not.
+
+    Runs that were kept before these settings existed go on under their names.
+    """
+    off: tuple[str, ...] = () if config.method == "ccl_k" else ("kernel_width",)
+    off += () if config.penalty else ("penalty", "penalty_scale")
+    return {name: value for name, value in asdict(config).items() if name not in off}

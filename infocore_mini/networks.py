@@ -1,4 +1,4 @@
-"""The networks of a run: two encoders, and for InfoCORE two batch classifiers."""
+"""The networks of a run: two encoders, and for InfoCORE and gradient reversal two batch classifiers."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def build(config: Config, shapes: Shapes) -> TwoTower:
         of_drug = encoder(shapes.n_drug, config.hidden_drug)
     of_screen = of_drug if shapes.shared else encoder(shapes.n_screen, config.hidden_screen)
     classifiers = None
-    if config.method == "infocore":
+    if config.method == "infocore" or config.penalty == "reversal":
         of_z_drug = classifier()
         classifiers = (of_z_drug, of_z_drug if shapes.shared else classifier())
     scalers = None

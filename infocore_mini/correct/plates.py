@@ -49,9 +49,7 @@ class _OfEachPlate(Correction):
         return with_profiles(screen, profile, control)
 
     def _centre_and_scale(self, wells: NDArray) -> tuple[NDArray, NDArray | float]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a feature without a value on the plate: NaN
-            return np.asarray(np.nanmean(wells, axis=0, dtype=np.float64)), 1.0
+        return _mean(wells), 1.0
 
 
 class ControlMean(_OfEachPlate):
@@ -140,3 +138,50 @@ def _median(values: NDArray) -> NDArray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a feature without a value on the plate: NaN
         return np.nanmedian(values.astype(np.float64), axis=0)
+
+
+class Stabilised(_OfEachPlate):
+    """Minus the plate's mean, over its standard deviation, both shrunk towards those of the plates of training.
+
+    Mean and variance are those of all wells of the plate, control wells included, and count as ``prior_wells`` further
+    wells like the average plate of ``fit``: a plate with few wells is corrected little, one with many as by its own. The
+    statistics of a normalisation are so adapted to a plate that training has not seen, with its control wells to steady
+    them. Inductive: a new plate is corrected by its own wells, so give it whole plates, as `PlateCentring`.
+
+    Args:
+        by: what is corrected together: "batch", "plate" or a column of ``screen.info``.
+        prior_wells: weight of the average plate of training, in wells.
+    """
+
+    def __init__(self, by: str = "batch", *, prior_wells: float = 10.0) -> None:
+        super().__init__(by, "all")
+        if not prior_wells > 0:
+            raise ValueError(f"prior_wells: got {prior_wells}, expected a number > 0")
+        self.prior_wells = prior_wells
+
+    def _fit(self, screen: PairedScreen) -> None:
+        super()._fit(screen)
+        code, control_code, _ = labels(screen, self.by)
+        found, profile = controls(screen), treated(screen).profile
+        means, deviations = [], []
+        for plate in np.unique(code):
+            of_controls = [] if found is None else [found.profile[control_code == plate]]
+            wells = np.concatenate([profile[code == plate], *of_controls])
+            means.append(_mean(wells))
+            deviations.append(wells - means[-1])
+        self.mean = _mean(np.stack(means))
+        self.variance = np.nan_to_num(_mean(np.concatenate(deviations) ** 2))
+
+    def _centre_and_scale(self, wells: NDArray) -> tuple[NDArray, NDArray | float]:
+        n, centre = (~np.isnan(wells)).sum(0), _mean(wells)
+        spread = _mean((wells - centre) ** 2)
+        centre, spread = np.where(n > 0, centre, self.mean), np.where(n > 0, spread, self.variance)
+        total = n + self.prior_wells
+        variance = (n * spread + self.prior_wells * self.variance) / total
+        return (n * centre + self.prior_wells * self.mean) / total, np.where(variance > 0, np.sqrt(variance), 1.0)
+
+
+def _mean(values: NDArray) -> NDArray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a feature without a value on the plate: NaN
+        return np.asarray(np.nanmean(values, axis=0, dtype=np.float64))

@@ -20,6 +20,9 @@ from infocore_mini.experiments.gene_expression import doses
 from infocore_mini.experiments.gene_expression import run as connectivity_map
 from infocore_mini.experiments.molecules import run as molecules
 from infocore_mini.experiments.molecules import tables
+from infocore_mini.experiments.new_plates import folds as new_plates_folds
+from infocore_mini.experiments.new_plates import phases as new_plates_phases
+from infocore_mini.experiments.new_plates import run as new_plates
 from infocore_mini.experiments.nuisances import run as nuisances
 from infocore_mini.experiments.performance import full_shape
 from infocore_mini.experiments.pretraining import encoder, inputs
@@ -48,6 +51,9 @@ STUDIES: Mapping[str, Store] = {
     "nuisances": nuisances.store,
     "full_shape": full_shape.store,
     "encoder": encoder.store,
+    new_plates_folds.STUDY: new_plates_folds.store,
+    **new_plates_phases.STORES,
+    **{f"new_plates_{name}": partial(new_plates.store, name) for name in new_plates_folds.SCREENS},
     "mol2vec": molecules.store,
     "broad_smiles": tables.store,
 }

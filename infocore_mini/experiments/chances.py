@@ -21,7 +21,14 @@ from infocore_mini.training.pairs import ScreenPairs, sample
 TEMPERATURES = (0.1, 0.3)
 ALPHAS = (0.33, 0.83)  # the paper's, for gene expression and for cell painting
 DROPOUTS = (0.1, 0.3)  # rates of feature dropout, for methods without alpha
-SEARCHED = ("temperature", "alpha", "feature_dropout_screen")
+FURTHER: Mapping[str, tuple[str, tuple[float, ...]]] = MappingProxyType(  # a method's own setting; others have dropout
+    {
+        "ccl_k": ("kernel_width", (0.5, 1.0)),
+        "reversal": ("penalty_scale", (0.1, 1.0)),
+        "hsic": ("penalty_scale", (1.0, 10.0)),
+    }
+)
+SEARCHED = ("temperature", "alpha", "feature_dropout_screen", "kernel_width", "penalty_scale")
 STEPS, CANDIDATES = "optimiser steps", "candidates"
 
 _ITS_OWN = "CCL compares an anchor with others of its experimental batch: a random minibatch or queue has next to none"
@@ -38,9 +45,14 @@ REASONS: Mapping[str, Mapping[str, str]] = MappingProxyType(  # method -> what i
 
 
 def candidates(method: str, alphas: Sequence[float] = ALPHAS) -> tuple[dict[str, Any], ...]:
-    """The settings that a method may choose from, as many for each: its temperature, and alpha or feature dropout."""
-    further = {"alpha": alphas} if method == "infocore" else {"feature_dropout_screen": DROPOUTS}
-    ((name, values),) = further.items()
+    """The settings that a method may choose from, as many for each: its temperature, and its own or feature dropout.
+
+    Args:
+        method: "clip", "ccl", "infocore", or a rival: "ccl_k", "reversal" or "hsic".
+        alphas: of InfoCORE.
+    """
+    own = {**FURTHER, "infocore": ("alpha", tuple(alphas))}
+    name, values = own.get(method, ("feature_dropout_screen", DROPOUTS))
     return tuple({"temperature": temperature, name: value} for temperature, value in product(TEMPERATURES, values))
 
 
@@ -97,5 +109,5 @@ def unequal(
 def _shared(configs: Sequence[Config]) -> dict[str, Any]:
     """Setting -> the values that a method's candidates take, of settings that methods are to have alike."""
     listed = [asdict(config) for config in configs]
-    own = ("method", "seed", *SEARCHED)
+    own = ("method", "penalty", "seed", *SEARCHED)
     return {name: sorted({repr(each[name]) for each in listed}) for name in listed[0] if name not in own}

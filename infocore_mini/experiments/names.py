@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 METHOD_NAMES = {"clip": "CLIP", "ccl": "CCL", "infocore": "InfoCORE"}
+RIVAL_NAMES = {"ccl_k": "CCL-K", "reversal": "CLIP, gradient reversal", "hsic": "CLIP, HSIC penalty"}
 STUDY_NAMES = {  # of the pretraining studies, by what they train on
     "gene_expression": "simulated L1000",
     "l1000_plates": "three L1000 plates",

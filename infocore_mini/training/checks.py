@@ -51,7 +51,7 @@ def check_pairs(
     drug_id = None if molecule is None else _molecules(molecule, len(drug)).to(config.device)
     device = config.device
     views = drug.to(device), None if screen is None else screen.to(device)
-    if not further or config.method == "clip":  # which reads no label
+    if not further or (config.method == "clip" and config.penalty is None):  # which reads no label
         return Pairs(*views, batch_id.to(device), n_batches, drug_id)
     labels = {"batch_id": batch_id} | further
     _check_nuisances(labels, config)
@@ -64,6 +64,7 @@ def check_pairs(
 
 def _check_nuisances(labels: Mapping[str, Tensor], config: Config) -> None:
     """What several nuisances ask of the settings, and each of its labels; ValueError."""
+    require(config.method != "ccl_k", "method", "'ccl_k'", "a method without a kernel with several nuisances")
     require(config.mixture == "arithmetic", "mixture", repr(config.mixture), "'arithmetic' with several nuisances")
     random = config.method == "ccl" or config.sampling == "random"
     require(random, "sampling", repr(config.sampling), "'random' with several nuisances")
@@ -174,10 +175,9 @@ def _check_labels(batch_id: Tensor, config: Config) -> None:
             got = "one row" if largest == 1 else f"at most {largest} rows"
             raise ValueError(f"batch_id: every experimental batch has {got}, expected {least} to contrast for {asks}")
     present = int((batch_id.sum(0) > 0).sum()) if soft else len(batch_id.unique())
-    if config.method != "clip" and present < 2:
-        raise ValueError(
-            f"batch_id: got one experimental batch, expected at least 2 for method={config.method!r} (CLIP needs none)"
-        )
+    if (config.method != "clip" or config.penalty) and present < 2:
+        asks = f"penalty={config.penalty!r}" if config.method == "clip" else f"method={config.method!r}"
+        raise ValueError(f"batch_id: got one experimental batch, expected at least 2 for {asks} (CLIP needs none)")
     if config.framework == "moco" and config.queue_size < config.minibatch_size:
         raise ValueError(
             f"queue_size: got {config.queue_size}, expected at least minibatch_size = {config.minibatch_size}"

@@ -71,10 +71,11 @@ class MoCo(nn.Module):
         label = torch.empty((), dtype=torch.int64) if label is None else label
         # An arithmetic mixture reads the column of the anchor's batch; soft labels and the geometric one read all.
         soft = label.is_floating_point()
-        self.reads_columns = bool(model.classifiers) and config.mixture == "arithmetic" and not soft
+        self.weighted = config.method == "infocore"
+        self.reads_columns = self.weighted and config.mixture == "arithmetic" and not soft
 
         def queues(size: int, n_rings: int, ring_batches: Tensor | None, n: int) -> nn.ModuleList:
-            stored = n_batches if model.classifiers else 0
+            stored = n_batches if self.weighted else 0
             return nn.ModuleList(
                 Queue(size, n_rings, config.embedding_dim, stored, label, ring_batches) for _ in range(n)
             )
@@ -92,7 +93,7 @@ class MoCo(nn.Module):
         extended = []
         for queue, new in zip(
             self.queues if minibatch.only_line is None else self.line_queues,
-            _partners(minibatch, slow_z, self.slow.log_posteriors(slow_z)),
+            _partners(minibatch, slow_z, self.slow.log_posteriors(slow_z) if self.weighted else None),
         ):
             assert isinstance(queue, Queue)
             extended.append(queue.extend(new, minibatch.only_line, columns))

@@ -62,6 +62,11 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.batch_id)
 
+    @property
+    def batch_of_rows(self) -> Tensor:
+        """Experimental batch of each row of ``screen``: (rows,) codes or (rows, n_B) soft labels."""
+        return self.batch_id
+
     def tensors(self) -> dict[str, Tensor]:
         """Everything that decides what is trained on."""
         found = {name: getattr(self, name) for name in ("drug", "screen", "batch_id", "drug_id", "cell_line")}
@@ -136,6 +141,11 @@ class ScreenPairs(Pairs):
         self.first, self.count = screen.first_profile.to(device), screen.n_replicates.to(device)
         # Known on the CPU once, so that no step has to ask the training device.
         self.n_replicates, self.missing = screen.n_replicates.cpu(), bool(screen.profile.isnan().any())
+
+    @property
+    def batch_of_rows(self) -> Tensor:
+        """(n_profiles,) codes."""
+        return self.profile_batch
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that decides what is trained on."""

@@ -1,7 +1,7 @@
 """The loop of a run, the same for every method, framework and kind of data.
 
 Each step alternates (section 2.2.3): first the encoders on the contrastive loss, classifiers frozen;
-then, for InfoCORE, the batch classifiers on the cross-entropy of the detached embeddings.
+then, for InfoCORE and gradient reversal, the batch classifiers on the cross-entropy of the detached embeddings.
 """
 
 from __future__ import annotations
@@ -17,14 +17,22 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 from tqdm import tqdm
 
-from infocore_mini.config import Config
+from infocore_mini.config import Config, settings_of
 from infocore_mini.encoders import CellLineEncoder
-from infocore_mini.losses import info_nce, reweighted_info_nce, reweighted_info_nce_from_columns, same_batch_only
+from infocore_mini.losses import (
+    info_nce,
+    kernel_weighted,
+    reweighted_info_nce,
+    reweighted_info_nce_from_columns,
+    same_batch_only,
+)
 from infocore_mini.networks import Shapes, TwoTower, build
+from infocore_mini.penalties import normalised_hsic
 from infocore_mini.training.adam import Adam
 from infocore_mini.training.augment import feature_dropout
 from infocore_mini.training.checkpoint import Checkpoint, checksum
 from infocore_mini.training.contrast import MoCo, SimCLR, Views
+from infocore_mini.training.kernel import log_batch_kernel
 from infocore_mini.training.pairs import Chosen, Minibatch, Pairs, sample
 from infocore_mini.training.processes import Processes
 from infocore_mini.training.queue import Candidates, of_labels
@@ -78,6 +86,11 @@ class Trainer:
         )
         self.model = build(config, self.shapes).to(config.device).train()
         self.framework: SimCLR | MoCo = self._framework().to(config.device)
+        self.log_kernel: Tensor | None = None
+        if config.method == "ccl_k":
+            self.log_kernel = log_batch_kernel(
+                pairs.screen, pairs.batch_of_rows, pairs.n_batches, width=config.kernel_width
+            )
         if config.compile:
             for model in (self.model, *self.framework.models()):
                 for network in (*model.encoders, *model.classifiers):
@@ -187,13 +200,16 @@ class Trainer:
         minibatch = self.augmented(chosen)
         z = self.processes.embed(self.model, minibatch)
         fixed_z = (z[0].detach(), z[1].detach())
-        log_posteriors = self.model.log_posteriors(z if self.config.gradient_scale else fixed_z)
-        contrastive = self.contrastive_loss(minibatch, z, log_posteriors)
+        attached = self.config.gradient_scale > 0 or self.config.penalty == "reversal"
+        log_posteriors = self.model.log_posteriors(z if attached else fixed_z)
+        contrastive = loss = self.contrastive_loss(minibatch, z, log_posteriors)
+        if self.config.penalty is not None:
+            loss = contrastive + self.config.penalty_scale * self.penalty(z, log_posteriors, minibatch.batch_id)
         if self.epoch >= self.config.warmup_epochs:
-            contrastive.backward(inputs=self.encoder_optimiser.parameters)
+            loss.backward(inputs=self.encoder_optimiser.parameters)
             self.processes.sum_gradients(self.encoder_optimiser.parameters)
             self.encoder_optimiser.step()
-        if self.config.gradient_scale:  # their graph went with the encoders' gradient
+        if attached:  # their graph went with the encoders' gradient
             log_posteriors = self.model.log_posteriors(fixed_z)
         classifier = self._train_classifiers(fixed_z, log_posteriors, minibatch.batch_id)
         self.framework.update(self.model)
@@ -208,10 +224,23 @@ class Trainer:
 
     def contrastive_loss(self, minibatch: Minibatch, z: Views, log_posteriors: Views | None) -> Tensor:
         """L_CLIP of the method, mean over both anchor directions."""
+        if self.config.method != "infocore":  # classifiers serve gradient reversal alone
+            log_posteriors = None
         candidates = self.framework.candidates(minibatch, z, log_posteriors)
         posteriors = (None, None) if log_posteriors is None else log_posteriors
         directions = zip(z, posteriors, candidates)
         return torch.stack([self._directional(minibatch, *direction) for direction in directions]).mean()
+
+    def penalty(self, z: Views, log_posteriors: Views | None, batch_id: Tensor) -> Tensor:
+        """What ``config.penalty`` asks the encoders to pay, mean over the two embeddings.
+
+        "reversal": minus the cross-entropy of the classifiers, whose own step lowers it (a gradient reversal layer does
+        both at once); "hsic": the dependence of embedding and experimental batch.
+        """
+        if self.config.penalty == "hsic":
+            return torch.stack([normalised_hsic(z_v, batch_id) for z_v in z]).mean()
+        assert log_posteriors is not None
+        return -torch.stack([_cross_entropy(log_posterior, batch_id) for log_posterior in log_posteriors]).mean()
 
     def _directional(
         self, minibatch: Minibatch, z: Tensor, log_posterior: Tensor | None, candidates: Candidates
@@ -240,6 +269,8 @@ class Trainer:
             ).mean()
         if config.method == "ccl":
             similarity = same_batch_only(similarity, batch_id, candidates.batch_id)
+        if self.log_kernel is not None:
+            similarity = kernel_weighted(similarity, batch_id, candidates.batch_id, self.log_kernel)
         return info_nce(similarity, positive).mean()
 
     def _train_classifiers(self, z: Views, log_posteriors: Views | None, batch_id: Tensor) -> Tensor:
@@ -271,7 +302,7 @@ class Trainer:
         return {"model": self.model, "framework": self.framework, **optimisers}
 
     def _identity(self) -> dict[str, Any]:
-        settings = {name: value for name, value in asdict(self.config).items() if name not in NO_MATTER}
+        settings = {name: value for name, value in settings_of(self.config).items() if name not in NO_MATTER}
         chosen_by = None if self.validation is None else {"validation": self.validation, "every": self.validate_every}
         shapes = {name: value for name, value in asdict(self.shapes).items() if name != "levels" or value}
         data = checksum(self.pairs.tensors())

@@ -7,10 +7,17 @@ import json
 import pytest
 
 from infocore_mini.experiments import __main__ as command_line
+from infocore_mini.experiments.new_plates import phases as new_plates_phases
+from infocore_mini.experiments.new_plates.folds import SCREENS
 from infocore_mini.experiments.results import stored
 
-# whose plans are written down, and which have not been run
-PLANNED = {"property_protocols", "audit_trained", "nuisances"}
+PLANNED = {  # whose plans are written down, and which have not been run
+    "property_protocols",
+    "audit_trained",
+    "nuisances",
+    *(f"new_plates_{name}" for name in SCREENS),
+    *new_plates_phases.STORES,
+}
 
 
 def test_every_study_on_the_command_line_is_stored_or_planned():

@@ -49,3 +49,30 @@ def loop_clip(z_a, z_b, temperature, batch_id=None):
             f = torch.stack([anchor @ others[j] / temperature for j in pairs])
             total = total + f.logsumexp(0) - f[pairs.index(i)]
     return total / (2 * len(z_a))
+
+
+def loop_kernel_clip(z_a, z_b, temperature, batch_id, kernel):
+    """CLIP whose candidate j counts k(b_i, b_j) times for anchor i, as the plainest double loop."""
+    total = 0.0
+    for anchors, others in ((z_a, z_b), (z_b, z_a)):
+        for i, anchor in enumerate(anchors):
+            f = [anchor @ other / temperature for other in others]
+            weighed = sum(kernel[batch_id[i], batch_id[j]] * f[j].exp() for j in range(len(others)))
+            total = total + weighed.log() - f[i]
+    return total / (2 * len(z_a))
+
+
+def loop_hsic(z, *labels):
+    """Normalised HSIC with H and the kernels written out."""
+    n = len(z)
+    of_z, of_batch = torch.zeros(2, n, n, dtype=z.dtype)
+    for i in range(n):
+        for j in range(n):
+            of_z[i, j] = torch.exp(-((z[i] - z[j]) ** 2).sum() / 2)
+            of_batch[i, j] = sum(float(label[i] == label[j]) for label in labels)
+    centre = torch.eye(n, dtype=z.dtype) - 1 / n
+
+    def hsic(k, other):
+        return torch.trace(k @ centre @ other @ centre)
+
+    return hsic(of_z, of_batch) / (hsic(of_z, of_z) * hsic(of_batch, of_batch)).sqrt()

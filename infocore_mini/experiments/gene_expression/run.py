@@ -19,7 +19,6 @@ half-width says what could have been seen. No run is left out, none is added aft
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -29,7 +28,7 @@ from typing import Any
 import torch
 from joblib import Parallel, delayed
 
-from infocore_mini.config import Config
+from infocore_mini.config import Config, settings_of
 from infocore_mini.correct import BatchCentring
 from infocore_mini.experiments.chances import best_on_validation, candidates
 from infocore_mini.experiments.neighbours import neighbours
@@ -106,7 +105,7 @@ def run(
         A record whose result is {"validation": the score that chooses, "test": as `scores`}.
     """
     settings = {**SETTINGS, **CANDIDATES[method][candidate], "method": method, "seed": seed}
-    described = {"input": kind, "config": asdict(Config(**settings)), "minimum_library": MINIMUM_LIBRARY}
+    described = {"input": kind, "config": settings_of(Config(**settings)), "minimum_library": MINIMUM_LIBRARY}
     if simulated:
         described["screen"] = "simulated"
 

@@ -7,7 +7,7 @@ stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from joblib import Parallel, delayed
 
-from infocore_mini.config import Config
+from infocore_mini.config import Config, settings_of
 from infocore_mini.evaluate.mixing import linear_probe
 from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
 from infocore_mini.experiments.chances import best_on_validation
@@ -161,7 +161,7 @@ def run(
     settings = {
         "screen": study.make_screen.__name__,
         "shape": dict(study.shape),
-        "config": asdict(config),
+        "config": settings_of(config),
         "minimum_library": study.minimum_library,
     }
     view = study.trains_on.get(arm)

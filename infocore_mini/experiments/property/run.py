@@ -18,6 +18,7 @@ import torch
 from joblib import Parallel, delayed
 from torch import Tensor, nn
 
+from infocore_mini.config import settings_of
 from infocore_mini.evaluate.property import chosen, fine_tune
 from infocore_mini.experiments.names import Arm
 from infocore_mini.experiments.pretraining.run import METHODS
@@ -155,7 +156,7 @@ def pretrain_without(study: PropertyStudy, arm: Arm, seed: int, folder: Path) ->
     datasets, source = study.scored(arm.study), pretraining_study(arm.study)
     config = replace(source.config(arm.method, seed, CHOSEN.get(arm.study, {})), **BODY)
     settings: dict[str, Any] = {"screen": source.make_screen.__name__, "shape": dict(source.shape)}
-    settings |= {"config": asdict(config), "without": datasets}
+    settings |= {"config": settings_of(config), "without": datasets}
     encoder = path_of(folder, "property_pretraining", settings).with_suffix(".safetensors")
 
     def make() -> Made:

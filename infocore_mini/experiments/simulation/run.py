@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -14,7 +13,7 @@ from joblib import Parallel, delayed
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from infocore_mini.config import Config
+from infocore_mini.config import Config, settings_of
 from infocore_mini.encoders import MLP
 from infocore_mini.evaluate.mixing import batch_mixing_entropy, knn_purity, linear_probe
 from infocore_mini.experiments.records import Record, kept
@@ -174,7 +173,7 @@ def run_one(draw: int, method: str, generator: Mapping, settings: Mapping, folde
         scores = [{"draw": draw, "method": method, **row} for row in score(study, model)]
         return {"scores": scores, "losses": model.history}, {}
 
-    return kept(folder, "simulation", {"generator": generator, "config": asdict(config)}, make)
+    return kept(folder, "simulation", {"generator": generator, "config": settings_of(config)}, make)
 
 
 # The notebook's parameters, and what each may be: of the generator, and of the training.

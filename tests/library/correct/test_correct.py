@@ -18,6 +18,7 @@ from infocore_mini.correct import (
     PlateCentring,
     RobustZ,
     Sphering,
+    Stabilised,
 )
 
 ALL = [
@@ -29,6 +30,7 @@ ALL = [
     Harmony(),
     RobustZ(),
     Sphering(),
+    Stabilised(),
 ]
 N_PLATES, N_WELLS, N_CONTROLS, N_FEATURES = 6, 30, 20, 5
 
@@ -180,6 +182,22 @@ def test_combat_knows_the_batches_of_training_alone(screen):
     assert sorted(set(found.controls.batch_id.tolist())) == [0, 1, 2]
     with pytest.raises(ValueError, match="3 experimental batches that fit has not seen \\(first 'plate 3'\\)"):
         correction.transform(screen)
+
+
+def test_stabilised_statistics_lie_between_the_plates_own_and_those_of_training(screen):
+    train, new = on(screen, [0, 1, 2, 3]), on(screen, [5])
+    own = np.concatenate([new.profile, screen.controls.profile[screen.controls.batch_id == 5]])
+    wells = [np.concatenate(of_plate(train, plate)[:2]) for plate in range(4)]
+    mean = np.mean([part.mean(0) for part in wells], axis=0)
+    variance = np.concatenate([part - part.mean(0) for part in wells]).var(0)
+    for prior in (1e-6, 10.0, 1e9):
+        n = len(own)
+        centre = (n * own.mean(0) + prior * mean) / (n + prior)
+        scale = np.sqrt((n * own.var(0) + prior * variance) / (n + prior))
+        found = Stabilised(prior_wells=prior).fit(train).transform(new).profile
+        np.testing.assert_allclose(found, (new.profile.numpy() - centre) / scale, rtol=1e-3, atol=1e-4)
+    with pytest.raises(ValueError, match="prior_wells: got 0, expected a number > 0"):
+        Stabilised(prior_wells=0)
 
 
 def test_harmony_mixes_plates(screen):
