@@ -13,7 +13,7 @@ import torch
 from joblib import Parallel, delayed
 
 from infocore_mini import Config, audit, pretrain_screen
-from infocore_mini.confounding import Audit
+from infocore_mini.confounding import Audit, labelled_rows
 from infocore_mini.experiments.audit import screens
 from infocore_mini.experiments.names import METHOD_NAMES
 from infocore_mini.experiments.pretraining.run import METHODS
@@ -33,7 +33,7 @@ def config(method: str, settings: Mapping[str, Any] = MappingProxyType({})) -> C
     return Config(**dict(SETTINGS) | METHODS[method].settings | settings | {"seed": SEED})
 
 
-def audited(split: Split, columns: Mapping[str, str], settings: Config | None) -> Audit:
+def audited(split: Split, columns: Mapping[str, Any], settings: Config | None) -> Audit:
     """The audit of the wells of the test molecules, and of the control wells: their readouts, or embeddings of these.
 
     Args:
@@ -41,12 +41,11 @@ def audited(split: Split, columns: Mapping[str, str], settings: Config | None) -
         columns: as in ``screens.SCREENS``.
         settings: of the training on the other molecules; None = the readouts themselves.
     """
-    readout = screens.wells(split.test)
-    told = screens.told(split.test, columns)
+    readout, known = labelled_rows(split.test, **columns)
     if settings is None:
-        return audit(readout, **told, seed=SEED)
+        return audit(readout, **known, seed=SEED)
     model = pretrain_screen(split.train, settings, validation=split.validation)
-    return audit(model.embed_screen(readout).numpy(), **told, before=readout, seed=SEED)
+    return audit(model.embed_screen(readout).numpy(), **known, before=readout, seed=SEED)
 
 
 def run(name: str, training: str, folder: Path | None = None) -> Record:
