@@ -158,7 +158,7 @@ REVISIONS: Sequence[Revision] = (
         "The same minibatches and search for all four arms; six splits.",
         "InfoCORE over CCL, in percent: whole top-1 +193 [29, 358], batch top-1 +38 [9, 67]; over CLIP batch top-1 +1 [-12, 14].",
         lambda: _against("toxcast", "ccl") + " " + _against("toxcast", "clip"),
-        "weaker",
+        "sharper",
         "notebooks/06_retrieval",
     ),
     Revision(

@@ -17,6 +17,7 @@ from toy_screen import toy_embeddings, toy_screen
 from infocore_mini.evaluate.ranking import retrieval_hits
 from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
 from infocore_mini.experiments.names import Arm
+from infocore_mini.experiments.pretraining import report as pretraining
 from infocore_mini.experiments.pretraining.report import accuracy_by_seed, paper_accuracies, tables
 from infocore_mini.experiments.pretraining.studies import STUDIES, quick, simulated_stand_in
 from infocore_mini.experiments.results import stored
@@ -396,19 +397,31 @@ def test_what_the_page_says_by_itself_is_what_is_stored(root):
     arms, records = STUDIES["toxcast"].arms, stored("toxcast").results
     overlap = STUDIES["toxcast"].overlap
     by_arm = tables(records, overlap)
-    assert "makes the model pair less by testing campaign, and no gain in finding molecules is seen" in page
+    said = {
+        pair: pretraining.told(by_arm, *pair).set_index(["library", "top"])["said"]
+        for pair in [("infocore", "clip"), ("infocore, alpha = 0", "clip"), ("ccl", "clip")]
+    }
+    assert "finds molecules within one as often as CLIP, not more often" in page
+    assert "Within a campaign it is level with CLIP" in page and "Level with CLIP where it chose its $\\alpha$" in page
+    assert set(said["infocore", "clip"]["batch"]) == {"level"}
+    assert "at its strongest setting it gives up a little of the whole library for a little of the batch library" in page
+    assert "at $\\alpha = 0$ a little better at top 5" in page
     strongest = "infocore, alpha = 0"
-    assert "is higher" not in sentences.accuracies(by_arm, arms, "batch")
-    assert "is higher" not in sentences.accuracies(by_arm, arms, "whole")
+    assert said[strongest, "clip"]["batch"].tolist() == ["not told apart", "above", "level"]
+    assert said[strongest, "clip"]["whole"].tolist() == ["not told apart", "below", "not told apart"]
+    assert "CCL loses on *whole*, told from CLIP at top 5 and 10" in page
+    assert said["ccl", "clip"]["whole"].tolist() == ["not told apart", "below", "below"]
     way = sentences.towards_random(records, arms, overlap=overlap)
-    assert "not told" not in way and "at $\\alpha = 0$ more so than at the paper's" in page
+    assert "not told" not in way and "at $\\alpha = 0$ more so than with the $\\alpha$ of its choice" in page
     goes = {
         name: float(part.split(" goes ")[1].split(" %")[0])
         for name, part in zip(list(by_arm)[1:], way.split(": ")[1].split("; "))
     }
     assert goes["infocore"] < goes[strongest] < goes["ccl"]
     assert accuracy_by_seed(by_arm, "whole").mean().idxmin() == "ccl"
-    assert "outside for gene expression, whole" in sentences.beside_the_paper(by_arm)
+    assert "as large as the paper's on gene expression is ruled out on this screen" in page
+    outside = sentences.beside_the_paper(by_arm).partition("outside for ")[2]
+    assert "gene expression, whole" in outside and "gene expression, batch" in outside
     sizes = chapter.paper_library_sizes()
     assert (
         "about twice as many molecules as were measured in a cell line, and slightly more than a fifth of all" in page
