@@ -295,7 +295,12 @@ Markdown("\n".join(f"- {sentences.accuracies(by_arm, study.arms, library)}" for 
 # The same by the plan's rule, against CLIP and against CCL; *level* is within a tenth of the other's accuracy:
 
 # %% tags=["nbval-check-output"]
-pairs = [("infocore", "clip"), ("infocore", "ccl"), ("infocore, alpha = 0", "clip"), ("infocore, alpha = 0", "infocore")]
+pairs = [
+    ("infocore", "clip"),
+    ("infocore", "ccl"),
+    ("infocore, alpha = 0", "clip"),
+    ("infocore, alpha = 0", "infocore"),
+]
 Markdown(report.verdict(by_arm, pairs))
 
 # %% [markdown]

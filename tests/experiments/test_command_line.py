@@ -13,7 +13,6 @@ from infocore_mini.experiments.results import stored
 
 PLANNED = {  # whose plans are written down, and which have not been run
     "property_protocols",
-    "audit_trained",
     *(f"new_plates_{name}" for name in SCREENS),
     *new_plates_phases.STORES,
 }

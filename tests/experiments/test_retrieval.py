@@ -404,7 +404,9 @@ def test_what_the_page_says_by_itself_is_what_is_stored(root):
     assert "finds molecules within one as often as CLIP, not more often" in page
     assert "Within a campaign it is level with CLIP" in page and "Level with CLIP where it chose its $\\alpha$" in page
     assert set(said["infocore", "clip"]["batch"]) == {"level"}
-    assert "at its strongest setting it gives up a little of the whole library for a little of the batch library" in page
+    assert (
+        "at its strongest setting it gives up a little of the whole library for a little of the batch library" in page
+    )
     assert "at $\\alpha = 0$ a little better at top 5" in page
     strongest = "infocore, alpha = 0"
     assert said[strongest, "clip"]["batch"].tolist() == ["not told apart", "above", "level"]

@@ -10,6 +10,11 @@ from infocore_mini.evaluate.seeds import Interval, outcome, paired, t_interval
 from infocore_mini.experiments.results import StoredResult
 
 SHOWN = ("effect", "plate, above null", "second, above null")
+ASKED = (  # the three conditions of the plan
+    "second nuisance, both against the plate alone",
+    "second nuisance, both against its null",
+    "effect, both against the plate alone",
+)
 MARGIN = 0.02  # of accuracy, within which a difference does not matter
 
 
@@ -50,6 +55,20 @@ def said(stored: StoredResult, second: str) -> Mapping[str, str]:
     }
     words = dict(margin=MARGIN, more="above", less="below")
     return {name: outcome(float(found.low), float(found.high), **words) for name, found in asked.items()}
+
+
+def sentences(stored: StoredResult) -> str:
+    """Markdown: for each second nuisance what being told both does to it and to the effect, as the plan asks."""
+    lines = []
+    for second in dict.fromkeys(design for design, _ in by_arm(stored)):
+        answer = said(stored, second)
+        below, null, effect = (answer[name] for name in ASKED)
+        stays = " It falls towards its null and stays above it." if (below, null) == ("below", "above") else ""
+        lines.append(
+            f"- *{second}*, both told. Its probe against that with the plate alone: **{below}**; against permuted labels: "
+            f"**{null}**.{stays} The effect's against that with the plate alone: **{effect}**."
+        )
+    return "\n".join(lines)
 
 
 def _percent(interval: Interval) -> str:

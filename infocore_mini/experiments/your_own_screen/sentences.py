@@ -118,6 +118,28 @@ def of_real_screens(stored: StoredResult) -> str:
     )
 
 
+def of_trained(stored: StoredResult) -> str:
+    """Markdown: how often trained embeddings are called clean, and on how many screens InfoCORE's is nearer to chance.
+
+    Args:
+        stored: ``results.stored("audit_trained")``.
+    """
+    table = pd.DataFrame(stored.results["table"])
+    done = table[(table["verdict"] != "not possible") & (table["training"] != "none")]
+    counts = done["verdict"].value_counts()
+    called = ", ".join(f"*{verdict}* {n} times" for verdict, n in counts.items())
+    probe = "treated: linear probe"
+    excess = (table[probe].astype(float) - table[f"{probe}, expected"].astype(float)).abs()
+    wide = table.assign(excess=excess).pivot(index="screen", columns="training", values="excess").dropna()
+    nearest = wide.idxmin(axis=1).value_counts()
+    named = ", ".join(f"{'the readout' if name == 'none' else name} on {n}" for name, n in nearest.items())
+    return (
+        f"Of {len(table[table['training'] != 'none'])} trained embeddings {len(done)} could be audited, and were called {called}.\n"
+        f"The linear probe of treated wells is nearer to chance after InfoCORE than after CLIP on "
+        f"{(wide['InfoCORE'] < wide['CLIP']).sum()} of {len(wide)} screens; nearest of all: {named}."
+    )
+
+
 def _linear(found: Audit, nuisance: str) -> tuple[float, float]:
     row = checks_of(found, nuisance).loc[("treated", "linear probe")]
     return row["observed"], row["expected"]
