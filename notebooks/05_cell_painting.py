@@ -55,16 +55,10 @@ from infocore_mini.experiments.gene_expression import figures as plate_figures
 from infocore_mini.experiments.names import label
 from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.pretraining import figures as pretraining_figures
-from infocore_mini.experiments.pretraining import report
+from infocore_mini.experiments.pretraining import report, studies
 from infocore_mini.experiments.pretraining.deviations import deviations
 from infocore_mini.experiments.pretraining.run import run_study
-from infocore_mini.experiments.pretraining.studies import (
-    SMALL_CELL_PAINTING,
-    SOFT_AND_HARD,
-    STUDIES,
-    quick,
-    simulated_cell_painting,
-)
+from infocore_mini.experiments.pretraining.studies import SMALL_CELL_PAINTING, STUDIES, quick, simulated_cell_painting
 
 # %% tags=["hide-input"]
 from infocore_mini.experiments.results import save_results, stored
@@ -264,7 +258,7 @@ labels = report.stored_tables("soft_labels")
 report.side_by_side(labels).rename(index=label)
 
 # %% tags=["nbval-check-output"]
-Markdown(report.verdict(labels, SOFT_AND_HARD))
+Markdown(report.verdict(labels, studies.SOFT_AND_HARD))
 
 # %% [markdown]
 # Soft labels are level with one hard label for all replicates, at every top and in either library, and never told from a condition for each batch:
