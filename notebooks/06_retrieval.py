@@ -292,7 +292,7 @@ Markdown(sentences.towards_random(records, study.arms, overlap=study.overlap))
 Markdown("\n".join(f"- {sentences.accuracies(by_arm, study.arms, library)}" for library in ("batch", "whole")))
 
 # %% [markdown]
-# The same by the plan's rule, against CLIP and against CCL; *level* is within a tenth of the other's accuracy:
+# The same by the rule of the plan, against CLIP and against CCL:
 
 # %% tags=["nbval-check-output"]
 pairs = [

@@ -388,7 +388,7 @@ Markdown(nuisances.sentences(stored("nuisances")))
 #
 # COMAS, Dahlin's screen and all other files: {doc}`/book/data`. ComBat: {cite:t}`johnson2007combat`. The maximum statistic: {cite:t}`westfall1993resampling`.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "remove-output"]
 from infocore_mini.readers.cell_painting import COMAS
 
 verdicts = {name: one.verdict for name, one in (audits | {"file": found, "ComBat": corrected}).items()}

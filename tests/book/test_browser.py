@@ -184,7 +184,7 @@ def test_executed_page_is_in_order(visit: Visit, executed_site: str, path: str):
         ("04_gene_expression", "404"),
         ("05_cell_painting", "console: planted"),
         ("05_cell_painting", "asked the network for https://api.example/planted"),
-        ("06_retrieval", "MathJax: "),
+        ("06_retrieval", "1 formulas are not set"),
         ("07_property_prediction", "pixels wide on a telephone"),
         ("08_fairness", "cut at 1,300 pixels"),
     ],
