@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pandas as pd
@@ -28,13 +29,6 @@ from infocore_mini.experiments.simulation import negatives, readings
 from infocore_mini.experiments.simulation import report as simulation
 
 Conclusion = Literal["turned", "weaker", "sharper", "stands", "new"]
-MEANING = {
-    "turned": "the page says something else now",
-    "weaker": "less is claimed",
-    "sharper": "the same is said, and more exactly",
-    "stands": "nothing changed but the evidence",
-    "new": "nothing was said before",
-}
 
 
 class Revision(NamedTuple):
@@ -309,7 +303,7 @@ REVISIONS: Sequence[Revision] = (
 
 def overview() -> pd.DataFrame:
     """A row an item: its number, the claim, what became of it, and the chapter as a reference of the book."""
-    rows = [(n, r.claim, r.conclusion, f"{{doc}}`/{r.page}`") for n, r in enumerate(REVISIONS, 1)]
+    rows = [(n, r.claim, r.conclusion, _chapter(r.page)) for n, r in enumerate(REVISIONS, 1)]
     return pd.DataFrame(rows, columns=["", "claim", "conclusion", "chapter"])
 
 
@@ -326,15 +320,20 @@ def _section(n: int, revision: Revision) -> str:
         f"**Done.** {revision.changed}\n",
         f"**In 0.1.0.** {revision.before}\n",
         f"**Now.** {now}\n" if "\n" not in now else f"**Now.**\n\n{now}\n",
-        f"**Conclusion: {revision.conclusion}** ({MEANING[revision.conclusion]}); {{doc}}`/{revision.page}`.\n",
+        f"**Conclusion: {revision.conclusion}**; {_chapter(revision.page)}.\n",
     ]
     return "\n".join(lines)
+
+
+def _chapter(page: str) -> str:
+    """A reference such as "chapter 4" to a page such as notebooks/04_gene_expression."""
+    return f"{{doc}}`chapter {int(Path(page).name[:2])} </{page}>`"
 
 
 def costs(names: Iterable[str]) -> pd.DataFrame:
     """What the stored studies cost: a row a study, its runs and the hours of one core.
 
-    Of files that keep no runs of their own the time is that of the process; such runs are counted as "-".
+    Of files that keep no runs of their own the time is that of the process; their runs are "not kept".
 
     Args:
         names: of studies; those that are not stored are left out.
@@ -344,5 +343,5 @@ def costs(names: Iterable[str]) -> pd.DataFrame:
         with suppress(FileNotFoundError):
             made = stored(name).provenance
             hours = made.get("seconds", made.get("wall_time_seconds", 0)) / 3600
-            rows.append({"study": name, "runs": made.get("runs", "-"), "hours": round(hours, 2)})
+            rows.append({"study": name, "runs": made.get("runs", "not kept"), "hours": round(hours, 2)})
     return pd.DataFrame(rows).sort_values("hours", ascending=False, ignore_index=True)
