@@ -108,12 +108,12 @@ def screen_pairs(screen: PairedScreen, config: Config, nuisance: Sequence[str]) 
     """What ``train.pretrain_screen`` trains on, on its device; ValueError names the column that does not fit."""
     require(not isinstance(nuisance, str), "nuisance", repr(nuisance), "a sequence of names")
     further = {name: torch.from_numpy(column_codes(screen.info, name)) for name in nuisance}
-    if not further or config.method == "clip":  # which reads no label
+    if not further or (config.method == "clip" and config.penalty is None):  # which reads no label
         return ScreenPairs(screen, config.device)
     labels = {"batch_id": screen.profile_batch} | further
     _check_nuisances(labels, config)
     codes = torch.stack(list(labels.values()), 1)
-    if config.method == "infocore":
+    if config.method != "ccl":
         return NuisanceScreenPairs(screen, config.device, codes)
     joint = codes.unique(dim=0, return_inverse=True)[1]  # candidates agree with the anchor in every label
     names = tuple(map(str, range(int(joint.max()) + 1)))

@@ -224,6 +224,19 @@ def test_a_screen_trains_with_columns_of_its_plate_map_and_goes_on_where_it_was(
     assert not np.array_equal(alone.embed(screen())[0], model.embed(screen())[0])
 
 
+@pytest.mark.parametrize("penalty", ["reversal", "hsic"])
+def test_in_a_screen_a_penalty_reads_every_label(penalty):
+    config = Config(**SMALL | {"method": "clip", "penalty": penalty})
+    assert screen_pairs(screen(), config, ("plate",)).levels == (2, 3)
+    both, alone = (pretrain_screen(screen(), config, nuisance=names) for names in (("plate",), ()))
+    assert not np.array_equal(both.embed(screen())[0], alone.embed(screen())[0])
+
+
+def test_in_a_screen_a_kernel_knows_one_nuisance():
+    with pytest.raises(ValueError, match="method: got 'ccl_k', expected a method without a kernel"):
+        pretrain_screen(screen(), Config(**SMALL | {"method": "ccl_k"}), nuisance=("plate",))
+
+
 def test_in_a_screen_ccl_shares_every_label_and_clip_reads_none():
     day = np.repeat(np.arange(30) % 3, 3)
     one = screen(day=day)
