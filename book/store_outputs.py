@@ -3,7 +3,7 @@
 Cells, ids and metadata stay as they are, so that a difference in version control is a difference in content.
 A seal, a hash of each code cell with its outputs, goes into the notebook's metadata: a test finds a cell that was changed,
 or an output that was written by hand, since.
-Figures are stored with 64 colours, a fifth of the bytes; the book that ``make book`` builds has them in full.
+Figures are stored with 64 colours, a fifth of the bytes, and so are those of a book that is built (build.py).
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def store_outputs(notebook: Path, executed: Path) -> None:
             cell.outputs, cell.execution_count = done.outputs, done.execution_count
             for output in cell.outputs:
                 if "image/png" in output.get("data", {}):
-                    output.data["image/png"] = fewer_colours(output.data["image/png"])
+                    small = fewer_colours(base64.b64decode(output.data["image/png"]))
+                    output.data["image/png"] = base64.b64encode(small).decode()
     kept.metadata["seals"] = seals(kept)
     nbformat.write(kept, notebook)
 
@@ -54,12 +55,12 @@ def _sealed(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [c for c in notebook.cells if c.cell_type == "code" and "colab" not in c.metadata.get("tags", [])]
 
 
-def fewer_colours(png: str) -> str:
-    """A base64 PNG as another one with at most 64 colours, without dithering."""
-    image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+def fewer_colours(png: bytes) -> bytes:
+    """A PNG as another one with at most 64 colours, without dithering."""
+    image = Image.open(io.BytesIO(png)).convert("RGB")
     small = io.BytesIO()
     image.quantize(64, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
-    return base64.b64encode(small.getvalue()).decode()
+    return small.getvalue()
 
 
 def store_picture(notebook: Path, target: Path) -> None:
