@@ -49,7 +49,9 @@ def test_every_setting_of_config_is_a_parameter_or_left_out_for_a_reason():
     of_screens = {"cell_line_heads", "head_warmup_epochs", "mixup_concentration", "clip_drug", "clip_screen"}
     of_rivals = {"kernel_width", "penalty", "penalty_scale"}  # `pretrain` trains them; the estimators are three methods
     offered = set().union(*(inspect.signature(estimator).parameters for estimator in ESTIMATORS))
-    assert {field.name for field in (*fields(Config), *fields(EpochChoice))} - offered == of_screens | of_rivals | {"method"}
+    assert {field.name for field in (*fields(Config), *fields(EpochChoice))} - offered == of_screens | of_rivals | {
+        "method"
+    }
     infocore_only = set(inspect.signature(InfoCORE).parameters) - set(inspect.signature(CLIP).parameters)
     assert infocore_only == {
         "alpha",
