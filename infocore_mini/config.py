@@ -57,7 +57,7 @@ class Config:
 
     Attributes:
         method: "clip", "ccl" or "infocore"; or "ccl_k", CCL with a kernel on the condition (Tsai et al. 2022): a negative
-            counts by the kernel between its experimental batch and the anchor's (`losses.kernel_weighted`).
+            counts by the kernel between its experimental batch and the anchor's (`training.kernel.kernel_weighted`).
         framework: where candidates come from: "simclr", the minibatch, or "moco", a queue behind it.
         alpha: weight of the anchor's own posterior in a pair's weight (proposition 3); 1 = CLIP.
         gradient_scale: lambda of appendix D, of the gradient through the batch posteriors; 0 = none.

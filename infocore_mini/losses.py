@@ -176,27 +176,6 @@ def same_batch_only(similarity: Tensor, batch_id_anchor: Tensor, batch_id_candid
     return similarity.masked_fill(batch_id_anchor[:, None] != batch_id_candidate[None, :], -torch.inf)
 
 
-def kernel_weighted(
-    similarity: Tensor, batch_id_anchor: Tensor, batch_id_candidate: Tensor, log_kernel: Tensor
-) -> Tensor:
-    """CCL-K's weights of negatives: the (n, m) similarity plus log k(b_i, b_j) of the two experimental batches.
-
-    The kernel smooths the condition of CCL (Tsai et al. 2022, "Conditional contrastive learning with kernel"): where
-    k is 1 within a batch and 0 between batches, the loss is CCL's, where it is 1 everywhere CLIP's. These are the
-    weights of Nadaraya and Watson; Tsai et al. multiply them by (K + lambda)^-1, which can turn weights negative.
-
-    Args:
-        similarity: (n, m).
-        batch_id_anchor, batch_id_candidate: (n,) and (m,) integer codes, or (n, n_B) and (m, n_B) soft labels, whose
-            weight is the expected kernel.
-        log_kernel: (n_B, n_B) log k, at most 0.
-    """
-    if batch_id_anchor.ndim == 1:
-        return similarity + log_kernel[batch_id_anchor][:, batch_id_candidate]
-    expected = batch_id_anchor @ log_kernel.exp() @ batch_id_candidate.T
-    return similarity + expected.clamp_min(torch.finfo(expected.dtype).tiny).log()
-
-
 # ------------------------------------------------------------------ symmetric losses, both directions
 
 

@@ -1,4 +1,4 @@
-"""How alike experimental batches are, by what was measured on them: the condition of CCL-K."""
+"""CCL-K (Tsai et al. 2022): how alike experimental batches are by what was measured on them, and negatives weighted by it."""
 
 from __future__ import annotations
 
@@ -41,3 +41,24 @@ def log_batch_kernel(profile: Tensor, batch_id: Tensor, n_batches: int, *, width
     typical = between[~torch.eye(len(between), dtype=torch.bool, device=between.device)].median()
     log_kernel = -(distance / (width * typical).clamp_min(1e-6)).square() / 2
     return log_kernel.fill_diagonal_(0.0)
+
+
+def kernel_weighted(
+    similarity: Tensor, batch_id_anchor: Tensor, batch_id_candidate: Tensor, log_kernel: Tensor
+) -> Tensor:
+    """CCL-K's weights of negatives: the (n, m) similarity plus log k(b_i, b_j) of the two experimental batches.
+
+    The kernel smooths the condition of CCL (Tsai et al. 2022, "Conditional contrastive learning with kernel"): where
+    k is 1 within a batch and 0 between batches, the loss is CCL's, where it is 1 everywhere CLIP's. These are the
+    weights of Nadaraya and Watson; Tsai et al. multiply them by (K + lambda)^-1, which can turn weights negative.
+
+    Args:
+        similarity: (n, m).
+        batch_id_anchor, batch_id_candidate: (n,) and (m,) integer codes, or (n, n_B) and (m, n_B) soft labels, whose
+            weight is the expected kernel.
+        log_kernel: (n_B, n_B) log k, at most 0.
+    """
+    if batch_id_anchor.ndim == 1:
+        return similarity + log_kernel[batch_id_anchor][:, batch_id_candidate]
+    expected = batch_id_anchor @ log_kernel.exp() @ batch_id_candidate.T
+    return similarity + expected.clamp_min(torch.finfo(expected.dtype).tiny).log()

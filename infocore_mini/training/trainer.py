@@ -21,7 +21,6 @@ from infocore_mini.config import Config, settings_of
 from infocore_mini.encoders import CellLineEncoder
 from infocore_mini.losses import (
     info_nce,
-    kernel_weighted,
     reweighted_info_nce,
     reweighted_info_nce_from_columns,
     same_batch_only,
@@ -32,7 +31,7 @@ from infocore_mini.training.adam import Adam
 from infocore_mini.training.augment import feature_dropout
 from infocore_mini.training.checkpoint import Checkpoint, checksum
 from infocore_mini.training.contrast import MoCo, SimCLR, Views
-from infocore_mini.training.kernel import log_batch_kernel
+from infocore_mini.training.kernel import kernel_weighted, log_batch_kernel
 from infocore_mini.training.pairs import Chosen, Minibatch, Pairs, sample
 from infocore_mini.training.processes import Processes
 from infocore_mini.training.queue import Candidates, of_labels

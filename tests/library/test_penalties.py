@@ -11,9 +11,9 @@ from torch.nn.functional import normalize, one_hot
 
 from infocore_mini import Config, PairedScreen, pretrain, pretrain_screen
 from infocore_mini.config import settings_of
-from infocore_mini.losses import info_nce, kernel_weighted
+from infocore_mini.losses import info_nce
 from infocore_mini.penalties import normalised_hsic
-from infocore_mini.training.kernel import log_batch_kernel
+from infocore_mini.training.kernel import kernel_weighted, log_batch_kernel
 from infocore_mini.training.pairs import Chosen, Pairs, ScreenPairs
 from infocore_mini.training.trainer import Trainer
 
