@@ -35,7 +35,7 @@ class Revision(NamedTuple):
     """One item.
 
     Attributes:
-        claim: what was in question.
+        claim: what was in question, and whether on real or simulated data.
         found: what was wrong with the evidence.
         changed: what was done.
         before: what version 0.1.0 said, with its numbers.
@@ -156,7 +156,7 @@ REVISIONS: Sequence[Revision] = (
         "notebooks/06_retrieval",
     ),
     Revision(
-        "SimCLR in place of MoCo",
+        "SimCLR in place of MoCo, simulated",
         "Nothing was searched.",
         "The same search, with the paper's other value of alpha among the candidates.",
         "InfoCORE over CLIP, simulated gene expression, in percent: batch top-1 +23 [16, 31], whole top-1 +2 [-12, 16], whole top-5 -8 [-11, -6].",
@@ -165,7 +165,7 @@ REVISIONS: Sequence[Revision] = (
         "notebooks/09_ablations",
     ),
     Revision(
-        "InfoCORE beats CCL in the simulation",
+        "InfoCORE beats CCL in the paper's simulation",
         "CCL with minibatches from one batch was among the stored runs and was not shown; temperature 0.1 had eight draws.",
         "Forty draws at two temperatures, CCL in both kinds of minibatches and at two lengths; means with intervals for claims with thresholds.",
         "InfoCORE leads CCL by 12.8 points of effect accuracy [4.8, 20.9] (fresh draws).",
@@ -174,7 +174,7 @@ REVISIONS: Sequence[Revision] = (
         "notebooks/02_simulation",
     ),
     Revision(
-        "Fairness: InfoCORE leads after 500 steps",
+        "Fairness: InfoCORE leads after 500 steps, real",
         "The length of pretraining decides the order on COMPAS; CCL's queue was another one, and the page did not say so.",
         "Three lengths, five seeds each; sizes of queues are printed.",
         "COMPAS, one length: InfoCORE's gap below CCL's.",
@@ -183,7 +183,7 @@ REVISIONS: Sequence[Revision] = (
         "notebooks/08_fairness",
     ),
     Revision(
-        "Fairness: by how much the gap falls",
+        "Fairness: by how much the gap falls, real",
         "Intervals ran over training seeds on one test split; Adult's test file has 42 black women with the favourable label.",
         "Test rows and seeds are resampled together; groups are counted on the page.",
         "Adult: cut by 62 % [58, 65], “in every seed by more than half”.",
@@ -192,7 +192,7 @@ REVISIONS: Sequence[Revision] = (
         "notebooks/08_fairness",
     ),
     Revision(
-        "Pretraining on small screens adds nothing to property prediction",
+        "Pretraining on small screens adds nothing to property prediction, real and simulated",
         "Absence of evidence was called evidence of absence; InfoCORE alone was held against no pretraining.",
         "All methods against no pretraining, “level” only inside a stated margin, and the effect that could have been seen.",
         "“Small and simulated screens added nothing”, “InfoCORE and CLIP are level”.",
@@ -201,7 +201,7 @@ REVISIONS: Sequence[Revision] = (
         "notebooks/07_property_prediction",
     ),
     Revision(
-        "The order of the ablation is not the paper's",
+        "The order of the ablation is not the paper's, simulated",
         "Three seeds, and most of the paper's changes lie inside our intervals.",
         "Six seeds for every arm; an interval for the rank correlation, beside what our errors would leave were the paper's changes true.",
         "“Our order is not the paper's.”",
@@ -219,7 +219,7 @@ REVISIONS: Sequence[Revision] = (
         "notebooks/04_gene_expression",
     ),
     Revision(
-        "Soft labels",
+        "Soft labels, simulated",
         "The paper's gene expression has them; no stored run of ours did, and a chapter promised to show them.",
         "A planned study with replicates in three batches each, soft against two kinds of hard labels, six seeds.",
         "Nothing.",
@@ -228,7 +228,7 @@ REVISIONS: Sequence[Revision] = (
         "notebooks/05_cell_painting",
     ),
     Revision(
-        "InfoCORE loses among all molecules",
+        "InfoCORE loses among all molecules, simulated",
         "It hung on one dose of the arrow from batch to structure, calibrated on one contrast of two libraries.",
         "Four doses, four seeds; how strong that arrow is in six real screens.",
         "At the calibrated dose, in percent: batch top-1 +17 [12, 22]; whole top-5 -7 [-12, -2].",
@@ -237,7 +237,7 @@ REVISIONS: Sequence[Revision] = (
         "notebooks/04_gene_expression",
     ),
     Revision(
-        "The simulator agrees with the real plates",
+        "The simulated screen agrees with the real plates",
         "Margins were set by hand, so that nothing could fail; a linear model below CLIP was called the supervised ceiling.",
         "Distance in units of the spread between plates, limited by what a held-out plate shows.",
         "18 of 18 diagnostics agree.",
@@ -246,7 +246,7 @@ REVISIONS: Sequence[Revision] = (
         "notebooks/04_gene_expression",
     ),
     Revision(
-        "What is left of the batch",
+        "What is left of the experimental batch, simulated",
         "The row that matters was not read: CCL leaves least; chance and raw inputs were missing.",
         "Inputs are probed as well; alpha and lambda are swept for the drug side.",
         "InfoCORE leaves less of the batch than CLIP.",
@@ -260,7 +260,7 @@ REVISIONS: Sequence[Revision] = (
         "notebooks/04_gene_expression",
     ),
     Revision(
-        "The paper's Figures 3 and 4",
+        "The paper's Figures 3 and 4, simulated",
         "Purity and mixing were drawn and not read; at 20 neighbours purity is below CLIP's, and near chance.",
         "Chance is drawn, and purity is read where chance is below a half.",
         "Nothing.",
@@ -269,7 +269,7 @@ REVISIONS: Sequence[Revision] = (
         "notebooks/02_simulation",
     ),
     Revision(
-        "Why CCL catches up",
+        "Why CCL catches up, simulated",
         "It was put down to temperature alone, and InfoCORE was said to be paid for the effect alone.",
         "Own-batch negatives and temperature at equal steps, 20 draws; what the views share besides the effect is said.",
         "“InfoCORE is paid for the effect alone.”",
@@ -278,7 +278,7 @@ REVISIONS: Sequence[Revision] = (
         "notebooks/02_simulation",
     ),
     Revision(
-        "Why Proposition 2",
+        "Why Proposition 2, simulated",
         "The figure showed a smaller variance, but the error of Proposition 1 is the smaller one where information is large.",
         "Bias and error beside variance; critics trained from random weights with either bound (planned, ten seeds).",
         "Proposition 2 is preferred for its variance.",
@@ -287,7 +287,7 @@ REVISIONS: Sequence[Revision] = (
         "notebooks/01_derivation",
     ),
     Revision(
-        "Cell painting beyond COMAS",
+        "Cell painting beyond COMAS, simulated",
         "No stored study of the simulated screen.",
         "4,000 simulated molecules, six seeds, the same search.",
         "Nothing.",

@@ -8,6 +8,7 @@ from infocore_mini.experiments.cell_painting import report as chapter
 from infocore_mini.experiments.neighbours import OWN_BATCH
 from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.deviations import deviations
+from infocore_mini.experiments.pretraining.studies import SPREAD
 from infocore_mini.experiments.results import stored
 
 TEXT = (Path(__file__).parents[2] / "notebooks" / "05_cell_painting.py").read_text(encoding="utf-8")
@@ -45,6 +46,12 @@ def test_ccl_leaves_the_batch_nearly_at_random_and_infocore_what_clip_leaves():
 def test_soft_labels_are_level_with_hard_ones_and_spread_replicates_leave_less_to_correct():
     every = {(library, top) for library in ("whole", "batch") for top in (1, 5, 10)}
     assert "Soft labels are level with one hard label for all replicates, at every top and in either library" in TEXT
+    assert (
+        "this study is **simulated**: 2,000 molecules in two cell lines" in TEXT
+        and "each of three batches, six seeds" in TEXT
+    )
+    assert (SPREAD["n_drugs"], len(SPREAD["cell_lines"]), SPREAD["replicate_batches"]) == (2000, 2, 3)
+    assert len(stored("soft_labels").parameters["seeds"]) == 6
     one = said("infocore", "infocore, one batch", "soft_labels")
     assert {one[key] for key in every} == {"level"}
     why = deviations("gene_expression").loc["labels of replicates in several batches", "why"]

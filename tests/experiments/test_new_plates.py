@@ -229,6 +229,16 @@ def test_a_trial_and_a_cell_of_every_kind(board, tmp_path):
     assert len(list(tmp_path.glob("new_plates*.json"))) == 4 + 4 + 1
 
 
+def test_a_training_that_fails_is_a_fault_and_not_a_cell_that_is_not_possible(board, monkeypatch):
+    def fails(*_):
+        raise ValueError("planted")
+
+    monkeypatch.setattr(run, "trained", fails)
+    chosen = {"candidate": {}, "epochs": 2}
+    with pytest.raises(ValueError, match="planted"):
+        run.cell("toy", "raw", "clip", 0, chosen)
+
+
 def test_runs_refuse_other_folds_than_those_stored(found, monkeypatch):
     monkeypatch.setattr(arms, "screen_of", lambda name: found)
     arms.checked.cache_clear()

@@ -11,6 +11,7 @@ import pytest
 from infocore_mini.evaluate.mixing import linear_probe
 from infocore_mini.experiments.nuisances import report, run
 from infocore_mini.experiments.results import StoredResult
+from infocore_mini.experiments.results import stored as stored_result
 from infocore_mini.nuisance import binned
 
 
@@ -64,3 +65,12 @@ def test_the_table_and_the_answers_are_those_of_the_numbers(at, second, effect):
     assert said["second nuisance, both against its null"] == second
     assert said["effect, both against the plate alone"] == effect
     assert said["plate, both against its null"] == "above"
+
+
+def test_what_the_chapter_says_of_the_stored_study(root):
+    page = (root / "notebooks" / "11_your_own_screen.py").read_text(encoding="utf-8")
+    study = stored_result("nuisances")
+    assert "**simulated**, eight draws, planned (`data/results/nuisances.json`)" in page
+    assert {len(part) for part in report.by_arm(study).values()} == {8}
+    day, count = report.sentences(study).splitlines()
+    assert "stays above it" in day and "stays above it" not in count

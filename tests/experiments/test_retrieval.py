@@ -401,6 +401,7 @@ def test_what_the_page_says_by_itself_is_what_is_stored(root):
         pair: pretraining.told(by_arm, *pair).set_index(["library", "top"])["said"]
         for pair in [("infocore", "clip"), ("infocore, alpha = 0", "clip"), ("ccl", "clip")]
     }
+    assert "## Six splits, stored" in page and {len(by_seed) for by_seed in by_arm.values()} == {6}
     assert "finds molecules within one as often as CLIP, not more often" in page
     assert "Within a campaign it is level with CLIP" in page and "Level with CLIP where it chose its $\\alpha$" in page
     assert set(said["infocore", "clip"]["batch"]) == {"level"}

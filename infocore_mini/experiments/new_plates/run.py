@@ -60,11 +60,13 @@ def cell(
 
     def make() -> Made:
         torch.set_num_threads(1)
-        found = checked(name)
+        found, screen = checked(name), None
         try:
             screen = corrected(found, fold, correction)
             return _scored(found, screen, fold, method, of_run), checksums(SCREENS[name][1])
         except ValueError as reason:
+            if screen is not None and of_run is not None:
+                raise  # the screen has what it takes, so a training that fails is a fault
             return {"not possible": str(reason)}, checksums(SCREENS[name][1])
 
     described = {"screen": name, "correction": correction, "method": method, "fold": fold}

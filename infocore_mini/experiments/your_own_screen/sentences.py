@@ -103,15 +103,13 @@ def of_real_screens(stored: StoredResult) -> str:
     """
     table = pd.DataFrame(stored.results["table"])
     done = table[table["verdict"] != "not possible"]
-    counts = done["verdict"].value_counts()
-    called = ", ".join(f"*{verdict}* {n} times" for verdict, n in counts.items())
     linear = done["treated: linear probe"].astype(float) <= done["treated: linear probe, expected"].astype(float)
     hidden = done[linear & done["treated: verdict"].isin(ALARMS) & (done["correction"] != "none")]
     corrected = done[done["correction"] != "none"]
     clean = (corrected["verdict"] == "clean").sum()
     return (
         f"Of {len(table)} pairs of a real screen and a correction, {len(table) - len(done)} were not possible, for want of "
-        f"wells; the others were called {called}.\n"
+        f"wells; the others were called {_called(done)}.\n"
         f"{clean or 'None'} of {len(corrected)} corrected readouts {'is' if clean < 2 else 'are'} called clean.\n"
         f"In {len(hidden)} of {len(corrected)} corrected ones the linear probe alone lies at chance or below, and other "
         f"checks of the same wells find the batch: whoever reads that one number would have stopped there."
@@ -126,18 +124,20 @@ def of_trained(stored: StoredResult) -> str:
     """
     table = pd.DataFrame(stored.results["table"])
     done = table[(table["verdict"] != "not possible") & (table["training"] != "none")]
-    counts = done["verdict"].value_counts()
-    called = ", ".join(f"*{verdict}* {n} times" for verdict, n in counts.items())
     probe = "treated: linear probe"
     excess = (table[probe].astype(float) - table[f"{probe}, expected"].astype(float)).abs()
     wide = table.assign(excess=excess).pivot(index="screen", columns="training", values="excess").dropna()
     nearest = wide.idxmin(axis=1).value_counts()
     named = ", ".join(f"{'the readout' if name == 'none' else name} on {n}" for name, n in nearest.items())
     return (
-        f"Of {len(table[table['training'] != 'none'])} trained embeddings {len(done)} could be audited, and were called {called}.\n"
+        f"Of {len(table[table['training'] != 'none'])} trained embeddings {len(done)} could be audited, and were called {_called(done)}.\n"
         f"The linear probe of treated wells is nearer to chance after InfoCORE than after CLIP on "
         f"{(wide['InfoCORE'] < wide['CLIP']).sum()} of {len(wide)} screens; nearest of all: {named}."
     )
+
+
+def _called(audits: pd.DataFrame) -> str:
+    return ", ".join(f"*{verdict}* {n} times" for verdict, n in audits["verdict"].value_counts().items())
 
 
 def _linear(found: Audit, nuisance: str) -> tuple[float, float]:
