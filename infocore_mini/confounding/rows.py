@@ -66,9 +66,9 @@ def labelled_rows(
 
     parts = [screen.profile.numpy()]
     readout = np.concatenate(parts if controls is None else [*parts, controls.profile.numpy()])
-    batch = of_all(screen.profile_batch, getattr(controls, "batch_id", None))
+    batch_id = of_all(screen.profile_batch, getattr(controls, "batch_id", None))
     known: dict[str, Any] = {
-        "nuisance": {BATCH: np.array(screen.batch_names)[batch]} | {name: column(name) for name in nuisance},
+        "nuisance": {BATCH: np.array(screen.batch_names)[batch_id]} | {name: column(name) for name in nuisance},
         "molecule": np.concatenate([screen.drug_id[screen.condition].numpy(), np.full(n_controls, -1)]),
         "controls": np.arange(len(readout)) >= len(screen.profile) if n_controls else None,
     }

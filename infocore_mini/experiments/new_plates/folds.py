@@ -132,9 +132,9 @@ def folded(screen: PairedScreen, seed: int = SEED) -> Folded:
         ValueError: if the screen has fewer than five such groups of batches.
     """
     screen = screen.per_batch()
-    groups, batch = molecule_groups(screen), screen.batch_id.numpy()
+    groups, batch_id = molecule_groups(screen), screen.batch_id.numpy()
     together = replicate_batches(screen, groups=groups)
-    size, rng = np.bincount(together[batch]), np.random.default_rng(seed)
+    size, rng = np.bincount(together[batch_id]), np.random.default_rng(seed)
     if (size > 0).sum() < N_FOLDS:
         raise ValueError(f"screen: got {(size > 0).sum()} groups of experimental batches, expected at least {N_FOLDS}")
     fold_of_group, total = np.zeros(len(size), dtype=np.int64), np.zeros(N_FOLDS)
@@ -143,7 +143,7 @@ def folded(screen: PairedScreen, seed: int = SEED) -> Folded:
         total[fold_of_group[group]] += size[group]
     fold_of_molecule = rng.permutation(groups.max() + 1) % N_FOLDS
     molecule = groups[screen.drug_id.numpy()]
-    return Folded(screen, molecule, fold_of_molecule[molecule], fold_of_group[together[batch]])
+    return Folded(screen, molecule, fold_of_molecule[molecule], fold_of_group[together[batch_id]])
 
 
 @cache
@@ -160,7 +160,9 @@ def account(found: Folded) -> dict[str, Any]:
         the conditions, molecules and batches in it.
     """
     screen, digest, folds = found.screen, hashlib.sha256(), []
-    names = [f"{smiles} {batch}" for smiles, batch in zip(screen.smiles[screen.drug_id], screen.batch_id.tolist())]
+    names = [
+        f"{smiles} {batch_id}" for smiles, batch_id in zip(screen.smiles[screen.drug_id], screen.batch_id.tolist())
+    ]
     digest.update("\n".join([*names, *screen.batch_names]).encode())
     for fold in range(N_FOLDS):
         part = found.parts(fold)
@@ -170,11 +172,11 @@ def account(found: Folded) -> dict[str, Any]:
 
 
 def _counts(found: Folded, rows: NDArray[np.bool_]) -> dict[str, int]:
-    batch = found.screen.batch_id.numpy()
+    batch_id = found.screen.batch_id.numpy()
     return {
         "conditions": int(rows.sum()),
         "molecules": len(np.unique(found.molecule[rows])),
-        "batches": len(np.unique(batch[rows])),
+        "batches": len(np.unique(batch_id[rows])),
     }
 
 

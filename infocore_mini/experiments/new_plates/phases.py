@@ -105,16 +105,16 @@ def draw(dials: Dials, seed: int) -> dict[str, Rows]:
     rng = np.random.default_rng(seed)
     new = np.repeat(np.arange(-(-N_TESTED // dials.per_batch)), dials.per_batch)[:N_TESTED] + dials.n_batches
     trained = np.repeat(np.arange(dials.n_batches), dials.per_batch)
-    batch = np.concatenate([trained, np.arange(N_TESTED) % dials.n_batches, new])
-    n_all = int(batch.max()) + 1
+    batch_id = np.concatenate([trained, np.arange(N_TESTED) % dials.n_batches, new])
+    n_all = int(batch_id.max()) + 1
     of_batch, series = rng.normal(size=(2, n_all, DIM))
     share = dials.confounding
-    molecule = np.sqrt(1 - share) * rng.normal(size=(len(batch), DIM)) + np.sqrt(share) * series[batch]
-    noise = NOISE * rng.normal(size=(2, len(batch), DIM))
+    molecule = np.sqrt(1 - share) * rng.normal(size=(len(batch_id), DIM)) + np.sqrt(share) * series[batch_id]
+    noise = NOISE * rng.normal(size=(2, len(batch_id), DIM))
     drug = _mixed(np.concatenate([molecule, noise[0]], 1), rng)
-    screen = _mixed(np.concatenate([molecule, dials.strength * of_batch[batch], noise[1]], 1), rng)
+    screen = _mixed(np.concatenate([molecule, dials.strength * of_batch[batch_id], noise[1]], 1), rng)
     ends = np.cumsum([0, len(trained), N_TESTED, N_TESTED])
-    return {name: Rows(*(x[a:b] for x in (drug, screen, batch))) for name, a, b in zip(PARTS, ends, ends[1:])}
+    return {name: Rows(*(x[a:b] for x in (drug, screen, batch_id))) for name, a, b in zip(PARTS, ends, ends[1:])}
 
 
 def _mixed(source: NDArray, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -125,11 +125,11 @@ def _mixed(source: NDArray, rng: np.random.Generator) -> NDArray[np.float32]:
 
 def centred(parts: Mapping[str, Rows]) -> dict[str, Rows]:
     """Every batch minus the mean readout of all its rows, tested ones included, as `correct.PlateCentring` does it."""
-    batch = np.concatenate([part.batch_id for part in parts.values()])
+    batch_id = np.concatenate([part.batch_id for part in parts.values()])
     screen = np.concatenate([part.screen for part in parts.values()])
-    total = np.zeros((batch.max() + 1, screen.shape[1]), dtype=np.float32)
-    np.add.at(total, batch, screen)
-    mean = total / np.bincount(batch)[:, None].clip(1)
+    total = np.zeros((batch_id.max() + 1, screen.shape[1]), dtype=np.float32)
+    np.add.at(total, batch_id, screen)
+    mean = total / np.bincount(batch_id)[:, None].clip(1)
     return {name: part._replace(screen=part.screen - mean[part.batch_id]) for name, part in parts.items()}
 
 

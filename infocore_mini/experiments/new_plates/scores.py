@@ -18,12 +18,12 @@ LEAST_LIBRARY = 5  # molecules of a batch library
 TIE = 1e-9
 
 
-def retrieval(z_screen: NDArray, z_drug: NDArray, molecule: NDArray, batch: NDArray) -> dict[str, Any]:
+def retrieval(z_screen: NDArray, z_drug: NDArray, molecule: NDArray, batch_id: NDArray) -> dict[str, Any]:
     """How early each readout finds its molecule, by cosine, among all molecules and among those of its own batch.
 
     Args:
         z_screen, z_drug: (n, d) of conditions; the candidates are the molecules that they hold, each once.
-        molecule, batch: (n,) codes.
+        molecule, batch_id: (n,) codes.
 
     Returns:
         For each library "whole" and "batch": "beaten", the mean share of the other candidates that the right one is
@@ -33,23 +33,25 @@ def retrieval(z_screen: NDArray, z_drug: NDArray, molecule: NDArray, batch: NDAr
     """
     _, first, target = np.unique(molecule, return_index=True, return_inverse=True)
     cosine = _unit(z_screen) @ _unit(z_drug[first]).T
-    member = np.zeros((len(first), int(batch.max()) + 1), dtype=bool)
-    member[target, batch] = True
-    libraries = {"whole": np.ones(cosine.shape, dtype=bool), "batch": member[:, batch].T}
-    return {name: _ranked(cosine, target, batch, among) for name, among in libraries.items()}
+    member = np.zeros((len(first), int(batch_id.max()) + 1), dtype=bool)
+    member[target, batch_id] = True
+    libraries = {"whole": np.ones(cosine.shape, dtype=bool), "batch": member[:, batch_id].T}
+    return {name: _ranked(cosine, target, batch_id, among) for name, among in libraries.items()}
 
 
-def _ranked(cosine: NDArray, target: NDArray, batch: NDArray, among: NDArray) -> dict[str, Any] | None:
+def _ranked(cosine: NDArray, target: NDArray, batch_id: NDArray, among: NDArray) -> dict[str, Any] | None:
     size = among.sum(1)
     asked = size >= (2 if among.all() else LEAST_LIBRARY)
     if not asked.any():
         return None
     gap = np.where(among, cosine - cosine[np.arange(len(target)), target][:, None], -np.inf)
     above, tied = (gap > TIE).sum(1)[asked], (np.abs(gap) <= TIE).sum(1)[asked]
-    size, batch = size[asked], batch[asked]
+    size, batch_id = size[asked], batch_id[asked]
     beaten = (size - above - (tied + 1) / 2) / (size - 1)
     by_batch = {
-        int(b): float(beaten[batch == b].mean()) for b in np.unique(batch) if (batch == b).sum() >= LEAST_QUERIES
+        int(b): float(beaten[batch_id == b].mean())
+        for b in np.unique(batch_id)
+        if (batch_id == b).sum() >= LEAST_QUERIES
     }
     found: dict[str, Any] = {"beaten": float(beaten.mean())}
     for k in TOP:
@@ -66,13 +68,13 @@ def _ranked(cosine: NDArray, target: NDArray, batch: NDArray, among: NDArray) ->
     }
 
 
-def replicates(z: NDArray, molecule: NDArray, batch: NDArray) -> float | None:
+def replicates(z: NDArray, molecule: NDArray, batch_id: NDArray) -> float | None:
     """Mean normalised average precision of a molecule's conditions in other batches, against other molecules of the own.
 
     0 = a random order, 1 = all of them first; None where no molecule is in two batches.
     """
     alive = np.linalg.norm(z, axis=1) > 0
-    meta = pd.DataFrame({"molecule": molecule[alive], "batch": batch[alive]})
+    meta = pd.DataFrame({"molecule": molecule[alive], "batch": batch_id[alive]})
     pairs = dict(pos_sameby=["molecule"], pos_diffby=["batch"], neg_sameby=["batch"], neg_diffby=["molecule"])
     if meta.groupby("molecule")["batch"].nunique().max() < 2:
         return None
@@ -83,21 +85,21 @@ def replicates(z: NDArray, molecule: NDArray, batch: NDArray) -> float | None:
     return None if np.isnan(found) else float(found)
 
 
-def mixing(z: NDArray, molecule: NDArray, batch: NDArray, line: NDArray) -> dict[str, float] | None:
+def mixing(z: NDArray, molecule: NDArray, batch_id: NDArray, line: NDArray) -> dict[str, float] | None:
     """Share of the conditions whose nearest neighbour of another molecule is of their own batch, and under permutation.
 
     None where there is one batch.
     """
-    if len(np.unique(batch)) < 2:
+    if len(np.unique(batch_id)) < 2:
         return None
-    found = same_label_neighbours(z, batch, other_than=molecule, strata=line, n_permutations=19)
+    found = same_label_neighbours(z, batch_id, other_than=molecule, strata=line, n_permutations=19)
     return {"own batch": found.rate, "permuted": found.chance}
 
 
 def of_rows(z: NDArray, part: PairedScreen, molecule: NDArray) -> dict[str, Any]:
     """`replicates` and `mixing` of the conditions of a part, by their readouts' embeddings, (n, d)."""
-    batch, line = part.batch_id.numpy(), part.cell_line.numpy()
-    return {"replicates": replicates(z, molecule, batch), "mixing": mixing(z, molecule, batch, line)}
+    batch_id, line = part.batch_id.numpy(), part.cell_line.numpy()
+    return {"replicates": replicates(z, molecule, batch_id), "mixing": mixing(z, molecule, batch_id, line)}
 
 
 def _unit(z: NDArray) -> NDArray[np.float64]:

@@ -60,10 +60,10 @@ def components(train: PairedScreen, test: PairedScreen) -> Views:
 def batch_mean(train: PairedScreen, test: PairedScreen) -> Views:
     """The mean profile of a condition's batch in its place: what the batch alone gives away."""
     of_test, of_drug = readout(train, test)
-    batch = test.batch_id.numpy()
+    batch_id = test.batch_id.numpy()
     total = np.zeros((test.n_batches, of_test.shape[1]))
-    np.add.at(total, batch, of_test)
-    return (total / np.bincount(batch, minlength=test.n_batches).clip(1)[:, None])[batch], of_drug
+    np.add.at(total, batch_id, of_test)
+    return (total / np.bincount(batch_id, minlength=test.n_batches).clip(1)[:, None])[batch_id], of_drug
 
 
 def cell_count(train: PairedScreen, test: PairedScreen) -> Views:
