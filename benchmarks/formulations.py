@@ -22,21 +22,21 @@ def dense(similarity: Tensor, batch_id: Tensor, log_anchor: Tensor, log_candidat
 
 def scalable(similarity: Tensor, batch_id: Tensor, log_anchor: Tensor, log_candidate: Tensor) -> Tensor:
     """(n,) the library's form of the same."""
-    positive = torch.arange(len(similarity))
+    positive = torch.arange(len(similarity), device=similarity.device)
     return reweighted_info_nce(similarity, positive, batch_id, log_anchor, log_candidate, alpha=ALPHA)
 
 
 FORMULATIONS = {"dense": dense, "scalable": scalable}
 
 
-def work(formulation: str, n: int, candidates: int, n_batches: int) -> Callable[[], Tensor]:
+def work(formulation: str, n: int, candidates: int, n_batches: int, *, device: str = "cpu") -> Callable[[], Tensor]:
     """Forward and backward on random inputs, candidates stored as a queue has them; gives the (n, m) gradient."""
     generator = torch.Generator().manual_seed(0)
     # In place, so that making the inputs leaves no peak of memory above what they take.
-    similarity = torch.rand(n, candidates, generator=generator).mul_(10).requires_grad_()
-    batch_id = torch.randint(n_batches, (n,), generator=generator)
-    log_anchor = torch.rand(n, n_batches, generator=generator).add_(0.5).div_(n_batches).log_()
-    log_candidate = torch.rand(n_batches, candidates, generator=generator).add_(0.5).div_(n_batches).log_().T
+    similarity = torch.rand(n, candidates, generator=generator).mul_(10).to(device).requires_grad_()
+    batch_id = torch.randint(n_batches, (n,), generator=generator).to(device)
+    log_anchor = torch.rand(n, n_batches, generator=generator).add_(0.5).div_(n_batches).log_().to(device)
+    log_candidate = torch.rand(n_batches, candidates, generator=generator).add_(0.5).div_(n_batches).log_().to(device).T
 
     def run() -> Tensor:
         similarity.grad = None

@@ -121,7 +121,7 @@ class Step:
         pairs = ScreenPairs(screen, config.device)
         self.trainer = Trainer(pairs, config)
         self.trainer.start_epoch()
-        n, line = config.minibatch_size, pairs.cell_line
+        n, line = config.minibatch_size, screen.cell_line
         of_one_line = Chosen((line == 0).nonzero().squeeze(1)[:n], only_line=0)
         at_random = Chosen(torch.randperm(len(pairs))[:n])
         self.kinds = [at_random, of_one_line] if config.sampling == "alternate" else [at_random]

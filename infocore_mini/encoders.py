@@ -6,7 +6,18 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import log_softmax, normalize
+from torch.nn.functional import linear, log_softmax, normalize, pad
+
+
+class AlignedLinear(nn.Linear):
+    """A linear layer that a GPU works out at a multiple of 8 outputs, for which its products are several times faster."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, n_in) -> (n, n_out)."""
+        extra = -self.out_features % 8
+        if extra == 0 or not x.is_cuda:
+            return super().forward(x)
+        return linear(x, pad(self.weight, (0, 0, 0, extra)), pad(self.bias, (0, extra)))[:, : self.out_features]
 
 
 class MLP(nn.Sequential):
@@ -32,7 +43,7 @@ class MLP(nn.Sequential):
             if dropout > 0:
                 layers.append(nn.Dropout(dropout))
             n_in = width
-        super().__init__(*layers, nn.Linear(n_in, n_out))
+        super().__init__(*layers, AlignedLinear(n_in, n_out))
 
 
 class Encoder(MLP):
@@ -94,7 +105,8 @@ def _grouped_by_head(x: Tensor, head: Tensor, weight: Tensor) -> Tensor:
 
 def _every_head(x: Tensor, head: Tensor, weight: Tensor) -> Tensor:
     """The same in one matrix product, all heads on all rows: more work, but a GPU need not tell the sizes of groups."""
-    return torch.einsum("nd,cde->nce", x, weight)[torch.arange(len(x), device=x.device), head]
+    of_every_head = torch.einsum("nd,cde->nce", x, weight)
+    return of_every_head.gather(1, head[:, None, None].expand(-1, 1, weight.shape[2])).squeeze(1)
 
 
 class BatchClassifier(MLP):

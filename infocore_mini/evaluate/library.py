@@ -2,13 +2,15 @@
 
 A million embeddings and their cosines with a thousand queries (4 GB) never stand in memory together. A tile of float32
 cosines fits in the processor's cache and is used up before the next one overwrites it; `rounding` bounds how far it is
-from the true cosines, and what that leaves open is decided by `Tile.exact`, in float64.
+from the true cosines, and what that leaves open is decided by `Tile.exact`, in float64. A library that lies on a GPU is
+worked on there, in tiles that keep it busy.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -22,6 +24,7 @@ from infocore_mini.validation import as_matrix, check_shape
 
 TILE_QUERIES, TILE_ENTRIES = 512, 2**19  # cosines of a tile: 2 MiB
 BLOCK_ENTRIES = 2**20  # numbers of the library read at a time: 4 MiB
+LARGER_ON_GPU = 2**8  # times as many, which have no cache to fit in
 FEW = 1 / 128  # share of a tile above which a float64 matrix product beats one inner product after the other
 SHORTEST = 1e-12  # a shorter vector counts as this long, as in torch.nn.functional.normalize
 
@@ -64,12 +67,18 @@ class Library:
         width: d.
         name: of the argument, for messages.
 
+    Attributes:
+        device: where the library lies, and is worked on; blocks of an iterable are worked on on the CPU.
+
     Raises:
         ValueError: here or while it is read, naming the argument: another width, no rows, NaN or infinite values.
     """
 
     def __init__(self, value: ArrayLike | Iterable[ArrayLike], width: int, *, name: str = "z_library") -> None:
         self.width, self.name = width, name
+        self.device = value.device if isinstance(value, Tensor) else torch.device("cpu")
+        larger = 1 if self.device.type == "cpu" else LARGER_ON_GPU
+        self._tile_entries, self._block_entries = larger * TILE_ENTRIES, larger * BLOCK_ENTRIES
         self._source: Iterable[ArrayLike]
         self.size: float = math.inf  # m, where it is known before reading
         if isinstance(value, Iterable) and not _is_matrix(value):
@@ -79,7 +88,7 @@ class Library:
             self._source, self.size = [matrix], len(matrix)
 
     def take(self, rows: Tensor) -> tuple[Tensor, int]:
-        """Unit float64 embeddings (n, d) of these rows, NaN for a row that does not exist; and m. Reads all blocks.
+        """Unit float64 embeddings (n, d) of these rows, NaN for one that does not exist, on the CPU; and m. Reads all blocks.
 
         Raises ValueError for an iterator, which could not be read again afterwards.
         """
@@ -90,7 +99,7 @@ class Library:
                 "the true rows are read before all rows are ranked"
             )
         found, m = torch.full((len(rows), self.width), torch.nan, dtype=torch.float64), 0
-        for first, piece in self._pieces(BLOCK_ENTRIES // self.width):
+        for first, piece in self._pieces(self._block_entries // self.width):
             m = first + len(piece)
             here = ((rows >= first) & (rows < m)).nonzero().squeeze(1)
             if len(here):
@@ -99,8 +108,8 @@ class Library:
 
     def tiles(self, z_query: Tensor, *, progress: bool = False) -> Iterator[Tile]:
         """The cosines of unit queries (n, d) with the whole library, block by block."""
-        z_query, buffer = z_query.float(), torch.empty(0)
-        length = min(BLOCK_ENTRIES // self.width, TILE_ENTRIES // min(len(z_query), TILE_QUERIES))
+        z_query, buffer = z_query.float(), torch.empty(0, device=self.device)
+        length = min(self._block_entries // self.width, self._tile_entries // min(len(z_query), TILE_QUERIES))
         with tqdm(total=self.size, desc="library", unit=" molecules", disable=not progress) as bar:
             for first, piece in self._pieces(length):
                 block, values, scale = self._scaled(piece, first)
@@ -108,9 +117,10 @@ class Library:
                     some = z_query[start : start + TILE_QUERIES]
                     n_entries = len(some) * len(block)
                     if n_entries > len(buffer):
-                        buffer = torch.empty(n_entries)
+                        buffer = torch.empty(n_entries, device=self.device)
                     cosine = buffer[:n_entries].view(len(some), len(block))
-                    torch.mm(some, values.T, out=cosine).mul_(scale)
+                    with _all_of_float32():
+                        torch.mm(some, values.T, out=cosine).mul_(scale)
                     yield Tile(slice(start, start + len(some)), slice(first, first + len(block)), cosine, block)
                 bar.update(len(block))
 
@@ -140,12 +150,23 @@ class Library:
         if isinstance(piece, np.ndarray) and piece.dtype == np.float32:
             piece = torch.from_numpy(np.require(piece, requirements="W"))  # a copy if read-only
         if isinstance(piece, Tensor) and piece.dtype == torch.float32:
-            piece = piece.detach().cpu()
+            piece = piece.detach().to(self.device)
             norm = torch.linalg.vector_norm(piece, dim=1)
             if bool(norm.isfinite().all()):  # not so if an entry is NaN, or its square overflows: float64 tells which
                 return piece, piece, norm.clamp_min_(SHORTEST).reciprocal_()
-        piece = as_matrix(self.name, _float64(piece), dtype=torch.float64, first_row=first)
-        return piece, normalize(piece, dim=1).float(), torch.ones(len(piece))
+        piece = as_matrix(self.name, _float64(piece), dtype=torch.float64, first_row=first).to(self.device)
+        return piece, normalize(piece, dim=1).float(), torch.ones(len(piece), device=self.device)
+
+
+@contextmanager
+def _all_of_float32() -> Iterator[None]:
+    """Products of float32 matrices without the shorter formats that a process may have allowed: `rounding` counts on it."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _is_matrix(value: Iterable) -> bool:

@@ -40,7 +40,7 @@ def retrieval_hits(
 
     Args:
         z_query: (n, d) embeddings; any length (a zero vector has cosine 0 with everything).
-        z_library: (m, d), in memory or a ``numpy.memmap``; or blocks of it that can be iterated over twice, for a
+        z_library: (m, d), in memory, on a GPU (which then does the work) or a ``numpy.memmap``; or blocks of it that can be iterated over twice, for a
             library that is never in memory at once (the first time, the true rows are picked out).
         target: (n,) integers, the true library row of each query.
         top: the k's, positive integers.
@@ -73,8 +73,9 @@ def retrieval_hits(
             f"target: library row {int(true_row[i])} of query {i} is not in experimental batch {int(batch[i])}, "
             "expected the true row in the query's library"
         )
+    query, z_true, batch, member = (value.to(library.device) for value in (query, z_true, batch, member))
     true, unsure = (query * z_true).sum(1, keepdim=True), TIE + rounding(d)
-    above, tied = torch.zeros(2, n, 1, dtype=torch.int64)
+    above, tied = torch.zeros(2, n, 1, dtype=torch.int64, device=library.device)
     for tile in library.tiles(query, progress=progress):
         reaching, cosine = tile.reaching(true - unsure)
         if not len(reaching):
@@ -94,7 +95,7 @@ def retrieval_hits(
         gap = exact[:, None] - true[number]
         above.index_add_(0, number, (gap > TIE).long())
         tied.index_add_(0, number, (gap.abs() <= TIE).long())
-    return ((ranks - above) / tied).clamp(0, 1).numpy(), _sizes(batch, member).numpy()
+    return ((ranks - above.cpu()) / tied.cpu()).clamp(0, 1).numpy(), _sizes(batch.cpu(), member.cpu()).numpy()
 
 
 @torch.no_grad()
@@ -120,9 +121,10 @@ def nearest(
     query = unit_rows("z_query", z_query)
     library, unsure = Library(z_library, query.shape[1]), TIE + rounding(query.shape[1])
     _check_n(n, library.size)
+    query = query.to(library.device)
     # The order of a library row as one integer: its cosine in units of TIE, then its number, the first one highest.
-    order = torch.full((len(query), n), _LAST)
-    cosine = torch.full((len(query), n), -torch.inf, dtype=torch.float64)
+    order = torch.full((len(query), n), _LAST, device=library.device)
+    cosine = torch.full((len(query), n), -torch.inf, dtype=torch.float64, device=library.device)
     for tile in library.tiles(query, progress=progress):
         floor = cosine.amin(1, keepdim=True) - unsure
         reaching, rough = tile.reaching(floor)
@@ -130,15 +132,17 @@ def nearest(
             continue
         row, column, exact = tile.exact(query[reaching], rough.sub_(floor[reaching].float()) >= 0)
         count = row.bincount(minlength=len(reaching))
-        place = torch.arange(len(row)) - (count.cumsum(0) - count)[row]  # of a candidate among those of its query
-        orders = torch.full((len(reaching), int(count.max())), _LAST)
+        place = (
+            torch.arange(len(row), device=row.device) - (count.cumsum(0) - count)[row]
+        )  # of a candidate among those of its query
+        orders = torch.full((len(reaching), int(count.max())), _LAST, device=row.device)
         orders[row, place] = (exact / TIE).round().long() * _ROWS - (tile.rows.start + column)
-        values = torch.full(orders.shape, -torch.inf, dtype=torch.float64)
+        values = torch.full(orders.shape, -torch.inf, dtype=torch.float64, device=row.device)
         values[row, place] = exact
         order[reaching], kept = torch.cat([order[reaching], orders], 1).topk(n)
         cosine[reaching] = torch.cat([cosine[reaching], values], 1).gather(1, kept)
     _check_n(n, tile.rows.stop)
-    return (-order % _ROWS).numpy(), cosine.numpy()
+    return (-order % _ROWS).cpu().numpy(), cosine.cpu().numpy()
 
 
 def _check_n(n: int, m: float) -> None:

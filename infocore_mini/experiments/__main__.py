@@ -66,9 +66,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("data"), help="folder that gets results/STUDY.json")
     parser.add_argument("--runs", type=Path, default=Path("_build/runs"), help="folder of single runs")
     parser.add_argument("--jobs", type=int, default=2, help="processes, one thread each")
+    parser.add_argument("--device", default="cpu", help="that pretraining studies train on, such as cuda")
     options = parser.parse_args(arguments)
+    elsewhere = [name for name in options.study if name not in PRETRAINING]
+    if options.device != "cpu" and elsewhere:
+        parser.error(
+            f"--device: got {options.device} for {', '.join(elsewhere)}, expected cpu: not a study of pretraining"
+        )
     for name in options.study:
-        print(STUDIES[name](options.output, options.runs, options.jobs))
+        store = (
+            partial(pretraining.store, PRETRAINING[name].on(options.device)) if name in PRETRAINING else STUDIES[name]
+        )
+        print(store(options.output, options.runs, options.jobs))
 
 
 if __name__ == "__main__":

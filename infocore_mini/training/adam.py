@@ -28,9 +28,24 @@ class Adam:
         self, parameters: Iterable[nn.Parameter], *, learning_rate: float, betas: tuple[float, float], eps: float
     ) -> None:
         self.parameters = list(parameters)
-        self.learning_rate, self.betas, self.eps = learning_rate, betas, eps
+        self.betas, self.eps = betas, eps
+        # A number on a CPU; on a GPU a tensor, which a recorded step (`training.graphs`) reads anew at every replay.
+        on_gpu = bool(self.parameters) and self.parameters[0].is_cuda
+        self._rate = torch.zeros((), device=self.parameters[0].device) if on_gpu else None
+        self.learning_rate = learning_rate
         self.moments = (self._zeros(), self._zeros())
         self.steps = [torch.zeros((), device=parameter.device) for parameter in self.parameters]
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._learning_rate = value
+        if self._rate is not None:
+            self._rate.fill_(value)
 
     def _zeros(self) -> list[torch.Tensor]:
         return [torch.zeros_like(parameter) for parameter in self.parameters]
@@ -49,7 +64,7 @@ class Adam:
             fused=True,
             amsgrad=False,
             maximize=False,
-            lr=self.learning_rate,
+            lr=self.learning_rate if self._rate is None else self._rate,
             beta1=self.betas[0],
             beta2=self.betas[1],
             eps=self.eps,

@@ -74,7 +74,7 @@ class Pairs:
 
     def draw(self, chosen: Chosen, config: Config) -> Minibatch:
         """The augmented minibatch of some rows."""
-        rows = chosen.conditions.to(self.drug.device)
+        rows = chosen.conditions.to(self.drug.device, non_blocking=True)
         drug, screen = self.drug[rows], self.screen[rows]
         noise_screen = config.noise_drug if self.shared else config.noise_screen
         return Minibatch(
@@ -114,7 +114,7 @@ class NuisancePairs(Pairs):
     def draw(self, chosen: Chosen, config: Config) -> Minibatch:
         """The augmented minibatch of some rows; soft labels become one level, drawn by its share."""
         minibatch = super().draw(chosen, config)
-        rows = chosen.conditions.to(self.drug.device)
+        rows = chosen.conditions.to(self.drug.device, non_blocking=True)
         for k, shares in self.shares.items():  # the rows' labels are a copy
             minibatch.batch_id[:, k] = shares[rows].multinomial(1).squeeze(1) + self.first[k]
         return minibatch
@@ -157,7 +157,7 @@ class ScreenPairs(Pairs):
         With ``mixup_concentration`` 0 it is always a replicate under noise. The label is the experimental batch
         of the replicates that went in, weighted as they were.
         """
-        conditions = chosen.conditions.to(self.screen.device)
+        conditions = chosen.conditions.to(self.screen.device, non_blocking=True)
         count = self.count[conditions]
         offset = torch.arange(int(self.n_replicates[chosen.conditions].max()), device=conditions.device)
         present = offset < count[:, None]  # (n, R)

@@ -31,6 +31,7 @@ from infocore_mini.training.adam import Adam
 from infocore_mini.training.augment import feature_dropout
 from infocore_mini.training.checkpoint import Checkpoint, checksum
 from infocore_mini.training.contrast import MoCo, SimCLR, Views
+from infocore_mini.training.graphs import Replayed
 from infocore_mini.training.kernel import kernel_weighted, log_batch_kernel
 from infocore_mini.training.pairs import Chosen, Minibatch, Pairs, sample
 from infocore_mini.training.processes import Processes
@@ -90,10 +91,15 @@ class Trainer:
             self.log_kernel = log_batch_kernel(
                 pairs.screen, pairs.batch_of_rows, pairs.n_batches, width=config.kernel_width
             )
+        self.directional = self._directional
         if config.compile:
             for model in (self.model, *self.framework.models()):
                 for network in (*model.encoders, *model.classifiers):
                     network.compile()
+            self.directional = torch.compile(self._directional)
+        self.train_on = self._train_on
+        if self._on_cuda() and self.processes.count == 1:
+            self.train_on = Replayed(self._train_on)
         self.encoder_optimiser = self._adam(self.model.encoders, config.learning_rate)
         self.classifier_optimiser = self._adam(self.model.classifiers, config.classifier_learning_rate)
 
@@ -196,7 +202,10 @@ class Trainer:
 
     def step(self, chosen: Chosen) -> Tensor:
         """Encoders, then classifiers. Returns the two losses, (2,), detached."""
-        minibatch = self.augmented(chosen)
+        return self.train_on(self.augmented(chosen), self.epoch >= self.config.warmup_epochs)
+
+    def _train_on(self, minibatch: Minibatch, learns: bool) -> Tensor:
+        """A step on an augmented minibatch; the encoders stay as they are unless it ``learns``."""
         z = self.processes.embed(self.model, minibatch)
         fixed_z = (z[0].detach(), z[1].detach())
         attached = self.config.gradient_scale > 0 or self.config.penalty == "reversal"
@@ -204,7 +213,7 @@ class Trainer:
         contrastive = loss = self.contrastive_loss(minibatch, z, log_posteriors)
         if self.config.penalty is not None:
             loss = contrastive + self.config.penalty_scale * self.penalty(z, log_posteriors, minibatch.batch_id)
-        if self.epoch >= self.config.warmup_epochs:
+        if learns:
             loss.backward(inputs=self.encoder_optimiser.parameters)
             self.processes.sum_gradients(self.encoder_optimiser.parameters)
             self.encoder_optimiser.step()
@@ -227,8 +236,9 @@ class Trainer:
             log_posteriors = None
         candidates = self.framework.candidates(minibatch, z, log_posteriors)
         posteriors = (None, None) if log_posteriors is None else log_posteriors
+        of_any_line = minibatch._replace(only_line=None)  # or each line would be compiled by itself
         directions = zip(z, posteriors, candidates)
-        return torch.stack([self._directional(minibatch, *direction) for direction in directions]).mean()
+        return torch.stack([self.directional(of_any_line, *direction) for direction in directions]).mean()
 
     def penalty(self, z: Views, log_posteriors: Views | None, batch_id: Tensor) -> Tensor:
         """What ``config.penalty`` asks the encoders to pay, mean over the two embeddings.

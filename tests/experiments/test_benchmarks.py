@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks import formulations, loss, step, timing
+from benchmarks.gpu import __main__ as gpu
 from infocore_mini.experiments.performance import report as performance
 from infocore_mini.experiments.results import stored
 from infocore_mini.featurize import mol2vec
@@ -49,6 +50,25 @@ def test_a_quick_run_stores_its_results(program, tmp_path, monkeypatch):
     torch.set_num_threads(threads)
     (stored,) = (tmp_path / "results").glob("benchmark_*.json")
     assert json.loads(stored.read_text())["results"]
+
+
+def test_the_program_for_a_gpu_runs_on_a_cpu(tmp_path):
+    """Every stage, at sizes that say nothing of speed; where no GPU is, a GPU's part of the work is left out."""
+    gpu.main(["--device", "cpu", "--tiny", "--output", str(tmp_path)])
+    found = json.loads((tmp_path / "results" / "benchmark_gpu.json").read_text())["results"]
+    assert {stage: found[stage]["error"] for stage in gpu.STAGES if "error" in found[stage]} == {}
+    assert all(row["bitwise"] for name, row in found["repeats"].items() if name != "read_on_a_cpu")
+    assert max(part for row in found["losses"].values() for part in row.values()) == 0
+
+
+def test_a_stage_that_fails_leaves_the_others(tmp_path, monkeypatch):
+    def fail(card):
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr(gpu, "STAGES", {"losses": fail, "ceilings": gpu.STAGES["ceilings"]})
+    gpu.main(["--device", "cpu", "--tiny", "--output", str(tmp_path), "--stages", "losses", "ceilings"])
+    found = json.loads((tmp_path / "results" / "benchmark_gpu.json").read_text())["results"]
+    assert found["losses"] == {"error": "RuntimeError: no such kernel"} and found["ceilings"]["tflops_fp32"] > 0
 
 
 def results(name: str) -> dict:

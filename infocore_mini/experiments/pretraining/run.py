@@ -122,6 +122,10 @@ class Study:
         """The settings of an arm's candidates, at least one."""
         return [dict(candidate) for candidate in self.candidates.get(arm, ({},))]
 
+    def on(self, device: str) -> Study:
+        """The same study trained on a device, "cpu", "cuda" or "cuda:N"."""
+        return self if device == "cpu" else replace(self, settings=dict(self.settings) | {"device": device})
+
     def checksums(self) -> dict[str, str]:
         """File name -> sha256 of the data files behind the screen, as far as they can be had."""
         return checksums(self.files)

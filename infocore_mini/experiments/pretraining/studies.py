@@ -232,7 +232,7 @@ STUDIES = MappingProxyType(
                 trains_on=_LABEL_VIEWS,
                 seeds=_SIX_SEEDS,
             ),
-            replace(_GENE_EXPRESSION, name="ablation", arms=ablation_arms()),
+            replace(_GENE_EXPRESSION, name="ablation", arms=ablation_arms(), seeds=_SIX_SEEDS),
             replace(_GENE_EXPRESSION, name="alpha_sweep", arms=_SWEEP_ARMS, seeds=_TUNING_SEEDS),
             replace(
                 _GENE_EXPRESSION,
