@@ -82,7 +82,11 @@ class Card:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             run()
-        return graph.replay
+
+        def replay(graph: torch.cuda.CUDAGraph = graph, keeps: Callable[[], object] = run) -> None:
+            graph.replay()  # on the memory that ``keeps`` holds
+
+        return replay
 
     def limit(self, shapes: Sequence[tuple[int, int, int]], precision: str) -> Callable[[], object]:
         """The matrix products of ``shapes`` alone, at a precision, launched at once."""
