@@ -93,19 +93,22 @@ class CellLineEncoder(nn.Module):
         """(n, n_in) features and (n,) codes of the cell lines -> (n, d)."""
         universal, head = self.universal(x), cell_line * self.parted
         apply = _every_head if x.is_cuda else _grouped_by_head
-        return normalize((apply(universal, head, self.weight) + self.bias[head]).to(x.dtype), dim=1)
+        return normalize(apply(universal, head, self.weight, self.bias).to(x.dtype), dim=1)
 
 
-def _grouped_by_head(x: Tensor, head: Tensor, weight: Tensor) -> Tensor:
-    """x_i @ weight[head_i], (n, d): the rows of each head together, one matrix product a head."""
+def _grouped_by_head(x: Tensor, head: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x_i @ weight[head_i] + bias[head_i], (n, d): the rows of each head together, one matrix product a head."""
     order = head.argsort(stable=True)
     groups = x[order].split(head.bincount(minlength=len(weight)).tolist())
-    return torch.cat([group @ matrix for group, matrix in zip(groups, weight)])[order.argsort()]
+    return torch.cat([group @ matrix for group, matrix in zip(groups, weight)])[order.argsort()] + bias[head]
 
 
-def _every_head(x: Tensor, head: Tensor, weight: Tensor) -> Tensor:
-    """The same in one matrix product, all heads on all rows: more work, but a GPU need not tell the sizes of groups."""
-    of_every_head = torch.einsum("nd,cde->nce", x, weight)
+def _every_head(x: Tensor, head: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The same in one matrix product, all heads on all rows: more work, but a GPU need not tell the sizes of groups.
+
+    Nor does the gradient of a bias add up rows by their head, one after the other.
+    """
+    of_every_head = torch.einsum("nd,cde->nce", x, weight) + bias
     return of_every_head.gather(1, head[:, None, None].expand(-1, 1, weight.shape[2])).squeeze(1)
 
 

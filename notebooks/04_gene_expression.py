@@ -54,7 +54,7 @@ from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.deviations import deviations
 from infocore_mini.experiments.pretraining.run import run_study
-from infocore_mini.experiments.pretraining.studies import STUDIES, quick
+from infocore_mini.experiments.pretraining.studies import study_of
 
 # %% tags=["hide-input"]
 from infocore_mini.experiments.results import checksums, save_results, stored
@@ -266,7 +266,7 @@ pd.DataFrame(calibrated["learnability"])[
 # The run below is a toy (800 simulated molecules, two cell lines, 12 experimental batches, one seed): it shows the path, not the result.
 
 # %%
-study = STUDIES["gene_expression"] if PROFILE == "paper" else quick("gene_expression", SEED)
+study = study_of("gene_expression", PROFILE, SEED)
 screen = study.screen(SEED)
 Markdown(f"> **Simulated screen**: {screen!r}; {sample_molecules(1, SEED).source}.")
 

@@ -58,7 +58,12 @@ from infocore_mini.experiments.pretraining import figures as pretraining_figures
 from infocore_mini.experiments.pretraining import report, studies
 from infocore_mini.experiments.pretraining.deviations import deviations
 from infocore_mini.experiments.pretraining.run import run_study
-from infocore_mini.experiments.pretraining.studies import SMALL_CELL_PAINTING, STUDIES, quick, simulated_cell_painting
+from infocore_mini.experiments.pretraining.studies import (
+    SMALL_CELL_PAINTING,
+    quick,
+    simulated_cell_painting,
+    study_of,
+)
 
 # %% tags=["hide-input"]
 from infocore_mini.experiments.results import save_results, stored
@@ -83,7 +88,7 @@ parameters = check_parameters(globals())
 # Its label is a *distribution*, and the losses of this library take it as such; where a method needs one batch for each condition, as CCL does, `per_batch()` cuts the conditions.
 
 # %%
-study = STUDIES["comas"] if PROFILE == "paper" else quick("comas", SEED)
+study = study_of("comas", PROFILE, SEED)
 real = study.name == "comas"
 screen = study.screen(SEED)
 origin = "Real data" if real else "SIMULATED SCREEN: the COMAS files are not at hand (set INFOCORE_DATA)"

@@ -52,7 +52,7 @@ from infocore_mini.evaluate.seeds import over_seeds
 from infocore_mini.experiments.notebook import check_parameters
 from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.run import run_study
-from infocore_mini.experiments.pretraining.studies import STUDIES, available, quick, simulated_stand_in
+from infocore_mini.experiments.pretraining.studies import STUDIES, simulated_stand_in, study_of
 from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.experiments.retrieval import figures, molecules, sentences
 from infocore_mini.experiments.retrieval import report as chapter
@@ -177,7 +177,7 @@ Markdown(sentences.corrections(near) if len(near) else "> Not shown: the real fi
 
 # %%
 stored_study = STUDIES["toxcast"]
-study = stored_study if PROFILE == "paper" and available(stored_study) else quick("toxcast", SEED)
+study = study_of("toxcast", PROFILE, SEED)
 screen = study.screen(SEED)
 split = screen.split(SEED)
 display(Markdown("> " + chapter.banner(study)))

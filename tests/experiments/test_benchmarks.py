@@ -8,6 +8,7 @@ import torch
 
 from benchmarks import formulations, loss, step, timing
 from benchmarks.gpu import __main__ as gpu
+from infocore_mini.experiments.performance import gpu as gpu_report
 from infocore_mini.experiments.performance import report as performance
 from infocore_mini.experiments.results import stored
 from infocore_mini.featurize import mol2vec
@@ -87,6 +88,28 @@ def test_the_stored_loss_is_fast_small_and_flat():
 def test_the_stored_step_is_near_its_limit():
     for name, row in results("step")["step"].items():
         assert row["fraction_of_limit"]["median"] >= 0.7, name
+
+
+def test_what_the_page_says_of_a_gpu_is_what_was_measured(root):
+    page, found = (root / "notebooks" / "10_performance.py").read_text(encoding="utf-8"), results("gpu")
+    assert not [name for name, row in found.items() if isinstance(row, dict) and "error" in row]
+    assert found["card"]["name"] != "cpu" and not stored("benchmark_gpu").parameters["tiny"]
+    losses = {name: max(row.values()) for name, row in found["losses"].items()}
+    assert max(value for name, value in losses.items() if "float64" in name) < 1e-13
+    assert max(value for name, value in losses.items() if "float32" in name) < 1e-5
+    assert max(value for row in found["training"].values() for value in row.values()) < 1e-5
+    assert all(row["bitwise"] for name, row in found["repeats"].items() if name != "read_on_a_cpu")
+    assert found["repeats"]["read_on_a_cpu"]["difference"] < 1e-5
+    small, large = found["kernels"]["GE 256"], found["kernels"]["GE 4096"]
+    assert "more than a thousand kernels" in page and min(small["kernels"], large["kernels"]) > 1000
+    assert "ten times as long as their work" in page and small["seconds"] > 10 * small["busy"]
+    assert "added up the gradient of the heads' biases" in page and "indexing_backward" in large["longest"][0][0]
+    assert "half the speed of the card's own products" in page
+    share = found["compiled"][gpu_report.LARGEST]["fraction_of_limit"]["median"]
+    assert gpu_report.SHARE_OF_PRODUCTS <= share < 0.55
+    assert "it reaches the half" in gpu_report.steps_in_words() and "not within the 1.3" in gpu_report.steps_in_words()
+    for row in found["study"].values():
+        assert row["accuracy"] == pytest.approx(row["cpu"]["accuracy"], abs=0.03)
 
 
 def test_the_stored_memory_is_small():

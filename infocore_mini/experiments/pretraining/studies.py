@@ -6,10 +6,12 @@ from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
+import torch
 
 from infocore_mini.experiments.chances import candidates
 from infocore_mini.experiments.names import Arm
 from infocore_mini.experiments.pretraining.run import METHODS, SETTINGS, Study, ablation_arms
+from infocore_mini.parameters import Profile
 from infocore_mini.readers import read_comas, read_l1000, read_toxcast
 from infocore_mini.readers.cell_painting import COMAS
 from infocore_mini.readers.l1000 import PLATES
@@ -97,6 +99,17 @@ _QUICK = MappingProxyType(
         halve_at=(8,),
     )
 )
+
+
+def study_of(name: str, profile: Profile, seed: int) -> Study:
+    """What a notebook runs: with the profile "paper" the stored study, on a GPU if there is one; else `quick`.
+
+    `quick` too where the real files behind the study cannot be had.
+    """
+    study = STUDIES[name]
+    if profile == "quick" or not available(study):
+        return quick(name, seed)
+    return study.on("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def quick(name: str, seed: int) -> Study:

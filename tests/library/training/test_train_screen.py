@@ -336,9 +336,14 @@ def test_line_batches_are_those_of_each_line():
 @pytest.mark.parametrize("grouped", [0, 1])
 def test_both_ways_through_the_heads_are_one(grouped):
     torch.manual_seed(0)
-    x, head, weight = torch.randn(7, 4), torch.tensor([2, 0, 2, 2, 0, 3, 3]), torch.randn(5, 4, 4)
-    expected = torch.stack([row @ weight[c] for row, c in zip(x, head)])
-    torch.testing.assert_close((_every_head, _grouped_by_head)[grouped](x, head, weight), expected)
+    x, head, weight, bias = (
+        torch.randn(7, 4),
+        torch.tensor([2, 0, 2, 2, 0, 3, 3]),
+        torch.randn(5, 4, 4),
+        torch.randn(5, 4),
+    )
+    expected = torch.stack([row @ weight[c] + bias[c] for row, c in zip(x, head)])
+    torch.testing.assert_close((_every_head, _grouped_by_head)[grouped](x, head, weight, bias), expected)
 
 
 def test_bf16_keeps_losses_in_float32_and_near():
