@@ -97,9 +97,9 @@ class Config:
         queue_size: candidates in MoCo's queue; for CCL, in that of each experimental batch.
         momentum, classifier_momentum: of MoCo's slow copies.
         seed: of weights, order, augmentation and dropout.
-        device: "cpu", "cuda" or "cuda:N".
+        device: "cpu", "cuda" or "cuda:N". A GPU replays its steps (`training.graphs`).
         precision: "bf16-mixed" runs the networks in bfloat16; losses stay in float32.
-        compile: compile the networks with ``torch.compile``.
+        compile: compile networks and loss with ``torch.compile``.
 
     Examples:
         Two arms that differ in the method alone:

@@ -68,7 +68,10 @@ def _cloned(value: Any) -> Any:
     """The same nested tuples with copies of the tensors."""
     if isinstance(value, Tensor):
         return value.clone()
-    return type(value)(*map(_cloned, value)) if isinstance(value, tuple) else value
+    if not isinstance(value, tuple):
+        return value
+    copies = map(_cloned, value)
+    return type(value)(*copies) if hasattr(value, "_fields") else tuple(copies)
 
 
 def _copy(source: Any, target: Any) -> None:
