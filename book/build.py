@@ -30,7 +30,7 @@ def gather(notebooks: Path, stage: Path, root: Path = ROOT) -> None:
     (stage / "notebooks").mkdir()
     for notebook in notebooks.glob("[0-9][0-9]_*.ipynb"):
         shutil.copy(notebook, stage / "notebooks")
-    board.board().to_csv(stage / "book" / "board.csv", index=False)
+    (stage / "book" / "board.md").write_text(board.page(), encoding="utf-8")
     (stage / "book" / "board_made.txt").write_text(board.hardware() + "\n", encoding="utf-8")
     revisions.overview().to_csv(stage / "book" / "revisions.csv", index=False)
     (stage / "book" / "revisions_items.md").write_text(revisions.page(), encoding="utf-8")

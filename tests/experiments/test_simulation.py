@@ -10,9 +10,8 @@ from scipy import stats
 
 from infocore_mini.config import Config
 from infocore_mini.evaluate.mixing import batch_mixing_entropy, knn_purity, linear_probe
-from infocore_mini.experiments import board
 from infocore_mini.experiments.records import Record
-from infocore_mini.experiments.results import StoredResult, paper_table, stored
+from infocore_mini.experiments.results import StoredResult, stored
 from infocore_mini.experiments.simulation import chance, negatives, readings, report, studies
 from infocore_mini.experiments.simulation import run as simulation
 from infocore_mini.simulate.study import simulation_study
@@ -341,26 +340,6 @@ def test_the_number_of_negatives_explains_only_what_follows_it():
     assert "alone does not explain" in found and "not seen to help" in found and "different accuracies" in found
     table = negatives.contrasts(by_way)
     assert list(table.columns) == ["temperature 0.1", "temperature 1.0"] and "higher" in table.iloc[1, 0]
-
-
-def test_the_board_holds_every_printed_number_of_its_tables():
-    found = board.board()
-    methods = ["CLIP", "CCL", "InfoCORE"]
-    assert not found.isna().any().any()
-    printed = {row["method"]: row for row in paper_table("table6_simulation_linear_probe_accuracy")}
-    for method in methods:
-        for symbol, side in (("$Z_g$", "drug_screens"), ("$Z_d$", "drug_structure")):
-            for target, name in (("effect", "effect"), ("batch", "batch")):
-                cell = found.loc[found.what == f"{symbol}, {name} accuracy", method].item()
-                assert cell.endswith(f"({printed[method][side][target][0]})")
-    simulated = found[found.data.isin(["simulated gene expression", "simulated cell painting"])]
-    assert (
-        len(simulated) == 18
-        and simulated.what.str.contains("CLIP").all()
-        and not found.duplicated(["table", "data", "what"]).any()
-    )
-    assert (simulated[simulated.table == "2"].CLIP == "100 (100)").all()  # levels that were chosen are not shown
-    assert len(found[found.table == "6"]) == 4 and len(found[found.table.isin(["4", "9"])]) == 12
 
 
 def test_infocore_beats_clip_on_a_simulated_draw():
