@@ -16,7 +16,7 @@ import yaml
 from store_outputs import fewer_colours
 from vendor import mathjax_path
 
-from infocore_mini.experiments import board, revisions
+from infocore_mini.experiments import board, front, revisions
 from infocore_mini.experiments.__main__ import STUDIES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +30,7 @@ def gather(notebooks: Path, stage: Path, root: Path = ROOT) -> None:
     (stage / "notebooks").mkdir()
     for notebook in notebooks.glob("[0-9][0-9]_*.ipynb"):
         shutil.copy(notebook, stage / "notebooks")
+    (stage / "book" / "front.md").write_text(front.in_five_lines() + "\n", encoding="utf-8")
     (stage / "book" / "board.md").write_text(board.page(), encoding="utf-8")
     (stage / "book" / "board_made.txt").write_text(board.hardware() + "\n", encoding="utf-8")
     revisions.overview().to_csv(stage / "book" / "revisions.csv", index=False)

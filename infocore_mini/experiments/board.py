@@ -97,7 +97,8 @@ def _markdown(section: Section) -> str:
     ]
     note = f" {section.note}" if section.note else ""
     table = "\n".join(f"| {row} |" for row in [*header, *rows])
-    return f"### {section.title}\n\nIn {chapter}; runs: {runs}.{note}\n\n{table}\n"
+    anchor = section.title.lower().replace(", ", "-").replace(" ", "-")
+    return f"(board-{anchor})=\n### {section.title}\n\nIn {chapter}; runs: {runs}.{note}\n\n{table}\n"
 
 
 # ------------------------------------------------------------------ retrieval: Tables 2, 5 and 7
@@ -122,7 +123,7 @@ class _Screen(NamedTuple):
         )
 
 
-def _connectivity_map() -> _Screen:
+def connectivity_map() -> _Screen:
     """Readouts as published, vehicles subtracted as in the paper."""
     study = stored("connectivity_map")
     rows = [row | {"arm": row["method"]} for row in study.results["chosen"] if row["input"] == "raw"]
@@ -142,7 +143,7 @@ def _table_2(paper: str, chapter: str) -> Section:
     ).T
     if paper == "gene_expression":
         simulated = _pretrained("L1000", "gene_expression", simulated=True)
-        screens, runs = [_connectivity_map(), simulated], ("connectivity_map", "gene_expression")
+        screens, runs = [connectivity_map(), simulated], ("connectivity_map", "gene_expression")
     else:
         simulated = _pretrained("cell painting", "cell_painting", simulated=True)
         screens, runs = [_pretrained("COMAS", "comas", simulated=False), simulated], ("comas", "cell_painting")
