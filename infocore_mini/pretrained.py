@@ -36,7 +36,8 @@ class TrainedOn:
         batch_names: labels of the experimental batches; a code is a position in it.
         cell_line_names: of the cell lines, likewise.
         drug_features, screen_features: names of the columns, or ().
-        featuriser: what turned SMILES into drug features, such as "mol2vec"; None = features came as such.
+        featuriser: what turned SMILES into drug features, one of `featurisers.NAMES`; None = features came as such, or
+            of another function.
         molecules: SMILES, one for each molecule; () where they had none.
         corrections: what had been done to the readouts, as `PairedScreen.corrections`; None = not known.
         epoch_choice: what an estimator held out to choose the epoch.
@@ -52,6 +53,14 @@ class TrainedOn:
     corrections: tuple[str, ...] | None = None
     epoch_choice: EpochChoice = EpochChoice()
     nuisances: tuple[str, ...] = ()
+
+    def check_corrections(self, screen: PairedScreen, name: str = "screen", how: str = "") -> None:
+        """ValueError, calling the screen ``name``, unless its readouts were corrected as those of training; ``how`` to."""
+        known = self.corrections
+        if known is not None and screen.corrections != known:
+            given, expected = (", then ".join(steps) or "nothing" for steps in (screen.corrections, known))
+            message = f"{name}: got readouts corrected by {given}, expected {expected}, as in training"
+            raise ValueError(message + (f"; {how}" if how else ""))
 
 
 class Pretrained:
@@ -134,19 +143,25 @@ class Pretrained:
     def embed(self, screen: PairedScreen) -> tuple[Tensor, Tensor]:
         """(z_screen, z_drug) of each condition, both (n_conditions, d): mean profile, and drug under its cell line.
 
+        Raises:
+            ValueError: as `embed_conditions`; and if the drug features are others than in training, or, for a model with
+                cell-line heads, a cell line is new.
+        """
+        z_screen = self.embed_conditions(screen)
+        cell_line = self._heads(screen) if self.config.cell_line_heads else None
+        return z_screen, self.embed_drug(screen.drug[screen.drug_id], cell_line)
+
+    def embed_conditions(self, screen: PairedScreen) -> Tensor:
+        """(n_conditions, d) z_screen of each condition's mean profile; the molecules are not looked at.
+
         Features with names are taken in the order of training, and further ones are left out.
 
         Raises:
-            ValueError: if a feature that the model was trained on is missing, the readouts were corrected in another
-                way than those of training, or, for a model with cell-line heads, a cell line is new.
+            ValueError: if a feature that the model was trained on is missing, or the readouts were corrected in another
+                way than those of training.
         """
-        known = self.trained_on.corrections
-        if known is not None and screen.corrections != known:
-            given, expected = (", then ".join(steps) or "nothing" for steps in (screen.corrections, known))
-            raise ValueError(f"screen: got readouts corrected by {given}, expected {expected}, as in training")
-        cell_line = self._heads(screen) if self.config.cell_line_heads else None
-        z_drug = self.embed_drug(screen.drug[screen.drug_id], cell_line)
-        return self.embed_screen(screen.mean_profile()[:, self._columns(screen)]), z_drug
+        self.trained_on.check_corrections(screen)
+        return self.embed_screen(screen.mean_profile()[:, self._columns(screen)])
 
     def has_seen(self, smiles: Sequence[str]) -> NDArray[np.bool_]:
         """Whether the model was trained on each molecule, under whatever salt, charge, tautomer or stereoisomer.
