@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,13 +11,16 @@ from infocore_mini.validation import require
 if TYPE_CHECKING:
     import pandas as pd
 
+    from infocore_mini.pretrained import TrainedOn
     from infocore_mini.readers import ReadScreen
 
 FORMATS = """FILE is
   .h5ad         AnnData: X the readouts; obs has SMILES, cell_type, batch
   .gct, .gctx   one or several L1000 plates: each is a batch, the mean of its DMSO wells is subtracted
-  any other     one or several tables, a well a row, in text or Parquet. Numeric columns are the readouts; columns that are
-                named below, Metadata_..., or text describe the well"""
+  any other     one or several tables, a well a row, in text or Parquet. Readouts are the numeric columns, but for those
+                that are named below, describe a well by name (Metadata_..., plate, well, dose, id, cell count, ...), never
+                vary or repeat another, count the rows, or have one value for each batch, plate, well, cell line or
+                molecule. What is taken, and what is not and why, is printed; --features and --exclude overrule it"""
 
 
 def read_screen(
@@ -27,7 +29,9 @@ def read_screen(
     smiles: str | None = None,
     batch: str | None = None,
     cell_line: str | None = None,
+    plate: str | None = None,
     controls: tuple[str, str] | None = None,
+    features: Sequence[str] = (),
     exclude: Sequence[str] = (),
     nuisance: Sequence[str] = (),
 ) -> ReadScreen:
@@ -37,9 +41,12 @@ def read_screen(
         paths: of the files, all of one format; of AnnData one.
         smiles, batch: columns with the molecule and the experimental batch; None = those of the format.
         cell_line: likewise; "" = one for all rows of an AnnData file that has no such column.
-        controls: column and value of a table's control wells, whose mean is subtracted batch by batch; None = nothing is.
+        plate: column of a table with the plate; None = the one among ``nuisance`` and ``batch`` that is called so.
+        controls: column and value of a table's control wells, whose mean over the plate is subtracted, or over the batch
+            where no plate is known; None = nothing is.
+        features: names or patterns of a table's columns that are the readouts; () = as `read_profiles` finds them.
         exclude: names or patterns of a table's columns that are no readouts.
-        nuisance: further columns that describe the well; a plate among them is what control wells are subtracted by.
+        nuisance: further columns that describe the well.
 
     Raises:
         ReadError: for a damaged file, or one without a column that is needed.
@@ -49,17 +56,35 @@ def read_screen(
     from infocore_mini.readers import read_h5ad, read_l1000, read_profiles
 
     kind = _kind(paths)
-    if kind == "table":  # where a compound has no other name than its SMILES, and a batch no other plate
+    if kind == "table":  # where a compound has no other name than its SMILES
         smiles, batch = smiles or "Metadata_smiles", batch or "Metadata_Plate"
-        plate = next((column for column in nuisance if standard_name(column) == "plate"), batch)
-        columns = dict(smiles=smiles, name=smiles, batch=batch, plate=plate, cell_line=cell_line)
-        return read_profiles(paths, controls=controls, keep=nuisance, exclude=exclude, **columns)  # type: ignore[arg-type]
-    require(not controls and not exclude, "controls, exclude", "some", f"none for a .{kind} file")
+        plate = plate or next((column for column in [*nuisance, batch] if standard_name(column) == "plate"), None)
+        columns: dict[str, Any] = dict(smiles=smiles, name=smiles, batch=batch, plate=plate, cell_line=cell_line)
+        columns |= dict(features=features or "intersection", exclude=exclude, keep=nuisance)
+        return read_profiles(paths, controls=controls, **columns)
+    given = bool(controls or plate or features or exclude)
+    require(not given, "controls, plate, features, exclude", "some", f"none for a .{kind} file")
     if kind == "h5ad":
         line = "cell_type" if cell_line is None else cell_line or None
         return read_h5ad(paths[0], smiles=smiles or "SMILES", batch=batch or "batch", cell_line=line)
     require(not (smiles or batch or cell_line), "smiles, batch, cell_line", "some", f"none for a .{kind} file")
     return read_l1000(paths)
+
+
+def read_as_trained(paths: Sequence[Path], trained_on: TrainedOn, **columns: Any) -> ReadScreen:
+    """A screen as by `read_screen`, with the readouts that a model was trained on, and corrected as those were.
+
+    Raises:
+        ReadError, ValueError, FileNotFoundError: as `read_screen`; and if the readouts are corrected otherwise.
+    """
+    features = trained_on.screen_features if _kind(paths) == "table" else ()
+    screen = read_screen(paths, features=features, **columns)
+    how = (
+        "--controls says which wells are subtracted, --plate (else --batch) by what; what was corrected otherwise, in "
+        "Python, is read from an .h5ad file of `readers.to_anndata`"
+    )
+    trained_on.check_corrections(screen, "FILE", how)
+    return screen
 
 
 class Labelled(NamedTuple):
@@ -100,7 +125,7 @@ def read_labelled(
         batch, controls, exclude: as for `read_screen`, but nothing is subtracted; AnnData has controls, too.
         cell_line: column within which labels are exchanged, as they are within the library.
         nuisance, well, cell_count, label, library: further columns.
-        features: names or patterns of a table's columns that are the readouts; () = the numeric ones that describe no well.
+        features: names or patterns of a table's columns that are the readouts; () = as `read_profiles` finds them.
         obsm: entry of an AnnData file that is the embedding; None = X.
 
     Raises:
@@ -140,8 +165,13 @@ def read_labelled(
         readout, about = _annotated(paths[0], obsm)
     else:
         text = [name for name in needed if name != cell_count]
-        readout, about, left_out = _wells(paths, needed, text, exclude, [named.get("smiles"), nuisances[0]])
-        readout, left_out = _chosen(readout, features, left_out)
+        columns = {
+            "name": named.get("smiles", "Metadata_smiles"),
+            "batch": nuisances[0],
+            "well": well,
+            "cell_line": cell_line,
+        }
+        readout, about, left_out = _wells(paths, needed, text, exclude, features, columns)
     require_columns(about, needed, ", ".join(map(str, paths)))
     default = "SMILES" if kind == "h5ad" else "Metadata_smiles"
     if "smiles" not in named and default in about:
@@ -180,44 +210,40 @@ def _annotated(path: Path, obsm: str | None) -> tuple[pd.DataFrame, pd.DataFrame
 
 
 def _wells(
-    paths: Sequence[Path], needed: list[str], text: list[str], exclude: Sequence[str], names: list[str | None]
+    paths: Sequence[Path],
+    needed: list[str],
+    text: list[str],
+    exclude: Sequence[str],
+    features: Sequence[str],
+    columns: dict[str, str | None],
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """The readouts of tables that vary and miss nothing, what describes the wells, and what was left out."""
     import pandas as pd
 
+    from infocore_mini.platemap import standard_name
     from infocore_mini.readers.readouts import read_readouts
     from infocore_mini.readers.tables import located, report
-    from infocore_mini.readers.usable import without_idle_features, without_missing
+    from infocore_mini.readers.usable import without_idle_features, without_labels, without_missing
     from infocore_mini.readers.wells import Wells
 
     source = ", ".join(map(str, paths))
-    parts = [read_readouts(located(path), needed, text, exclude) for path in paths]
+    parts = [read_readouts(located(path), needed, text, exclude, features) for path in paths]
     profile = pd.concat([pd.DataFrame(part.profile, columns=part.features) for part in parts], join="inner")
     about = pd.concat([part.info for part in parts], ignore_index=True)
-    name, batch = (about.get(column, about.index.astype(str)) for column in names)
-    rows = pd.DataFrame({"name": name, "batch": batch, "row": range(len(about))})
-    wells = Wells(profile.to_numpy(), rows, tuple(profile.columns))
+    known = {standard_name(name): name for name in about if standard_name(name) in ("plate", "well")}
+    known |= {key: name for key, name in columns.items() if name in about}
+    rows = {"name": about.index.astype(str)} | {key: about[name] for key, name in known.items()}
+    wells = Wells(profile.to_numpy(), pd.DataFrame(rows).assign(row=range(len(about))), tuple(profile.columns))
     wells, idle = without_idle_features(wells, source)
+    if not features:
+        wells, labels = without_labels(wells, source)
+        idle = pd.concat([idle, labels], ignore_index=True)
     wells, incomplete = without_missing(wells, source)
     no_features = {name: reason for part in parts for name, reason in part.no_features.items()}
     unread = report(list(no_features), list(no_features.values()))
     left_out = pd.concat([unread, idle, incomplete], ignore_index=True)
     readout = pd.DataFrame(wells.profile, columns=list(wells.feature_names))
     return readout, about.iloc[wells.info["row"]].reset_index(drop=True), left_out
-
-
-def _chosen(
-    readout: pd.DataFrame, features: Sequence[str], left_out: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The readouts that a pattern names, if there are patterns; the others are left out."""
-    import pandas as pd
-
-    from infocore_mini.readers.tables import report
-
-    kept = [name for name in readout if not features or any(fnmatchcase(name, pattern) for pattern in features)]
-    others = report(readout.columns.drop(kept), "feature that was not asked for").assign(profiles=len(readout))
-    require(len(kept) > 0, "features", ", ".join(features), f"names or patterns of {', '.join(readout.columns[:8])}")
-    return readout[kept], pd.concat([left_out, others], ignore_index=True)
 
 
 def read_rows(paths: Sequence[Path], features: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
