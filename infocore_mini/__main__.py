@@ -7,6 +7,7 @@ imported there, so that ``--help`` need not wait for it.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,13 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from infocore_mini.files import (
     FORMATS,
-    read_as_trained,
-    read_labelled,
     read_rows,
     read_screen,
     read_smiles,
     write_table,
 )
+from infocore_mini.labelled import read_labelled
 from infocore_mini.options import add_file, add_model, add_output, add_readouts, check_output, setting
 from infocore_mini.validation import require
 
@@ -69,8 +69,8 @@ It is how often the molecule behind a readout is found, among all those molecule
 _EMBED = """Write the embedding of each readout of a file, or of each molecule of a list.
 
 A readout needs no label of its experimental batch, which may be new. The columns of training are found by name, the others
-come along. Only if training subtracted control wells does FILE need what it needed there, --controls and --plate or --batch;
-then a row of the result is a condition, the mean over replicates.
+come along. Only if training subtracted control wells does FILE need some: --controls says which, --plate (else --batch) by what
+they are subtracted.
 
   infocore-mini embed new_plate.h5ad -m model.safetensors -o readouts.parquet
   infocore-mini embed candidates.smi -m model.safetensors -o molecules.csv --molecules"""
@@ -109,6 +109,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"infocore-mini: {error}", file=sys.stderr)
         return 1
@@ -216,7 +219,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _add_embed(parser: argparse.ArgumentParser) -> None:
-    add_file(parser)
+    add_file(parser, cell_line=False)
     add_model(parser)
     add_output(parser, "the table, .parquet or text separated by commas", required=True)
     parser.add_argument("--molecules", action="store_true", help="FILE is a list of SMILES, or a table with them")
@@ -240,7 +243,7 @@ def _embed(options: argparse.Namespace) -> None:
 
 
 def _add_retrieve(parser: argparse.ArgumentParser) -> None:
-    add_file(parser)
+    add_file(parser, cell_line=False)
     add_model(parser)
     add_output(parser, "the table, .parquet or text separated by commas; without it, it is printed", required=False)
     library = "list of SMILES, or a table with them; default: the molecules of training"
@@ -268,7 +271,7 @@ def _retrieve(options: argparse.Namespace) -> None:
     found["rank"] = np.tile(np.arange(1, options.top + 1), len(about))
     found["molecule"], found["cosine"] = np.array(library, dtype=object)[row.ravel()], cosine.ravel()
     if options.output is None:
-        print(found.to_csv(index=False, float_format="%.4f"), end="")
+        print(found.assign(cosine=found["cosine"].round(4)).to_csv(index=False), end="")
     else:
         write_table(found, options.output)
         print(f"written: {options.output} ({len(found)} rows)")
@@ -308,27 +311,19 @@ def _embed_smiles(model: Pretrained, smiles: list[str]) -> Tensor:
 
 
 def _embed_readouts(model: Pretrained, options: argparse.Namespace) -> tuple[pd.DataFrame, Tensor]:
-    """What the file says of each row, and z_screen; of each condition where training corrected the readouts."""
-    import pandas as pd
-
-    if not model.trained_on.corrections:
-        require(not options.controls, "--controls", "some", "none: training subtracted none")
-        names = model.trained_on.screen_features
-        require(len(names) > 0, "MODEL", "readouts without names", "a model of named columns")
-        about, table = read_rows(options.file, names)
-        return about, model.embed_screen(table)
-    columns = {name: getattr(options, name) for name in ("smiles", "batch", "cell_line", "plate", "controls")}
-    screen = read_as_trained(options.file, model.trained_on, **columns)
-    lines = [screen.cell_line_names[code] for code in screen.cell_line.tolist()]
-    about = pd.DataFrame({"smiles": screen.smiles[screen.drug_id.numpy()], "cell_line": lines})
-    return about, model.embed_conditions(screen)
+    """What the file says of each row, and z_screen."""
+    columns = {name: getattr(options, name) for name in ("smiles", "batch", "plate", "controls")}
+    about, table = read_rows(options.file, model.trained_on, **columns)
+    return about, model.embed_screen(table)
 
 
 def _print_read(names: Sequence[str], left_out: pd.DataFrame) -> None:
     """Which columns are readouts, and what was not taken."""
     print(f"readouts: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''} ({len(names)})")
     for reason, n in left_out["reason"].value_counts().items():
-        some = list(map(str, left_out["name"][left_out["reason"] == reason]))
+        rows = left_out[left_out["reason"] == reason]
+        nameless = f"(no name), {rows['profiles'].sum()} profiles"
+        some = [nameless if name == "(no name)" else str(name) for name in rows["name"]]
         print(f"left out for {reason}: {n} ({', '.join(some[:4])}{', ...' if n > 4 else ''})")
 
 

@@ -10,13 +10,14 @@ from typing import Any
 from infocore_mini.validation import require
 
 
-def add_file(parser: argparse.ArgumentParser, *, subtracted: bool = True) -> None:
-    """FILE and its columns; whether control wells are ``subtracted``, or looked at as they are."""
+def add_file(parser: argparse.ArgumentParser, *, subtracted: bool = True, cell_line: bool = True) -> None:
+    """FILE and its columns; whether control wells are ``subtracted``, or looked at as they are, and cell lines are told."""
     parser.add_argument("file", metavar="FILE", type=Path, nargs="+", help="the data; plates and tables may be several")
     columns = parser.add_argument_group("columns of FILE, where they have other names")
     columns.add_argument("--smiles", metavar="NAME", help="the molecule; default: SMILES (.h5ad), Metadata_smiles")
     columns.add_argument("--batch", metavar="NAME", help="the experimental batch; default: batch, Metadata_Plate")
-    columns.add_argument("--cell-line", metavar="NAME", help="the cell line; default: cell_type (.h5ad), else none")
+    if cell_line:
+        columns.add_argument("--cell-line", metavar="NAME", help="the cell line; default: cell_type (.h5ad), else none")
     controls = "control wells, which are also looked at alone; default: is_control (.h5ad), else none"
     if subtracted:
         controls = "control wells of a table, whose mean over the plate is subtracted; default: nothing is subtracted"

@@ -54,11 +54,10 @@ class TrainedOn:
     epoch_choice: EpochChoice = EpochChoice()
     nuisances: tuple[str, ...] = ()
 
-    def check_corrections(self, screen: PairedScreen, name: str = "screen", how: str = "") -> None:
-        """ValueError, calling the screen ``name``, unless its readouts were corrected as those of training; ``how`` to."""
-        known = self.corrections
-        if known is not None and screen.corrections != known:
-            given, expected = (", then ".join(steps) or "nothing" for steps in (screen.corrections, known))
+    def check_corrections(self, done: tuple[str, ...], name: str = "screen", how: str = "") -> None:
+        """ValueError, which says ``how``, unless what was ``done`` to the readouts of ``name`` was done to those of training."""
+        if self.corrections is not None and done != self.corrections:
+            given, expected = (", then ".join(steps) or "nothing" for steps in (done, self.corrections))
             message = f"{name}: got readouts corrected by {given}, expected {expected}, as in training"
             raise ValueError(message + (f"; {how}" if how else ""))
 
@@ -143,25 +142,16 @@ class Pretrained:
     def embed(self, screen: PairedScreen) -> tuple[Tensor, Tensor]:
         """(z_screen, z_drug) of each condition, both (n_conditions, d): mean profile, and drug under its cell line.
 
-        Raises:
-            ValueError: as `embed_conditions`; and if the drug features are others than in training, or, for a model with
-                cell-line heads, a cell line is new.
-        """
-        z_screen = self.embed_conditions(screen)
-        cell_line = self._heads(screen) if self.config.cell_line_heads else None
-        return z_screen, self.embed_drug(screen.drug[screen.drug_id], cell_line)
-
-    def embed_conditions(self, screen: PairedScreen) -> Tensor:
-        """(n_conditions, d) z_screen of each condition's mean profile; the molecules are not looked at.
-
         Features with names are taken in the order of training, and further ones are left out.
 
         Raises:
-            ValueError: if a feature that the model was trained on is missing, or the readouts were corrected in another
-                way than those of training.
+            ValueError: if a feature that the model was trained on is missing, the readouts were corrected in another
+                way than those of training, or, for a model with cell-line heads, a cell line is new.
         """
-        self.trained_on.check_corrections(screen)
-        return self.embed_screen(screen.mean_profile()[:, self._columns(screen)])
+        self.trained_on.check_corrections(screen.corrections)
+        cell_line = self._heads(screen) if self.config.cell_line_heads else None
+        z_drug = self.embed_drug(screen.drug[screen.drug_id], cell_line)
+        return self.embed_screen(screen.mean_profile()[:, self._columns(screen)]), z_drug
 
     def has_seen(self, smiles: Sequence[str]) -> NDArray[np.bool_]:
         """Whether the model was trained on each molecule, under whatever salt, charge, tautomer or stereoisomer.

@@ -69,7 +69,7 @@ def read_h5ad(
         genes = _table(file, "var", found, needed=[]).index.astype(str)
         require(len(genes) == profile.shape[1], found, f"{len(genes)} rows of var", f"{profile.shape[1]}, as columns")
         about = _info(obs, columns, found)
-        wells = Wells(profile, about, tuple(genes), _corrections(file, found))  # type: ignore[arg-type]  # sliced as an array
+        wells = Wells(profile, about, tuple(genes), noted_corrections(found))  # type: ignore[arg-type]  # sliced as an array
         try:
             return wells.screen(drug, str(found), allow_missing=allow_missing)
         except (OSError, KeyError, ValueError) as error:
@@ -93,10 +93,11 @@ def _info(obs: pd.DataFrame, columns: dict[str, str], path: Path) -> pd.DataFram
     return own
 
 
-def _corrections(file: h5py.File, path: Path) -> tuple[str, ...]:
-    """What was done to the readouts, as far as `to_anndata` wrote it down."""
+def noted_corrections(path: Path) -> tuple[str, ...]:
+    """What was done to the readouts of an AnnData file, as far as `to_anndata` noted it."""
     try:
-        return tuple(json.loads(str(_decoded(file, "uns/corrections", path)))) if "uns/corrections" in file else ()
+        with h5py.File(path) as file:
+            return tuple(json.loads(str(_decoded(file, "uns/corrections", path)))) if "uns/corrections" in file else ()
     except ValueError:  # another program's
         return ()
 

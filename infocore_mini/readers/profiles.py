@@ -126,7 +126,7 @@ def read_profiles(
         wells, unsure = _with_smiles(wells, located(smiles_table), smiles_key or name, smiles)
         left_out.append(unsure)
     if controls:
-        wells.info["is_control"] = _vehicles(wells.info, source)
+        wells.info["is_control"] = vehicles(wells.info, source)
     labels = {key: column for key, column in given.items() if key in ("batch", "plate", "cell_line")}
     wells, unlabelled = with_labels(wells, source, labels)
     left_out.append(unlabelled)
@@ -258,7 +258,7 @@ def _with_smiles(wells: Wells, path: Path, key: str, smiles: str) -> tuple[Wells
     return (kept.where(~unsure) if unsure.any() else kept), report(wells.info["name"][unsure], reason)
 
 
-def _vehicles(info: pd.DataFrame, source: str) -> NDArray[np.bool_]:
+def vehicles(info: pd.DataFrame, source: str) -> NDArray[np.bool_]:
     """Which of the control wells hold the vehicle; the others are positive controls.  ReadError where none does."""
     chosen = info["is_control"].to_numpy(dtype=bool)
     controls = info[chosen]

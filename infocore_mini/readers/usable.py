@@ -16,6 +16,7 @@ from .wells import Wells
 
 ABSURD = 1e12  # a readout divided by a spread of 0 upstream; float32 overflows at 3.4e38
 ACCIDENT = np.log(1e-9)  # log-probability at which a measured feature may look like a label
+SELDOM = 0.05  # probability that two rows agree, below which replicates that agree were not measured
 LABELS = {"batch": "experimental batch", "plate": "plate", "well": "well", "cell_line": "cell line", "name": "molecule"}
 
 
@@ -132,9 +133,10 @@ def without_labels(wells: Wells, source: str) -> tuple[Wells, pd.DataFrame]:
     """The features that measure something; and a table of the others, which are labels in numbers.
 
     A label numbers the rows: whole numbers that run in one direction through the rows of each batch, or that count all
-    rows without a gap. Or it has one value for each batch, plate, well, cell line or molecule; one for each molecule
-    counts only where some feature has several, as none has in a table of molecules' means. Either must be too much for
-    an accident: for values in random order, or for each further row of a plate (or of ...) with the value of any row.
+    rows without a gap. Or it has one value for each batch, plate, well or cell line. Or, like a weight, it has many
+    values and mostly one for each molecule (its salts may differ); this counts where some feature has several, as none
+    has in a table of molecules' means. Each must be too much for an accident: for values in random order, or for further
+    rows of a plate (of a molecule ...) with the value of any row.
 
     Raises:
         ReadError: if no feature is left.
@@ -147,7 +149,8 @@ def without_labels(wells: Wells, source: str) -> tuple[Wells, pd.DataFrame]:
         if key not in info:
             continue
         code = np.where(once, pd.factorize(info[key])[0], -1)
-        found = {k: f"one value for each {what}" for k in _constant(values, code) if k not in reasons}
+        same = _repeating(values, code, most=key == "name")
+        found = {k: f"one value for each {what}" for k in same if k not in reasons}
         if key != "name" or len(found) + len(reasons) < values.shape[1]:
             reasons |= found
     left_out = report([wells.feature_names[k] for k in reasons], list(reasons.values())).assign(profiles=len(wells))
@@ -180,21 +183,29 @@ def _counting(values: NDArray[np.float32], batch: NDArray[np.intp]) -> list[int]
     return found
 
 
-def _constant(values: NDArray[np.float32], code: NDArray[np.intp]) -> list[int]:
-    """The columns that have one value in all rows of a code, (n,) with -1 for rows that do not count; gaps aside."""
+def _repeating(values: NDArray[np.float32], code: NDArray[np.intp], *, most: bool) -> list[int]:
+    """The columns in which the rows of a code, (n,) with -1 for rows that do not count, repeat one value; gaps aside.
+
+    Args:
+        most: half of the further rows are enough, of a column of which two rows at random seldom agree.
+    """
     order = np.argsort(code, kind="stable")
     order = order[code[order] >= 0]
     pairs = np.flatnonzero(np.diff(code[order]) == 0)[:100]
     first, second = values[order[pairs]], values[order[pairs + 1]]
-    agree = (first == second) | np.isnan(first) | np.isnan(second)
+    agree = ((first == second) | np.isnan(first) | np.isnan(second)).sum(axis=0)
     found = []
-    for k in np.flatnonzero(agree.all(axis=0)) if len(pairs) else []:  # few, as features go
+    for k in np.flatnonzero(2 * agree >= len(pairs)) if len(pairs) else []:  # few, as features go
         column = values[order, k]
         there = ~np.isnan(column)
+        if not there.any():
+            continue
         column, again = column[there], np.diff(code[order][there]) == 0
         share = np.unique(column, return_counts=True)[1] / len(column)
-        by_accident = again.sum() * np.log((share**2).sum())
-        found += [int(k)] if by_accident < ACCIDENT and (column[1:] == column[:-1])[again].all() else []
+        by_chance, n, n_equal = (share**2).sum(), again.sum(), (column[1:] == column[:-1])[again].sum()
+        ways = gammaln(1 + n) - gammaln(1 + n_equal) - gammaln(1 + n - n_equal)
+        repeats = 2 * n_equal >= n and by_chance < SELDOM if most else n_equal == n
+        found += [int(k)] if repeats and ways + n_equal * np.log(by_chance) < ACCIDENT else []
     return found
 
 

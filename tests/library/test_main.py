@@ -256,6 +256,25 @@ def test_retrieve_lists_the_nearest_molecules_of_a_library(h5ad, model, tmp_path
     np.testing.assert_allclose(found["cosine"], np.take_along_axis(cosine, order, 1).ravel(), atol=1e-4)
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(h5ad, model):
+    shown = f"{sys.executable} -m infocore_mini retrieve {h5ad} -m {model} --top 30 | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", shown], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "" and done.stdout.startswith("query,")
+
+
+def test_positive_controls_are_not_subtracted_after_training_either(tmp_path):
+    path, saved, z = table(tmp_path / "wells.csv"), tmp_path / "model.safetensors", tmp_path / "z.csv"
+    told = ["--smiles", "smiles", "--batch", "plate", "--controls", "role=dmso"]
+    assert run("train", path, "-o", saved, "--quiet", *told, *FLAGS) == 0
+    assert run("embed", path, "-m", saved, "-o", z, *told) == 0
+    wells = pd.read_csv(path)
+    positive = wells.iloc[[80, 81]].assign(smiles="CCCCO", a=100.0)
+    pd.concat([wells, positive]).to_csv(path, index=False)
+    assert run("embed", path, "-m", saved, "-o", tmp_path / "again.csv", *told) == 0
+    first, again = (pd.read_csv(name).filter(regex="^z") for name in (z, tmp_path / "again.csv"))
+    np.testing.assert_allclose(again[:90], first, atol=1e-6)
+
+
 def test_without_a_library_the_molecules_of_training_are_it(h5ad, model, tmp_path):
     assert run("retrieve", h5ad, "-m", model, "--top", 1, "-o", tmp_path / "found.csv") == 0
     known = set(read_h5ad(h5ad).split(0).train.smiles)
@@ -269,9 +288,16 @@ def test_readouts_that_training_corrected_are_corrected_the_same_way(tmp_path):
     assert run("embed", path, "-m", saved, "-o", tmp_path / "z.csv", *told) == 0
     columns = dict(smiles="smiles", name="smiles", batch="plate", plate="plate", controls=("role", "dmso"))
     screen = read_profiles(path, exclude=["dose"], **columns)
-    found = pd.read_csv(tmp_path / "z.csv")
-    assert found["smiles"].tolist() == screen.smiles[screen.drug_id].tolist()
-    np.testing.assert_allclose(found.filter(regex="^z"), Pretrained.load(saved).embed(screen)[0], atol=1e-5)
+    found, given = pd.read_csv(tmp_path / "z.csv"), pd.read_csv(path)
+    assert found.columns.tolist() == ["smiles", "plate", "role", "dose", "z0", "z1", "z2", "z3"]
+    pd.testing.assert_frame_equal(
+        found[["smiles", "plate", "role", "dose"]], given[["smiles", "plate", "role", "dose"]]
+    )
+    treated = found[found["role"] == "sample"].sort_values("smiles", key=lambda smiles: smiles.str.len(), kind="stable")
+    conditions = [screen.smiles[screen.drug_id[screen.condition]] == text for text in treated["smiles"].unique()]
+    z = Pretrained.load(saved).embed_screen(np.concatenate([screen.profile[rows] for rows in conditions]))
+    np.testing.assert_allclose(treated.filter(regex="^z"), z, atol=1e-5)
+    assert run("audit", tmp_path / "z.csv", *told, "--features", "z*") == 0
 
 
 PLATED = dict(smiles="smiles", name="smiles", batch="day", plate="plate", controls=("role", "dmso"))
@@ -282,6 +308,13 @@ def days(path: Path) -> Path:
     wells = pd.read_csv(table(path))
     wells.assign(day=(wells["plate"] > "plate 1").map({True: "Tue", False: "Mon"})).to_csv(path, index=False)
     return path
+
+
+def subtracted(path: Path) -> pd.DataFrame:
+    """The readouts of all wells, minus the mean of the control wells of their plate."""
+    wells = pd.read_csv(path)
+    mean = wells[wells["role"] == "dmso"].groupby("plate")[list("abcde")].mean()
+    return wells[list("abcde")] - mean.loc[wells["plate"]].to_numpy()
 
 
 def test_a_model_knows_by_what_control_wells_were_subtracted(tmp_path, capsys):
@@ -296,13 +329,16 @@ def test_a_model_knows_by_what_control_wells_were_subtracted(tmp_path, capsys):
         said = capsys.readouterr().err
         assert "FILE: got readouts corrected by ControlMean(by='batch'), expected ControlMean(by='plate')" in said
         assert "--plate (else --batch) by what" in said
-        assert run(*command, *told[:4]) == 1 and "corrected by nothing, expected" in capsys.readouterr().err
+        assert run(*command) == 1 and "corrected by nothing, expected" in capsys.readouterr().err
         assert run(*command, *told, "--plate", "plate") == 0
-    expected = model.embed(read_profiles(path, **PLATED))[0]
-    np.testing.assert_allclose(pd.read_csv(z).filter(regex="^z"), expected, atol=1e-5)
+    np.testing.assert_allclose(pd.read_csv(z).filter(regex="^z"), model.embed_screen(subtracted(path)), atol=1e-5)
     one = tmp_path / "one plate.csv"  # whose day is not known
-    pd.read_csv(path).query("plate == 'plate 1'").drop(columns="day").to_csv(one, index=False)
-    assert run("embed", one, "-m", saved, "-o", z, "--force", *told[:2], *told[4:], "--batch", "plate") == 0
+    wells = (
+        pd.read_csv(path).query("plate == 'plate 1'").drop(columns=["day", "smiles"])
+    )  # whose molecules are not, too
+    wells.to_csv(one, index=False)
+    assert run("embed", one, "-m", saved, "-o", z, "--force", *told[4:], "--batch", "plate") == 0
+    assert pd.read_csv(z)["role"].tolist() == wells["role"].tolist()
     assert run("train", path, "-o", saved, "--force", "--quiet", *told, *FLAGS) == 0
     assert Pretrained.load(saved).trained_on.corrections == ("ControlMean(by='batch')",)
     assert run("embed", path, "-m", saved, "-o", z, "--force", *told, "--plate", "plate") == 1
@@ -312,8 +348,8 @@ def test_a_model_knows_by_what_control_wells_were_subtracted(tmp_path, capsys):
 def test_what_was_not_subtracted_in_training_is_not_later(tmp_path, capsys):
     path, saved = days(tmp_path / "wells.csv"), tmp_path / "model.safetensors"
     assert run("train", path, "-o", saved, "--quiet", "--smiles", "smiles", "--batch", "day", *FLAGS) == 0
-    assert run("embed", path, "-m", saved, "-o", tmp_path / "z.csv", "--controls", "role=dmso") == 1
-    assert "--controls: got some, expected none: training subtracted none" in capsys.readouterr().err
+    assert run("embed", path, "-m", saved, "-o", tmp_path / "z.csv", "--batch", "day", "--controls", "role=dmso") == 1
+    assert "corrected by ControlMean(by='batch'), expected nothing, as in training" in capsys.readouterr().err
 
 
 def test_a_new_plate_is_corrected_on_the_readouts_of_training_whether_or_not_they_vary(tmp_path):
@@ -323,7 +359,7 @@ def test_a_new_plate_is_corrected_on_the_readouts_of_training_whether_or_not_the
     new = pd.read_csv(path).query("plate == 'plate 1'").assign(b=0.0, f=1.0)
     new.to_csv(tmp_path / "new.csv", index=False)
     assert run("embed", tmp_path / "new.csv", "-m", saved, "-o", tmp_path / "z.csv", *told) == 0
-    assert len(pd.read_csv(tmp_path / "z.csv")) == 10
+    assert len(pd.read_csv(tmp_path / "z.csv")) == len(new)
 
 
 # ------------------------------------------------------------------ models of Python
@@ -340,9 +376,9 @@ def test_a_model_that_python_trained_on_a_read_screen_embeds_and_retrieves(tmp_p
     assert run("embed", molecules, "-m", saved, "-o", tmp_path / "m.csv", "--molecules") == 0
     z_drug = model.embed_drug(featuriser(["CCO", "CCN", "c1ccccc1"]))
     np.testing.assert_allclose(pd.read_csv(tmp_path / "m.csv").filter(regex="^z"), z_drug, atol=1e-5)
-    told = ["--smiles", "smiles", "--plate", "plate", "--batch", "day", "--controls", "role=dmso"] if corrected else []
+    told = ["--plate", "plate", "--controls", "role=dmso"] if corrected else []
     assert run("retrieve", path, "-m", saved, "--library", molecules, "--top", 1, "-o", found, *told) == 0
-    z = model.embed_conditions(screen) if corrected else model.embed_screen(pd.read_csv(path)[list("abcde")])
+    z = model.embed_screen(subtracted(path) if corrected else pd.read_csv(path)[list("abcde")])
     nearest = (z @ z_drug.T).argmax(1)
     assert pd.read_csv(found)["molecule"].tolist() == [["CCO", "CCN", "c1ccccc1"][row] for row in nearest]
     assert InfoCORE.load(saved).embed_drug(["CCO"]) == pytest.approx(np.asarray(z_drug[:1]), abs=1e-5)
@@ -354,12 +390,12 @@ def test_a_screen_that_python_corrected_is_read_from_its_anndata_file(tmp_path, 
     model = pretrain_screen(screen.split(0).train, Config(**SMALL))
     model.save(saved)
     to_anndata(screen).write_h5ad(tmp_path / "corrected.h5ad")
-    assert run("retrieve", path, "-m", saved, "--smiles", "smiles", "--batch", "day") == 1
+    assert run("retrieve", path, "-m", saved) == 1
     said = capsys.readouterr().err
     assert "expected PlateCentring(by='plate')" in said and "an .h5ad file of `readers.to_anndata`" in said
     assert run("embed", tmp_path / "corrected.h5ad", "-m", saved, "-o", tmp_path / "z.csv") == 0
     found = pd.read_csv(tmp_path / "z.csv").filter(regex="^z")
-    np.testing.assert_allclose(found, model.embed_conditions(screen), atol=1e-5)
+    np.testing.assert_allclose(found, model.embed_screen(screen.profile), atol=1e-5)
 
 
 def test_a_model_of_other_drug_features_says_what_to_do(tmp_path, capsys):
@@ -367,7 +403,7 @@ def test_a_model_of_other_drug_features_says_what_to_do(tmp_path, capsys):
     rng = np.random.default_rng(0)
     screen = read_profiles(path, drug=lambda smiles: rng.normal(size=(len(smiles), 3)), **PLATED)
     pretrain_screen(screen, Config(**SMALL)).save(saved)
-    told = ["--smiles", "smiles", "--batch", "plate", "--controls", "role=dmso"]
+    told = ["--batch", "plate", "--controls", "role=dmso"]
     for command in (["retrieve", path, "-m", saved], ["embed", path, "-m", saved, "-o", tmp_path / "z", "--molecules"]):
         assert run(*command, *told) == 1
         said = capsys.readouterr().err

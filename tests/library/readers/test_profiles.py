@@ -174,13 +174,14 @@ def labelled(n_plates=6):
         "p_no": (plate, "one value for each experimental batch"),  # also for each plate, which is the batch here
         "Z'": (rng.normal(size=n_plates)[plate], "one value for each experimental batch"),
         "place": (rng.permutation(20)[well], "one value for each well"),
-        "weight": (rng.normal(size=20)[molecule], "one value for each molecule"),
+        "weight": (rng.normal(size=40)[molecule + 20 * (rng.random(len(rows)) < 0.2)], "one value for each molecule"),
         "entry": (rows + 100_000, "whole numbers that count the rows"),
         "of_plate": (3 * well, "whole numbers that count the rows"),
         "shuffled": (rng.permutation(len(rows)), "whole numbers that count the rows"),
     }
     measured = {
         "hit": (molecule == 3).astype(int),  # so seldom that its wells may agree by accident
+        "active": molecule % 2,  # as replicates of a call should
         "flag": rng.integers(2, size=len(rows)),
         "counts": rng.integers(10_000, 60_000, size=len(rows)),
         "sorted": np.sort(rng.normal(size=len(rows))),
