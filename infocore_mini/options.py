@@ -21,14 +21,14 @@ def add_file(parser: argparse.ArgumentParser, *, subtracted: bool = True, cell_l
     controls = "control wells, which are also looked at alone; default: is_control (.h5ad), else none"
     if subtracted:
         controls = "control wells of a table, whose mean over the plate is subtracted; default: nothing is subtracted"
-        plate = "the plate; default: a --nuisance or a --batch of that name, else the batch stands for it"
+        plate = "the plate; default: what else is named and called so, else the batch stands for it"
         columns.add_argument("--plate", metavar="NAME", help=plate)
     columns.add_argument("--controls", type=column_and_value, metavar="NAME=VALUE", help=controls)
 
 
 def add_readouts(parser: argparse.ArgumentParser) -> None:
     """Which columns of a table are readouts, where the rule of ``files.FORMATS`` does not know."""
-    columns = parser.add_argument_group("readouts of a table, where the rule below does not find them")
+    columns = parser.add_argument_group("readouts of a table, where the rule above does not find them")
     features = "they are these columns alone, by name or pattern, whatever they are called and hold; may be repeated"
     columns.add_argument("--features", action="append", default=[], metavar="PATTERN", help=features)
     exclude = "columns that are none, by name or pattern; may be repeated"
