@@ -7,14 +7,21 @@ imported there, so that ``--help`` need not wait for it.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from infocore_mini.files import FORMATS, read_labelled, read_rows, read_screen, read_smiles, write_table
-from infocore_mini.options import add_file, add_model, add_output, check_output, setting
+from infocore_mini.files import (
+    FORMATS,
+    read_rows,
+    read_screen,
+    read_smiles,
+    write_table,
+)
+from infocore_mini.labelled import read_labelled
+from infocore_mini.options import add_file, add_model, add_output, add_readouts, check_output, setting
 from infocore_mini.validation import require
 
 if TYPE_CHECKING:
@@ -22,7 +29,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from infocore_mini.pretrained import Pretrained
-    from infocore_mini.readers import ReadScreen
 
 _ABOUT = """Embeddings of molecules and screens that do not learn the experimental batch.
 
@@ -63,8 +69,8 @@ It is how often the molecule behind a readout is found, among all those molecule
 _EMBED = """Write the embedding of each readout of a file, or of each molecule of a list.
 
 A readout needs no label of its experimental batch, which may be new. The columns of training are found by name, the others
-come along. Only if training subtracted control wells does FILE need what it needed there; then a row of the result is a
-condition, the mean over replicates.
+come along. Only if training subtracted control wells does FILE need some: --controls says which, --plate (else --batch) by what
+they are subtracted.
 
   infocore-mini embed new_plate.h5ad -m model.safetensors -o readouts.parquet
   infocore-mini embed candidates.smi -m model.safetensors -o molecules.csv --molecules"""
@@ -103,6 +109,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"infocore-mini: {error}", file=sys.stderr)
         return 1
@@ -116,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _add_audit(parser: argparse.ArgumentParser) -> None:
-    add_file(parser, "control wells, which are also looked at alone; default: is_control (.h5ad), else none")
+    add_file(parser, subtracted=False)
     add_output(parser, "the report, one HTML page that opens offline", required=False)
     columns = parser.add_argument_group("further columns of FILE")
     nuisance = "what else must not be known, such as the plate, day or operator; may be repeated"
@@ -125,8 +134,7 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
     columns.add_argument("--cell-count", metavar="NAME", help="the number of cells")
     columns.add_argument("--label", metavar="NAME", help="biology that batches differ in, such as the mechanism")
     columns.add_argument("--library", metavar="NAME", help="within which plates can be compared, such as the plate map")
-    features = "columns of a table that are the embedding, by name or pattern; default: its readouts; may be repeated"
-    parser.add_argument("--features", action="append", default=[], metavar="PATTERN", help=features)
+    add_readouts(parser)
     parser.add_argument("--obsm", metavar="KEY", help="the embedding of an AnnData file; default: its X")
     parser.add_argument("--seed", type=int, default=0, help="of the permutations; default: 0")
     parser.add_argument("--json", action="store_true", help="print verdict and findings as JSON instead")
@@ -161,6 +169,7 @@ def _audit(options: argparse.Namespace) -> None:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     add_file(parser)
+    add_readouts(parser)
     add_output(parser, "the model, one safetensors file", required=True)
     parser.add_argument("--method", choices=("infocore", "clip", "ccl"), default="infocore", help="default: infocore")
     parser.add_argument("--alpha", type=float, default=0.33, help="1 = CLIP, less = stronger correction; default: 0.33")
@@ -192,14 +201,15 @@ def _train(options: argparse.Namespace) -> None:
         config = Config(**named | dict(options.set))
     except ValidationError as error:
         raise ParameterError(explain(error)) from None
-    screen = _screen(options)
+    names = "smiles batch cell_line plate controls features exclude nuisance".split()
+    screen = read_screen(options.file, **{name: getattr(options, name) for name in names})
     print(screen)
     _print_read(screen.feature_names, screen.left_out)
+    print(f"corrected by: {', then '.join(screen.corrections) or 'nothing'}")
     split = screen.split(options.seed)
     run = dict(validation=split.validation, validate_every=1, patience=options.patience, progress=not options.quiet)
-    nuisance = [standard_name(column) for column in options.nuisance]
+    nuisance = ["plate" if column == options.plate else standard_name(column) for column in options.nuisance]
     model = pretrain_screen(split.train, config, nuisance=nuisance, **run)
-    model.trained_on = replace(model.trained_on, featuriser="mol2vec")
     found = screen_retrieval(*model.embed(split.test), split.test, minimum_library=2)
     shown = found.loc[found["cell_line"] == "mean", ["library", "top", "accuracy", "low", "high", "chance"]]
     print(f"\nretrieval of the {len(split.test.drug)} molecules that were left for it, with 95 % bootstrap intervals:")
@@ -209,7 +219,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _add_embed(parser: argparse.ArgumentParser) -> None:
-    add_file(parser)
+    add_file(parser, cell_line=False)
     add_model(parser)
     add_output(parser, "the table, .parquet or text separated by commas", required=True)
     parser.add_argument("--molecules", action="store_true", help="FILE is a list of SMILES, or a table with them")
@@ -233,7 +243,7 @@ def _embed(options: argparse.Namespace) -> None:
 
 
 def _add_retrieve(parser: argparse.ArgumentParser) -> None:
-    add_file(parser)
+    add_file(parser, cell_line=False)
     add_model(parser)
     add_output(parser, "the table, .parquet or text separated by commas; without it, it is printed", required=False)
     library = "list of SMILES, or a table with them; default: the molecules of training"
@@ -254,13 +264,14 @@ def _retrieve(options: argparse.Namespace) -> None:
     require(len(library) > 0, "--library", "none, and a model of unnamed molecules", "a list of SMILES")
     fits = 1 <= options.top <= len(library)
     require(fits, "--top", options.top, f"1 to {len(library)}, the molecules of the library")
+    z_library = _embed_smiles(model, library)
     about, z = _embed_readouts(model, options)
-    row, cosine = nearest(z, _embed_smiles(model, library), n=options.top, progress=sys.stderr.isatty())
+    row, cosine = nearest(z, z_library, n=options.top, progress=sys.stderr.isatty())
     found = about.loc[about.index.repeat(options.top)].reset_index(names="query")
     found["rank"] = np.tile(np.arange(1, options.top + 1), len(about))
     found["molecule"], found["cosine"] = np.array(library, dtype=object)[row.ravel()], cosine.ravel()
     if options.output is None:
-        print(found.to_csv(index=False, float_format="%.4f"), end="")
+        print(found.assign(cosine=found["cosine"].round(4)).to_csv(index=False), end="")
     else:
         write_table(found, options.output)
         print(f"written: {options.output} ({len(found)} rows)")
@@ -286,39 +297,34 @@ COMMANDS = {
 
 
 def _embed_smiles(model: Pretrained, smiles: list[str]) -> Tensor:
-    from infocore_mini.featurize import mol2vec
+    from infocore_mini.featurisers import NAMES, by_name
 
     made_of, heads = model.trained_on.featuriser, model.config.cell_line_heads
-    require(made_of == "mol2vec", "MODEL", f"drug features {made_of}", "Mol2vec, as `infocore-mini train` takes them")
+    expected = (
+        f"those of featurize.{', '.join(NAMES)}: train on a screen that a reader or PairedScreen.from_profiles made with "
+        "one of them, or fit an estimator on SMILES; other features of molecules go into model.embed_drug, in Python"
+    )
+    if made_of is None:
+        raise ValueError(f"MODEL: got drug features that it cannot make of SMILES, expected {expected}")
     require(not heads, "MODEL", "a head for each cell line", "one for all: a molecule has no cell line here")
-    return model.embed_drug(mol2vec(smiles))
+    return model.embed_drug(by_name(made_of)(smiles))
 
 
 def _embed_readouts(model: Pretrained, options: argparse.Namespace) -> tuple[pd.DataFrame, Tensor]:
-    """What the file says of each row, and z_screen; of each condition where training corrected the readouts."""
-    import pandas as pd
-
-    if not model.trained_on.corrections:
-        names = model.trained_on.screen_features
-        require(len(names) > 0, "MODEL", "readouts without names", "a model of named columns")
-        about, table = read_rows(options.file, names)
-        return about, model.embed_screen(table)
-    screen = _screen(options)
-    lines = [screen.cell_line_names[code] for code in screen.cell_line.tolist()]
-    about = pd.DataFrame({"smiles": screen.smiles[screen.drug_id.numpy()], "cell_line": lines})
-    return about, model.embed(screen)[0]
+    """What the file says of each row, and z_screen."""
+    columns = {name: getattr(options, name) for name in ("smiles", "batch", "plate", "controls")}
+    about, table = read_rows(options.file, model.trained_on, **columns)
+    return about, model.embed_screen(table)
 
 
 def _print_read(names: Sequence[str], left_out: pd.DataFrame) -> None:
     """Which columns are readouts, and what was not taken."""
     print(f"readouts: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''} ({len(names)})")
     for reason, n in left_out["reason"].value_counts().items():
-        print(f"left out for {reason}: {n}")
-
-
-def _screen(options: argparse.Namespace) -> ReadScreen:
-    names = ("smiles", "batch", "cell_line", "controls", "exclude", "nuisance")
-    return read_screen(options.file, **{name: value for name, value in vars(options).items() if name in names})
+        rows = left_out[left_out["reason"] == reason]
+        nameless = f"(no name), {rows['profiles'].sum()} profiles"
+        some = [nameless if name == "(no name)" else str(name) for name in rows["name"]]
+        print(f"left out for {reason}: {n} ({', '.join(some[:4])}{', ...' if n > 4 else ''})")
 
 
 if __name__ == "__main__":

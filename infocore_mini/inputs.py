@@ -8,18 +8,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from infocore_mini.featurisers import by_name
 from infocore_mini.validation import as_matrix, require
 
 
 def drug_features(
-    value: Any, name: str = "X_drug", names: tuple[str, ...] = (), n_features: int | None = None
+    value: Any, name: str = "X_drug", names: tuple[str, ...] = (), featuriser: str = "mol2vec"
 ) -> tuple[NDArray[np.float64], tuple[str, ...], str | None]:
     """(n, n_d) features, their names, and what made them of SMILES; None if they came as features."""
     if not is_smiles(value):
-        return *table_of_numbers(name, value, names, n_features), None
-    from infocore_mini.featurize import mol2vec
-
-    return mol2vec(list(value)).astype(np.float64), (), "mol2vec"
+        return *table_of_numbers(name, value, names), None
+    return by_name(featuriser)(list(value)).astype(np.float64), (), featuriser
 
 
 def is_smiles(value: Any) -> bool:

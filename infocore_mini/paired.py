@@ -191,7 +191,7 @@ class PairedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         trained_on = self.pretrained_.trained_on
         if is_smiles(X_drug) and trained_on.featuriser is None:
             raise ValueError(f"{name}: got text, expected the {self.n_features_in_} features that fit was given")
-        table, _, _ = drug_features(X_drug, name, trained_on.drug_features)
+        table, _, _ = drug_features(X_drug, name, trained_on.drug_features, trained_on.featuriser or "mol2vec")
         n, n_expected = table.shape[1], self.n_features_in_
         says = f"X has {n} features, but {type(self).__name__} is expecting {n_expected} features as input"
         require(n == n_expected, name, f"shape {table.shape}", f"(n, {n_expected}): {says}")

@@ -36,7 +36,8 @@ class TrainedOn:
         batch_names: labels of the experimental batches; a code is a position in it.
         cell_line_names: of the cell lines, likewise.
         drug_features, screen_features: names of the columns, or ().
-        featuriser: what turned SMILES into drug features, such as "mol2vec"; None = features came as such.
+        featuriser: what turned SMILES into drug features, one of `featurisers.NAMES`; None = features came as such, or
+            of another function.
         molecules: SMILES, one for each molecule; () where they had none.
         corrections: what had been done to the readouts, as `PairedScreen.corrections`; None = not known.
         epoch_choice: what an estimator held out to choose the epoch.
@@ -52,6 +53,13 @@ class TrainedOn:
     corrections: tuple[str, ...] | None = None
     epoch_choice: EpochChoice = EpochChoice()
     nuisances: tuple[str, ...] = ()
+
+    def check_corrections(self, done: tuple[str, ...], name: str = "screen", how: str = "") -> None:
+        """ValueError, which says ``how``, unless what was ``done`` to the readouts of ``name`` was done to those of training."""
+        if self.corrections is not None and done != self.corrections:
+            given, expected = (", then ".join(steps) or "nothing" for steps in (done, self.corrections))
+            message = f"{name}: got readouts corrected by {given}, expected {expected}, as in training"
+            raise ValueError(message + (f"; {how}" if how else ""))
 
 
 class Pretrained:
@@ -140,10 +148,7 @@ class Pretrained:
             ValueError: if a feature that the model was trained on is missing, the readouts were corrected in another
                 way than those of training, or, for a model with cell-line heads, a cell line is new.
         """
-        known = self.trained_on.corrections
-        if known is not None and screen.corrections != known:
-            given, expected = (", then ".join(steps) or "nothing" for steps in (screen.corrections, known))
-            raise ValueError(f"screen: got readouts corrected by {given}, expected {expected}, as in training")
+        self.trained_on.check_corrections(screen.corrections)
         cell_line = self._heads(screen) if self.config.cell_line_heads else None
         z_drug = self.embed_drug(screen.drug[screen.drug_id], cell_line)
         return self.embed_screen(screen.mean_profile()[:, self._columns(screen)]), z_drug

@@ -6,7 +6,7 @@ which is what the paper calls a drug-cell line pair (appendix H): the unit of tr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple, Self
@@ -15,10 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from infocore_mini.featurisers import Featuriser, name_of
 from infocore_mini.platemap import Columns, Controls
-from infocore_mini.validation import as_matrix, require, rows_in_order
-
-Featuriser = Callable[[Sequence[str]], np.ndarray]
+from infocore_mini.validation import as_matrix, require, require_labels, rows_in_order
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +39,7 @@ class PairedScreen:
             other names; see `platemap.Columns`.
         controls: the control wells, or None.  Other screens made of this one share all of them.
         corrections: what was done to the readouts, in order, as readers and `correct` write it; () = nothing that is known.
+        featuriser: what turned SMILES into ``drug``, one of `featurisers.NAMES`; None = another function, or not known.
 
     Examples:
         Three wells, two of them replicates of one condition; the drug features here are counts of atoms:
@@ -70,6 +70,7 @@ class PairedScreen:
     info: Columns = field(default_factory=Columns)
     controls: Controls | None = None
     corrections: tuple[str, ...] = ()
+    featuriser: str | None = None
 
     def __post_init__(self) -> None:
         """Shapes and codes that do not fit raise ValueError."""
@@ -144,12 +145,12 @@ class PairedScreen:
         import pandas as pd  # here, since a process that trains on tensors can do without its 70 MB
 
         n = len(smiles)
-        _require_labels("smiles", smiles)
+        require_labels("smiles", smiles)
         table = pd.DataFrame({"smiles": np.array(list(map(str, smiles)), dtype=object)})  # equal texts share memory
         for name, column in {"batch": batch, "cell_line": cell_line, "condition": condition}.items():
             values = np.asarray(np.zeros(n, dtype=int) if column is None else column)
             require(len(values) == n, name, f"{len(values)} rows", f"{n} like smiles")
-            _require_labels(name, values)
+            require_labels(name, values)
             table[name] = values
         info = Columns(info)
         info.check_rows(n)
@@ -178,6 +179,7 @@ class PairedScreen:
             feature_names=tuple(feature_names),
             info=info.take(order),
             controls=None if controls is None else Controls.from_labels(controls, batch_names, cell_line_names),
+            featuriser=name_of(drug),
         )
 
     # ------------------------------------------------------------------ what it holds
@@ -326,7 +328,7 @@ class PairedScreen:
 
     def with_drug(self, drug: Featuriser) -> PairedScreen:
         """The same screen under other drug features."""
-        return replace(self, drug=as_matrix("drug", drug(self.smiles.tolist())))
+        return replace(self, drug=as_matrix("drug", drug(self.smiles.tolist())), featuriser=name_of(drug))
 
 
 class Split(NamedTuple):
@@ -335,11 +337,3 @@ class Split(NamedTuple):
     train: PairedScreen
     validation: PairedScreen
     test: PairedScreen
-
-
-def _require_labels(name: str, values: Sequence | np.ndarray) -> None:
-    """ValueError for a missing label (None, NaN, NA), naming its row."""
-    import pandas as pd
-
-    missing = pd.isna(np.asarray(values, dtype=object))
-    require(not missing.any(), name, f"a missing label in row {missing.argmax()}", "a label in every row")

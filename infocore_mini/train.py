@@ -168,6 +168,7 @@ def pretrain_screen(
         batch_names=screen.batch_names,
         cell_line_names=screen.cell_line_names,
         screen_features=screen.feature_names,
+        featuriser=screen.featuriser,
         molecules=tuple(map(str, screen.smiles)),
         corrections=screen.corrections,
         nuisances=tuple(nuisance),

@@ -1,4 +1,4 @@
-"""Checks of matrices that come from outside: the message names the argument, what came and what was expected."""
+"""Checks of matrices and labels that come from outside: the message names the argument, what came and what was expected."""
 
 from __future__ import annotations
 
@@ -133,6 +133,14 @@ def positive_integers(name: str, values: Any, example: str) -> list[int]:
     whole = several and all(isinstance(k, int | np.integer) and not isinstance(k, bool) and k >= 1 for k in values)
     require(whole and len(values) > 0, name, repr(values), f"positive integers such as {example}")
     return [int(k) for k in values]
+
+
+def require_labels(name: str, values: Sequence | np.ndarray) -> None:
+    """ValueError for a missing label (None, NaN, NA), naming its row."""
+    import pandas as pd  # here, since a process that trains on tensors can do without its 70 MB
+
+    missing = pd.isna(np.asarray(values, dtype=object))
+    require(not missing.any(), name, f"a missing label in row {missing.argmax()}", "a label in every row")
 
 
 def require(holds: bool, name: str, got: object, expected: str) -> None:

@@ -21,6 +21,11 @@ _OVER_CORRECTED = {
         "The correction was fitted on these very rows, so that a low accuracy here proves nothing. Fit it on one part of "
         "the screen and audit another, and compare replicates before and after (argument before)."
     ),
+    "controls": (
+        "The correction was fitted on these very wells, as where their mean is subtracted plate by plate: they are alike by "
+        "construction, which is no sign of confounding and none of its absence. Keep some wells of every value out of the "
+        "fit, and audit those. (Controls at the same places of every plate can look like this, too.)"
+    ),
     "replicates": "Fewer replicates find each other than before: use a weaker correction, or none.",
 }
 _CANNOT_TELL = {
@@ -30,10 +35,7 @@ _CANNOT_TELL = {
     ),
     "label": "Embedding and baseline tell the label about as well: do not call it biology yet.",
     "replicates": "Replicates do not find each other: there is nothing to find, or a correction took it. Give before.",
-    "controls": (
-        "Too few control wells to find a shift of this size, or wells that the correction was fitted on: keep some "
-        "wells of every value out of the fit."
-    ),
+    "controls": "Too few control wells to find a shift of this size: measure more of them under every value.",
     "treated": (
         "A shift of this size could have gone unseen, or nothing may be exchanged: measure more rows that share library "
         "and label across the values, or ask the controls."

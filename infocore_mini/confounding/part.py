@@ -17,6 +17,7 @@ from infocore_mini.confounding.trees import boosted_trees
 from infocore_mini.confounding.verdict import Family
 
 LINEAR, DRIFT, TREES, SHIFTED = "linear probe", "drift of a held-out value", "boosted trees", "injected shift"
+BELOW = "below chance: its values were made alike with these very rows"
 DRAWS = 30  # of an injected shift
 Key = tuple[str, str, str]  # rows, nuisance, check
 
@@ -67,6 +68,7 @@ class Part:
                 alone, adjusted = family.p_values(key)
                 adjusted = min(1.0, adjusted * n_families)
                 low, high = np.quantile(found[1:], [0.025, 0.975])
+                called = verdict.of_labels(adjusted, family.distance[key][0] > 0, power)
                 yield Finding(
                     rows=kind,
                     nuisance=name,
@@ -77,9 +79,9 @@ class Part:
                     high=high,
                     p_value=alone,
                     p_adjusted=adjusted,
-                    verdict=verdict.of_labels(adjusted, family.distance[key][0] > 0, power, kind),
+                    verdict=called,
                     n=n,
-                    detail=self._detail(name, key[2]),
+                    detail=BELOW if called == "over-corrected" else self._detail(name, key[2]),
                 )
             yield Finding(
                 rows=kind,

@@ -19,7 +19,7 @@ SHOWN = 1_500  # rows that are drawn, at most
 PLATES = 3  # values of the first nuisance whose wells are drawn
 MEANING = {
     "confounded": "The embedding holds more of a nuisance than chance allows.",
-    "over-corrected": "Values of a nuisance are more alike than chance allows, or replicates were lost.",
+    "over-corrected": "Values of a nuisance are more alike than chance allows, as a correction makes the rows that it was fitted on, or replicates were lost.",
     "cannot tell": "Nothing was found, but the design or the number of rows would not have shown it.",
     "clean": "Nothing was found, and a shift of half a standard deviation would have been.",
 }

@@ -11,14 +11,13 @@ A row's verdict:
 - "confounded": adjusted p-value at most `LEVEL`, and above what permuted labels give. For a baseline: it knows the label
   better than the embedding does.
 - "over-corrected": adjusted p-value at most `LEVEL`, and below what permuted labels give. Values that are more alike
-  than chance allows were made alike with these very rows, and no check of these rows can tell how a new one would fare.
-  Of replicates: fewer are found than before the correction.
+  than chance allows were made alike with these very rows, as those of control wells are once their mean is subtracted,
+  and no check of these rows can tell how a new one would fare. Of replicates: fewer are found than before the correction.
 - "clean": neither, and a shift of every coordinate in one value of the nuisance, by `SHIFT` standard deviations among
   the rows that may exchange values, would have been found in at least `POWER` of the cases. For a baseline: the embedding knows the label better.
   For replicates: found more often than chance, by a test of its own, as it raises no alarm. For the design: every two values of a library can be compared.
 - "cannot tell": all else. So it is where the nuisance cannot be moved within the strata, as where it coincides with the
-  label; among controls that are more alike than chance allows, as they are after a correction that was fitted on them;
-  and for a design in which some values share no biology, directly or by others.
+  label; and for a design in which some values share no biology, directly or by others.
 
 The verdict of an audit is the first of confounded, over-corrected, cannot tell, clean that a row has.
 """
@@ -73,10 +72,10 @@ class Family:
         return (scaled - mean) / deviation
 
 
-def of_labels(p_adjusted: float, above: bool, power: float, kind: str) -> Verdict:
-    """Of a check that compares labels with permuted ones, among "treated" rows or "controls"."""
+def of_labels(p_adjusted: float, above: bool, power: float) -> Verdict:
+    """Of a check that compares labels with permuted ones."""
     if p_adjusted <= LEVEL:
-        return "confounded" if above else "over-corrected" if kind == "treated" else "cannot tell"
+        return "confounded" if above else "over-corrected"
     return "clean" if power >= POWER else "cannot tell"
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from infocore_mini.featurisers import Featuriser
 from infocore_mini.featurize import mol2vec
-from infocore_mini.screens import Featuriser
 from infocore_mini.sources import data_file
 
 from .tables import as_text, located, micromolar, numbers, read_table, report, require

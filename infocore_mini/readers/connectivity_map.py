@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from infocore_mini.featurisers import Featuriser
 from infocore_mini.featurize import mol2vec
-from infocore_mini.screens import Featuriser
 from infocore_mini.sources import data_file
 
 from .tables import DAMAGED, ReadError, listed, located, open_text, read_table, report, require

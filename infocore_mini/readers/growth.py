@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from rdkit import Chem, rdBase
 
+from infocore_mini.featurisers import Featuriser
 from infocore_mini.featurize import mol2vec
-from infocore_mini.screens import Featuriser
 
 from .tables import located, numbers, open_text, read_table, report, require
 from .wells import ReadScreen, Wells

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from anndata.io import read_elem
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from infocore_mini.featurisers import Featuriser
 from infocore_mini.featurize import mol2vec
 from infocore_mini.platemap import TAKEN, standard_name
-from infocore_mini.screens import Featuriser
 
 from .tables import ReadError, listed, located, require, require_columns
 from .wells import ReadScreen, Wells
@@ -33,7 +34,8 @@ def read_h5ad(
     """A screen published as ``.h5ad``, one observation per profile, controls subtracted already.
 
     The layout of the L1000 set that the paper trains on: 199,620 x 978, obs with SMILES, cell_type, batch.
-    The matrix is read by blocks, into the screen; what else the file holds (uns, obsm, raw) is not touched.
+    The matrix is read by blocks, into the screen; what else the file holds (obsm, raw, uns) is not touched, but for what
+    `to_anndata` notes there of how the readouts were corrected.
     Observations for which a column ``is_control`` of obs is true become the control wells; plate, well, dose and the
     other columns of obs become the screen's `info`, known by the names of pycytominer and of cell-painting-io.
 
@@ -66,7 +68,8 @@ def read_h5ad(
         profile = _Matrix(file, "X" if layer is None else f"layers/{layer}", found, len(obs))
         genes = _table(file, "var", found, needed=[]).index.astype(str)
         require(len(genes) == profile.shape[1], found, f"{len(genes)} rows of var", f"{profile.shape[1]}, as columns")
-        wells = Wells(profile, _info(obs, columns, found), tuple(genes))  # type: ignore[arg-type]  # sliced as an array
+        about = _info(obs, columns, found)
+        wells = Wells(profile, about, tuple(genes), noted_corrections(found))  # type: ignore[arg-type]  # sliced as an array
         try:
             return wells.screen(drug, str(found), allow_missing=allow_missing)
         except (OSError, KeyError, ValueError) as error:
@@ -88,6 +91,15 @@ def _info(obs: pd.DataFrame, columns: dict[str, str], path: Path) -> pd.DataFram
             values = obs[column].reset_index(drop=True)
             own[name] = values.astype(object) if isinstance(values.dtype, pd.CategoricalDtype) else values
     return own
+
+
+def noted_corrections(path: Path) -> tuple[str, ...]:
+    """What was done to the readouts of an AnnData file, as far as `to_anndata` noted it."""
+    try:
+        with h5py.File(path) as file:
+            return tuple(json.loads(str(_decoded(file, "uns/corrections", path)))) if "uns/corrections" in file else ()
+    except ValueError:  # another program's
+        return ()
 
 
 def _table(file: h5py.File, key: str, path: Path, needed: list[str]) -> pd.DataFrame:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from infocore_mini.featurisers import Featuriser
 from infocore_mini.featurize import mol2vec
-from infocore_mini.screens import Featuriser
 
 from .tables import listed, located, micromolar, numbers, read_table, report, require, require_columns
 from .wells import ReadScreen, Wells

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from infocore_mini.featurisers import Featuriser
 from infocore_mini.featurize import mol2vec
-from infocore_mini.screens import Featuriser
 from infocore_mini.sources import BROAD_SMILES, data_file
 
 from .gct import Gct, read_gct

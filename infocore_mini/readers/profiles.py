@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from infocore_mini.featurisers import Featuriser
 from infocore_mini.featurize import mol2vec
 from infocore_mini.platemap import TAKEN, standard_name
-from infocore_mini.screens import Featuriser
 
-from .readouts import Readouts, read_readouts
+from .readouts import Readouts, named, read_readouts
 from .tables import (
     LEFT_OUT_COLUMNS,
     ReadError,
@@ -28,7 +28,7 @@ from .tables import (
     report,
     require,
 )
-from .usable import with_labels, without_idle_features, without_missing, without_repeats
+from .usable import with_labels, without_idle_features, without_labels, without_missing, without_repeats
 from .wells import ReadScreen, Wells, canonical_smiles
 
 VEHICLES = ("dmso", "water", "h2o", "pbs", "saline", "vehicle", "mock", "untreated", "medium", "media", "empty")
@@ -43,7 +43,7 @@ def read_profiles(
     smiles: str = "Metadata_smiles",
     name: str = "Metadata_broad_sample",
     batch: str = "Metadata_Plate",
-    plate: str = "Metadata_Plate",
+    plate: str | None = "Metadata_Plate",
     well: str | None = None,
     dose: str | None = None,
     time: str | None = None,
@@ -59,20 +59,23 @@ def read_profiles(
 ) -> ReadScreen:
     """Per-well profiles as pycytominer writes them and Bray et al. (2017) published them, in text or Parquet.
 
-    Features are the numeric columns whose names do not start with ``Metadata_``.  Not among them are coordinates in the
-    image, numbers of objects, columns without a name, those that never vary or repeat another, and those with missing
-    values where this loses less than leaving out the wells that miss them, see `usable.without_missing`.  A value of
-    1e12 or more counts as missing.
+    Features are the numeric columns, but for those that describe a well by their names (``Metadata_...``, plate, well,
+    dose, id, cell count, ...), are coordinates in the image or numbers of objects, never vary or repeat another, count
+    the rows, or have one value for each batch, plate, well, cell line or molecule (`usable.without_labels`).  A feature
+    with missing values goes where this loses less than leaving out the wells that miss them (`usable.without_missing`);
+    a value of 1e12 or more counts as missing.  `left_out` names each with the reason; ``features`` takes columns by name.
 
     Args:
         path: the table, or several, such as one a plate.
         drug: featuriser of SMILES.
-        smiles, name, batch, plate: columns with the SMILES, the compound's name, the experimental batch and the plate.
+        smiles, name, batch, plate: columns with the SMILES, the compound's name, the experimental batch and the plate;
+            plate = None: not known.
         well: column with the well; None = ``Metadata_Well`` where there is one.
         dose, time: columns with the dose, in micromolar or with its unit, and the hours; None = not known.
         controls: column and value, or values, of the control wells (Bray et al.: ("Metadata_ASSAY_WELL_ROLE", "mock")),
-            whose mean over the plate is subtracted; None = the profiles are normalised already.  Only vehicle wells are
-            subtracted: positive controls among them are molecules like others.
+            whose mean over the plate, or the batch where no plate is known, is subtracted, as `corrections` notes;
+            None = the profiles are normalised already.  Only vehicle wells are subtracted: positive controls among them
+            are molecules like others.
         cell_line: column with the cell line, None = one.
         separate: what tells conditions apart beside molecule and cell line: "dose", "time" or names of further columns.
         keep: columns that describe wells whatever their names and types, and so come into ``info``.
@@ -80,8 +83,9 @@ def read_profiles(
         smiles_table: table that holds the column `smiles` in place of the profiles' own.
         smiles_key: its column with the names, None = called like `name`.
         features: of several files, "intersection" keeps the features that all have, "union" every one: NaN where a file
-            has it not. Names take these features alone, in this order, whether or not they vary here: those that a
-            model was trained on (``model.trained_on.screen_features``), so that a new plate is read as the training was.
+            has it not. Names or patterns take these columns alone, in this order, whatever they are called and hold here:
+            those that a model was trained on (``model.trained_on.screen_features``), so that a new plate is read as the
+            training was.
         tolerance: wells and features with at most this share of missing values stay, the gaps as NaN.
 
     Returns:
@@ -98,22 +102,19 @@ def read_profiles(
         len(features) > 0 and len(set(features)) == len(features) if by_name else features in ("intersection", "union")
     )
     require(fits, "features", repr(features), '"intersection", "union", or names, each once')
-    named = {"smiles": smiles, "name": name, "batch": batch, "plate": plate}
-    named |= {
-        key: column
-        for key, column in {"well": well, "dose": dose, "time": time, "cell_line": cell_line}.items()
-        if column
-    }
-    if smiles_table is not None:
-        del named["smiles"]
-    further = [name for name in separate if name not in named]  # "dose" is the column that `dose` names
-    parts = [_read(one, named, controls, further, keep, exclude) for one in paths]
+    columns = {"smiles": None if smiles_table is not None else smiles, "name": name, "batch": batch, "plate": plate}
+    columns |= {"well": well, "dose": dose, "time": time, "cell_line": cell_line}
+    given = {key: column for key, column in columns.items() if column}
+    further = [name for name in separate if name not in given]  # "dose" is the column that `dose` names
+    asked = list(features) if by_name else []
+    parts = [_read(one, given, controls, further, keep, exclude, asked) for one in paths]
     source = listed(paths)
     wells, unread = _joined(parts, features, source)
     left_out = [unread]
     if not by_name:
-        wells, idle = without_idle_features(wells, source)
-        left_out.append(idle)
+        for without in (without_idle_features, without_labels):
+            wells, others = without(wells, source)
+            left_out.append(others)
     elsewhere = _elsewhere(wells, parts) if features == "union" else None
     del parts  # their readouts, where some have been left out since
     wells, incomplete = without_missing(wells, source, tolerance=tolerance, elsewhere=elsewhere, all_features=by_name)
@@ -125,16 +126,16 @@ def read_profiles(
         wells, unsure = _with_smiles(wells, located(smiles_table), smiles_key or name, smiles)
         left_out.append(unsure)
     if controls:
-        wells.info["is_control"] = _vehicles(wells.info, source)
-    labels = {"batch": batch, "plate": plate} | ({"cell_line": cell_line} if cell_line else {})
+        wells.info["is_control"] = vehicles(wells.info, source)
+    labels = {key: column for key, column in given.items() if key in ("batch", "plate", "cell_line")}
     wells, unlabelled = with_labels(wells, source, labels)
     left_out.append(unlabelled)
     if "well" in wells.info:
-        by = ["batch", "plate", "well", *[key for key in ("cell_line", "site", *separate) if key in wells.info]]
-        wells, repeated = without_repeats(wells, source, list(dict.fromkeys(by)))
+        by = dict.fromkeys(("batch", "plate", "well", "cell_line", "site", *separate))
+        wells, repeated = without_repeats(wells, source, [key for key in by if key in wells.info])
         left_out.append(repeated)
     if controls:
-        wells = wells.minus_controls(source, plate="plate", copy=False)
+        wells = wells.minus_controls(source, plate="plate" if plate else "batch", copy=False)
     wells = replace(wells, info=wells.info.drop(columns="control_type", errors="ignore"))
     listing = pd.concat(left_out, ignore_index=True)
     missing = bool(tolerance) or features == "union"
@@ -146,22 +147,23 @@ def read_profiles(
 
 def _read(
     path: Path,
-    named: Mapping[str, str],
+    given: Mapping[str, str],
     controls: tuple[str, str | Collection[str]] | None,
     separate: Sequence[str],
     keep: Sequence[str],
     exclude: Sequence[str],
+    features: Sequence[str],
 ) -> Readouts:
     control = [controls[0]] if controls else []
-    needed = list(dict.fromkeys([*named.values(), *control, *separate, *keep]))
-    text = [*named.values(), *control, CONTROL_TYPE, "Metadata_Well"]
-    found = read_readouts(path, needed, text, exclude)
-    return found._replace(info=_info(found.info, named, controls, separate, path))
+    needed = list(dict.fromkeys([*given.values(), *control, *separate, *keep]))
+    text = [*given.values(), *control, CONTROL_TYPE, "Metadata_Well"]
+    found = read_readouts(path, needed, text, exclude, features)
+    return found._replace(info=_info(found.info, given, controls, separate, path))
 
 
 def _info(
     table: pd.DataFrame,
-    named: Mapping[str, str],
+    given: Mapping[str, str],
     controls: tuple[str, str | Collection[str]] | None,
     separate: Sequence[str],
     path: Path,
@@ -169,10 +171,10 @@ def _info(
     """The columns of a screen's `info`: the named ones, those of `separate`, and other metadata under standard names."""
     for name in table.select_dtypes(["object", "string"]):
         table[name] = as_text(table[name]).to_numpy()  # blocks may differ in type
-    info = {key: table[column] for key, column in named.items()} | {name: table[name] for name in separate}
+    info = {key: table[column] for key, column in given.items()} | {name: table[name] for name in separate}
     for key, convert in (("dose", micromolar), ("time", hours)):
         if key in info:
-            info[key] = pd.Series(convert(info[key], path, named.get(key, key)))
+            info[key] = pd.Series(convert(info[key], path, given.get(key, key)))
     if controls:
         values = [controls[1]] if isinstance(controls[1], str) else list(map(str, controls[1]))
         info["is_control"] = as_text(table[controls[0]]).isin(values)
@@ -182,7 +184,7 @@ def _info(
         info["control_type"] = table[CONTROL_TYPE]
     for name in table:
         key = standard_name(name)
-        if name in named.values() or key in info or key in TAKEN or name in separate:
+        if name in given.values() or key in info or key in TAKEN or name in separate:
             continue
         try:
             info[key] = pd.Series({"dose": micromolar, "time": hours}[key](table[name], path, name))
@@ -202,9 +204,10 @@ def _joined(parts: list[Readouts], features: str | Sequence[str], source: str) -
     shared = set(names).intersection(*[part.features for part in parts])
     kept = names if features == "union" else [name for name in names if name in shared]
     if not isinstance(features, str):
-        absent = [name for name in features if name not in shared]
+        in_all = [name for name in names if name in shared]
+        absent = [name for name in features if name not in shared and not named([name], in_all)]
         require(not absent, source, f"no feature {listed(absent)}", f"the {len(features)} in `features`")
-        kept = list(features)
+        kept = named(features, in_all)
     require(len(kept) > 0, source, "files without a common feature", "at least one, or features='union'")
     if len(parts) == 1 and kept == parts[0].features:
         profile = parts[0].profile
@@ -255,7 +258,7 @@ def _with_smiles(wells: Wells, path: Path, key: str, smiles: str) -> tuple[Wells
     return (kept.where(~unsure) if unsure.any() else kept), report(wells.info["name"][unsure], reason)
 
 
-def _vehicles(info: pd.DataFrame, source: str) -> NDArray[np.bool_]:
+def vehicles(info: pd.DataFrame, source: str) -> NDArray[np.bool_]:
     """Which of the control wells hold the vehicle; the others are positive controls.  ReadError where none does."""
     chosen = info["is_control"].to_numpy(dtype=bool)
     controls = info[chosen]

@@ -1,10 +1,14 @@
-"""Which columns of a table of wells are readouts, and their numbers in little more memory than they take."""
+"""Which columns of a table of wells are readouts, and their numbers in little more memory than they take.
+
+By name and type here: numbers whose column's name does not say that it describes the well. By value in `usable`.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,11 +20,18 @@ from .tables import as_text, column_groups, is_parquet, listed, parquet_shape, r
 
 BLOCK = 8192  # rows of a table of text that are in memory as they were read
 METADATA = re.compile(r"(image_)?metadata_", re.IGNORECASE)
-NO_FEATURES = {  # of CellProfiler's modules, and of programs that save tables
+_OF_WELLS = (
+    "plate|well|row|col|column|site|field|batch|run|replicate|rep|dose|conc|concentration|time|timepoint|day|date"
+)
+_FURTHER = "id|no|nr|num|number|index|code|[nuµμ]m|h|hrs?|hours?"  # behind one of them
+_CELLS = "(cell|nuclei|nucleus|object)s?"
+NO_FEATURES = {  # of CellProfiler's modules, of programs that save tables, of laboratories
     "column without a name": r"(Unnamed: \d+.*|index|level_\d+|__index_level_\d+__|\.\.\.\d+)?",
     "place in the image": r"(.*_)?(Location|AreaShape)_(Center|CenterMassIntensity|MaxIntensity|BoundingBox).*",
     "number of an object": r".*ObjectNumber.*|(.*_)?Object_Number|(.*_)?(Image|Table)Number|(.*_)?Parent_.*",
-    "name of a well": r"(Plate|Well|Row|Col|Column|Site|Field|Batch|Replicate|Dose|Concentration|Time|Timepoint)(_?(ID|No|Nr|Number|Index))?",
+    "name of a well": rf"({_OF_WELLS})([\W_]*({_OF_WELLS}|{_FURTHER}))*[\W_]*",
+    "identifier": r"(.*[\W_])?(ID|CID|SID|Barcode)",
+    "number of cells": rf"(n|nr|num|number|count)s?([\W_]*of)?[\W_]*{_CELLS}|{_CELLS}[\W_]*(no|nr|num|number|counts?)",
 }  # fmt: skip
 
 
@@ -40,7 +51,9 @@ class Readouts(NamedTuple):
     no_features: dict[str, str]
 
 
-def read_readouts(path: Path, needed: list[str], text: list[str], exclude: Sequence[str]) -> Readouts:
+def read_readouts(
+    path: Path, needed: list[str], text: list[str], exclude: Sequence[str], features: Sequence[str] = ()
+) -> Readouts:
     """A table in Parquet or text.
 
     Args:
@@ -48,18 +61,27 @@ def read_readouts(path: Path, needed: list[str], text: list[str], exclude: Seque
         needed: columns that it must have, and that describe wells, as all do whose names start with ``Metadata_``.
         text: columns whose entries are text.
         exclude: names or patterns of further columns that are no readouts.
+        features: names or patterns of the columns that are, whatever else their names say; () = all that may be.
 
     Raises:
         ReadError: for a damaged file, a missing column, a pattern that no column fits, or no numeric column.
     """
-    found = (_by_columns if is_parquet(path) else _by_rows)(path, needed, text, exclude)
-    require(len(found.columns) > 0, path, "no numeric feature", "at least one")
+    found = (_by_columns if is_parquet(path) else _by_rows)(
+        path, needed, text, partial(_parted, needed, exclude, features)
+    )
     read = found.n_texts <= found.n_numbers
     texts = {name: "column of text" for name, numeric in zip(found.columns, read, strict=True) if not numeric}
-    features = [name for name in found.columns if name not in texts]
-    require(len(features) > 0, path, "no numeric feature", "at least one")
+    numeric = [name for name in found.columns if name not in texts]
+    require(len(numeric) > 0, path, "no numeric feature", "at least one, if need be by its name in `features`")
     profile = found.profile if read.all() else found.profile[:, read]
-    return Readouts(found.info, profile, features, found.no_features | texts)
+    return Readouts(found.info, profile, numeric, found.no_features | texts)
+
+
+def named(patterns: Sequence[str], names: Collection[str]) -> list[str]:
+    """The names that patterns are or fit, in the order of the patterns, each once."""
+    known = set(names)
+    fitting = [[one] if one in known else [name for name in names if fnmatchcase(str(name), one)] for one in patterns]
+    return list(dict.fromkeys(name for names in fitting for name in names))
 
 
 class _Columns(NamedTuple):
@@ -73,22 +95,25 @@ class _Columns(NamedTuple):
     no_features: dict[str, str]
 
 
-def _by_rows(path: Path, needed: list[str], text: list[str], exclude: Sequence[str]) -> _Columns:
+_Parted = Callable[[list[str]], tuple[list[str], list[str], dict[str, str]]]
+
+
+def _by_rows(path: Path, needed: list[str], text: list[str], parted: _Parted) -> _Columns:
     """A table of text, a block of lines at a time."""
     infos: list[pd.DataFrame] = []
     profiles: list[NDArray[np.float32]] = []
+    described: list[str] = []
     columns: list[str] = []
     n_numbers = n_texts = np.zeros(0, dtype=np.int64)
     no_features: dict[str, str] = {}
     for block in table_blocks(path, needed, text=text, rows=BLOCK):
         if not infos:
-            no_features = _no_features(list(block), exclude, set(needed))
-            columns = [name for name in block if name not in no_features and not _describes(name, needed)]
+            described, columns, no_features = parted(list(block))
             n_numbers = n_texts = np.zeros(len(columns), dtype=np.int64)
         values, there, odd = _numbers(block[columns])
         n_numbers, n_texts = n_numbers + there, n_texts + odd
         profiles.append(values)
-        infos.append(block[[name for name in block if _describes(name, needed)]].copy())
+        infos.append(block[described].copy())
         del block, values
     profile = np.empty((sum(map(len, profiles)), len(columns)), dtype=np.float32)
     start = 0
@@ -100,13 +125,12 @@ def _by_rows(path: Path, needed: list[str], text: list[str], exclude: Sequence[s
     return _Columns(pd.concat(infos, ignore_index=True), profile, columns, n_numbers, n_texts, no_features)
 
 
-def _by_columns(path: Path, needed: list[str], text: list[str], exclude: Sequence[str]) -> _Columns:
+def _by_columns(path: Path, needed: list[str], text: list[str], parted: _Parted) -> _Columns:
     """A Parquet file, some columns at a time: a row group often holds all rows."""
     names, n_rows = parquet_shape(path)
     require_columns(pd.DataFrame(columns=names), needed, path)
     require(n_rows > 0, path, "a table without rows", "at least one")
-    no_features = _no_features(names, exclude, set(needed))
-    columns = [name for name in names if name not in no_features and not _describes(name, needed)]
+    described, columns, no_features = parted(names)
     profile = np.empty((n_rows, len(columns)), dtype=np.float32)
     counts = np.zeros((2, len(columns)), dtype=np.int64)
     start = 0
@@ -115,7 +139,6 @@ def _by_columns(path: Path, needed: list[str], text: list[str], exclude: Sequenc
         profile[:, at], counts[0, at], counts[1, at] = _numbers(group)
         start += group.shape[1]
         del group
-    described = [name for name in names if _describes(name, needed)]
     info = pd.concat([pd.DataFrame(index=range(n_rows)), *column_groups(path, described)], axis=1)
     for name in set(text) & set(described):
         info[name] = as_text(info[name]).to_numpy()
@@ -129,22 +152,27 @@ def _numbers(table: pd.DataFrame) -> tuple[NDArray[np.float32], NDArray[np.int64
     return values, np.array([n for _, n, _ in found], np.int64), np.array([n for *_, n in found], np.int64)
 
 
-def _describes(name: object, needed: Collection[str]) -> bool:
-    return name in needed or bool(METADATA.match(str(name)))
-
-
-def _no_features(names: list[str], exclude: Sequence[str], needed: Collection[str]) -> dict[str, str]:
-    """Columns that are no features by their names, with the reason."""
-    unknown = [pattern for pattern in exclude if not any(fnmatchcase(str(name), pattern) for name in names)]
+def _parted(
+    needed: Collection[str], exclude: Sequence[str], features: Sequence[str], names: list[str]
+) -> tuple[list[str], list[str], dict[str, str]]:
+    """Columns that describe wells, those that may be features, and the others with the reason, by their names."""
+    unknown = [pattern for pattern in exclude if not named([pattern], names)]
     require(not unknown, "exclude", listed(unknown), f"names or patterns of columns, some of {listed(names)}")
-    found = {}
-    for name in names:
-        if _describes(name, needed):
-            continue
-        reason = next((why for why, form in NO_FEATURES.items() if re.fullmatch(form, str(name), re.IGNORECASE)), None)
-        if reason or any(fnmatchcase(str(name), pattern) for pattern in exclude):
-            found[name] = reason or "column in `exclude`"
-    return found
+    known = set(names)
+    absent = [pattern for pattern in features if pattern not in known and not named([pattern], names)]
+    require(not absent, "features", f"no column {listed(absent)}", f"names or patterns, some of {listed(names)}")
+    excluded, asked = set(named(exclude, names)), set(named(features, names))
+    described = [name for name in names if name in needed or (METADATA.match(str(name)) and name not in asked)]
+    others = {}
+    for name in [name for name in names if name not in described]:
+        form = next((why for why, form in NO_FEATURES.items() if re.fullmatch(form, str(name), re.IGNORECASE)), "")
+        if name in excluded:
+            others[name] = "column in `exclude`"
+        elif features and name not in asked:
+            others[name] = "feature that was not asked for"
+        elif form and not features:
+            others[name] = form
+    return described, [name for name in names if name not in others and name not in described], others
 
 
 def _as_numbers(column: pd.Series) -> tuple[NDArray[np.float32], int, int]:

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from infocore_mini.featurisers import Featuriser
 from infocore_mini.featurize import mol2vec
-from infocore_mini.screens import Featuriser
 
 from .tables import located, numbers, read_table, report, require
 from .wells import ReadScreen, Wells

@@ -1,4 +1,4 @@
-"""What of the wells of a file can be used: no missing or absurd values, no feature that says nothing, no well twice."""
+"""What of the wells of a file can be used: no missing or absurd values, no feature that measures nothing, no well twice."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import gammaln
 
 from .tables import LEFT_OUT_COLUMNS, listed, report, require
 from .wells import Wells
 
 ABSURD = 1e12  # a readout divided by a spread of 0 upstream; float32 overflows at 3.4e38
+ACCIDENT = np.log(1e-9)  # log-probability at which a measured feature may look like a label
+SELDOM = 0.05  # probability that two rows agree, below which replicates that agree were not measured
+LABELS = {"batch": "experimental batch", "plate": "plate", "well": "well", "cell_line": "cell line", "name": "molecule"}
 
 
 def without_missing(
@@ -123,6 +127,86 @@ def without_idle_features(wells: Wells, source: str) -> tuple[Wells, pd.DataFram
         return wells, left_out
     names = tuple(name for name, stays in zip(wells.feature_names, kept, strict=True) if stays)
     return replace(wells, profile=wells.profile[:, kept], feature_names=names), left_out
+
+
+def without_labels(wells: Wells, source: str) -> tuple[Wells, pd.DataFrame]:
+    """The features that measure something; and a table of the others, which are labels in numbers.
+
+    A label numbers the rows: whole numbers that run in one direction through the rows of each batch, or that count all
+    rows without a gap. Or it has one value for each batch, plate, well or cell line. Or, like a weight, it has many
+    values and mostly one for each molecule (its salts may differ); this counts where some feature has several, as none
+    has in a table of molecules' means. Each must be too much for an accident: for values in random order, or for further
+    rows of a plate (of a molecule ...) with the value of any row.
+
+    Raises:
+        ReadError: if no feature is left.
+    """
+    info, values = wells.info, wells.profile
+    place = [key for key in ("batch", "plate", "well") if key in info]
+    once = ~info.duplicated(place).to_numpy() if "well" in info else np.ones(len(wells), dtype=bool)
+    reasons = dict.fromkeys(_counting(values, pd.factorize(info["batch"])[0]), "whole numbers that count the rows")
+    for key, what in LABELS.items():
+        if key not in info:
+            continue
+        code = np.where(once, pd.factorize(info[key])[0], -1)
+        same = _repeating(values, code, most=key == "name")
+        found = {k: f"one value for each {what}" for k in same if k not in reasons}
+        if key != "name" or len(found) + len(reasons) < values.shape[1]:
+            reasons |= found
+    left_out = report([wells.feature_names[k] for k in reasons], list(reasons.values())).assign(profiles=len(wells))
+    kept = np.setdiff1d(np.arange(values.shape[1]), list(reasons))
+    labels = listed(wells.feature_names[k] for k in reasons)
+    require(len(kept) > 0, source, f"no numeric feature but labels ({labels})", "at least one, or names in `features`")
+    if not reasons:
+        return wells, left_out
+    names = tuple(wells.feature_names[k] for k in kept)
+    return replace(wells, profile=values[:, kept], feature_names=names), left_out
+
+
+def _counting(values: NDArray[np.float32], batch: NDArray[np.intp]) -> list[int]:
+    """The columns that number the rows."""
+    found = []
+    order = np.argsort(batch, kind="stable")
+    inner = np.diff(batch[order]) == 0  # steps within a batch
+    for k in np.flatnonzero((values[:100] == np.round(values[:100])).all(axis=0)):
+        column = values[order, k]
+        if not (column == np.round(column)).all():
+            continue
+        by_accident = 0.0
+        before, after = column[:-1][inner], column[1:][inner]
+        if (after >= before).all() or (after <= before).all():
+            each = pd.DataFrame({"batch": batch[order], "value": column})
+            by_accident = gammaln(1 + each.value_counts()).sum() - gammaln(1 + each["batch"].value_counts()).sum()
+        if len(np.unique(column)) == len(column) == np.ptp(column) + 1:
+            by_accident = min(by_accident, -gammaln(1 + len(column)))
+        found += [int(k)] if by_accident < ACCIDENT else []
+    return found
+
+
+def _repeating(values: NDArray[np.float32], code: NDArray[np.intp], *, most: bool) -> list[int]:
+    """The columns in which the rows of a code, (n,) with -1 for rows that do not count, repeat one value; gaps aside.
+
+    Args:
+        most: half of the further rows are enough, of a column of which two rows at random seldom agree.
+    """
+    order = np.argsort(code, kind="stable")
+    order = order[code[order] >= 0]
+    pairs = np.flatnonzero(np.diff(code[order]) == 0)[:100]
+    first, second = values[order[pairs]], values[order[pairs + 1]]
+    agree = ((first == second) | np.isnan(first) | np.isnan(second)).sum(axis=0)
+    found = []
+    for k in np.flatnonzero(2 * agree >= len(pairs)) if len(pairs) else []:  # few, as features go
+        column = values[order, k]
+        there = ~np.isnan(column)
+        if not there.any():
+            continue
+        column, again = column[there], np.diff(code[order][there]) == 0
+        share = np.unique(column, return_counts=True)[1] / len(column)
+        by_chance, n, n_equal = (share**2).sum(), again.sum(), (column[1:] == column[:-1])[again].sum()
+        ways = gammaln(1 + n) - gammaln(1 + n_equal) - gammaln(1 + n - n_equal)
+        repeats = 2 * n_equal >= n and by_chance < SELDOM if most else n_equal == n
+        found += [int(k)] if repeats and ways + n_equal * np.log(by_chance) < ACCIDENT else []
+    return found
 
 
 def without_repeats(wells: Wells, source: str, by: Sequence[str]) -> tuple[Wells, pd.DataFrame]:

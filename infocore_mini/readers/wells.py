@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from rdkit import Chem, rdBase
 
 from infocore_mini.correct import ControlMean
+from infocore_mini.featurisers import Featuriser
 from infocore_mini.identity import canonical, one_spelling
 from infocore_mini.platemap import TAKEN
-from infocore_mini.screens import Featuriser, PairedScreen
+from infocore_mini.screens import PairedScreen
 from infocore_mini.smiles import MAX_SMILES
 from infocore_mini.validation import Spare
 

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from infocore_mini.featurisers import Featuriser, name_of
 from infocore_mini.featurize import mol2vec
-from infocore_mini.screens import Featuriser, PairedScreen
+from infocore_mini.screens import PairedScreen
 from infocore_mini.simulate.batches import SimulatedBatches, unit_rms
 from infocore_mini.simulate.doses import CP_DOSES, GE_DOSES, Doses
 from infocore_mini.simulate.molecules import Molecules, sample_molecules, substructure_counts
@@ -159,6 +160,7 @@ def simulate_screen(
         batch_names=_batch_names(cell_lines, n_batches, replicate_batches),
         cell_line_names=cell_lines,
         feature_names=tuple(f"feature {i}" for i in range(n_features)),
+        featuriser=name_of(drug),
     )
     truth = dict(loading=loading, signature=signature, response=batches.response, shift=batches.shift, control=control)
     return SimulatedScreen(screen, molecules, doses, **truth, plate=plate, scaffold_group=group)

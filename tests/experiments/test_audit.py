@@ -92,7 +92,7 @@ def test_a_screen_is_audited_with_its_controls_before_and_after(tmp_path, monkey
     table = pd.DataFrame(written["results"]["table"]).set_index("correction")
     assert table.loc["none", ["treated: verdict", "controls: verdict"]].tolist() == ["confounded", "confounded"]
     assert table.loc["none", "treated: linear probe"] > 0.9
-    assert table.loc["mean of the controls", "controls: verdict"] == "cannot tell"  # they were used up
+    assert table.loc["mean of the controls", "controls: verdict"] == "over-corrected"  # they were used up
     checks = [row["check"] for row in written["results"]["audits"]["toy / mean of the batch"]["findings"]]
     assert "replicates kept by the correction" in checks and (table["n"] == 80).all()
 

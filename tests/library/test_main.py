@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 from toy_screen import toy_screen
 
-from infocore_mini import CLIP, Config, Pretrained, __version__, audit, pretrain_screen
+from infocore_mini import CLIP, Config, InfoCORE, Pretrained, __version__, audit, pretrain_screen
 from infocore_mini.__main__ import COMMANDS, main
+from infocore_mini.correct import PlateCentring
 from infocore_mini.evaluate.retrieval import screen_retrieval
-from infocore_mini.featurize import mol2vec
+from infocore_mini.featurize import mol2vec, morgan
 from infocore_mini.readers import read_h5ad, read_profiles, to_anndata
 
 SMALL = dict(epochs=2, embedding_dim=4, hidden_drug=(8,), hidden_screen=(8,), hidden_classifier=(8,), minibatch_size=16)
@@ -173,6 +174,35 @@ def test_train_leaves_out_further_nuisances_labels_and_numbers(tmp_path, capsys)
     assert "week" in capsys.readouterr().err
 
 
+def test_audit_and_train_take_the_same_readouts_and_say_which_they_set_aside(tmp_path, capsys):
+    path, saved = table(tmp_path / "wells.csv"), tmp_path / "model.safetensors"
+    rng, wells = np.random.default_rng(3), pd.read_csv(path)
+    wells["p_no"], wells["entry"], wells["flat"] = wells["plate"].str[-1].astype(int), np.arange(90) + 1000, 7
+    wells["cell_count"], wells["counts"] = rng.integers(50, 900, 90), rng.integers(50, 900, 90)
+    wells.to_csv(path, index=False)
+    told = ["--smiles", "smiles", "--batch", "plate", "--controls", "role=dmso"]
+    said = []
+    for command in (["audit", path], ["train", path, "-o", saved, "--quiet", *FLAGS]):
+        assert run(*command, *told) == 0
+        lines = capsys.readouterr().out.splitlines()
+        said.append([line for line in lines if line.startswith(("readouts: ", "left out for "))])
+    assert set(said[0]) == set(said[1]) and said[0][0] == "readouts: a, b, c, d, e, counts (6)"
+    assert set(said[0][1:]) == {
+        "left out for name of a well: 1 (dose)",
+        "left out for number of cells: 1 (cell_count)",
+        "left out for feature that never varies: 1 (flat)",
+        "left out for one value for each experimental batch: 1 (p_no)",
+        "left out for whole numbers that count the rows: 1 (entry)",
+    }
+    assert Pretrained.load(saved).trained_on.screen_features == (*"abcde", "counts")
+    forced = ["--features", "[ab]", "--features", "p_no", "--features", "cell_count"]
+    assert run("audit", path, *told, *forced) == 0 and "readouts: a, b, p_no, cell_count" in capsys.readouterr().out
+    assert run("train", path, "-o", saved, "--force", "--quiet", *told, *forced, *FLAGS) == 0
+    assert Pretrained.load(saved).trained_on.screen_features == ("a", "b", "p_no", "cell_count")
+    assert run("audit", path, *told, "--features", "q*") == 1
+    assert "features: got no column q*" in capsys.readouterr().err
+
+
 def test_a_bar_shows_progress_unless_it_is_quiet(h5ad, tmp_path, capsys):
     assert run("train", h5ad, "-o", tmp_path / "1.safetensors", "--method", "clip", *FLAGS) == 0
     assert "clip: 100%" in capsys.readouterr().err
@@ -226,6 +256,26 @@ def test_retrieve_lists_the_nearest_molecules_of_a_library(h5ad, model, tmp_path
     np.testing.assert_allclose(found["cosine"], np.take_along_axis(cosine, order, 1).ravel(), atol=1e-4)
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(h5ad, model):
+    command = [sys.executable, "-m", "infocore_mini", "retrieve", h5ad, "-m", model, "--top", "30"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
+        started.stdout.close()  # before anything is written
+        assert started.stderr.read() == b"" and started.wait() == 0
+
+
+def test_positive_controls_are_not_subtracted_after_training_either(tmp_path):
+    path, saved, z = table(tmp_path / "wells.csv"), tmp_path / "model.safetensors", tmp_path / "z.csv"
+    told = ["--smiles", "smiles", "--batch", "plate", "--controls", "role=dmso"]
+    assert run("train", path, "-o", saved, "--quiet", *told, *FLAGS) == 0
+    assert run("embed", path, "-m", saved, "-o", z, *told) == 0
+    wells = pd.read_csv(path)
+    positive = wells.iloc[[80, 81]].assign(smiles="CCCCO", a=100.0)
+    pd.concat([wells, positive]).to_csv(path, index=False)
+    assert run("embed", path, "-m", saved, "-o", tmp_path / "again.csv", *told) == 0
+    first, again = (pd.read_csv(name).filter(regex="^z") for name in (z, tmp_path / "again.csv"))
+    np.testing.assert_allclose(again[:90], first, atol=1e-6)
+
+
 def test_without_a_library_the_molecules_of_training_are_it(h5ad, model, tmp_path):
     assert run("retrieve", h5ad, "-m", model, "--top", 1, "-o", tmp_path / "found.csv") == 0
     known = set(read_h5ad(h5ad).split(0).train.smiles)
@@ -234,14 +284,133 @@ def test_without_a_library_the_molecules_of_training_are_it(h5ad, model, tmp_pat
 
 def test_readouts_that_training_corrected_are_corrected_the_same_way(tmp_path):
     path, saved = table(tmp_path / "wells.csv"), tmp_path / "model.safetensors"
-    told = ["--smiles", "smiles", "--batch", "plate", "--controls", "role=dmso", "--exclude", "dose"]
+    told = ["--smiles", "smiles", "--batch", "plate", "--controls", "role=dmso"]
     assert run("train", path, "-o", saved, "--quiet", *told, *FLAGS) == 0
     assert run("embed", path, "-m", saved, "-o", tmp_path / "z.csv", *told) == 0
     columns = dict(smiles="smiles", name="smiles", batch="plate", plate="plate", controls=("role", "dmso"))
     screen = read_profiles(path, exclude=["dose"], **columns)
-    found = pd.read_csv(tmp_path / "z.csv")
-    assert found["smiles"].tolist() == screen.smiles[screen.drug_id].tolist()
-    np.testing.assert_allclose(found.filter(regex="^z"), Pretrained.load(saved).embed(screen)[0], atol=1e-5)
+    found, given = pd.read_csv(tmp_path / "z.csv"), pd.read_csv(path)
+    assert found.columns.tolist() == ["smiles", "plate", "role", "dose", "z0", "z1", "z2", "z3"]
+    pd.testing.assert_frame_equal(
+        found[["smiles", "plate", "role", "dose"]], given[["smiles", "plate", "role", "dose"]]
+    )
+    treated = found[found["role"] == "sample"].sort_values("smiles", key=lambda smiles: smiles.str.len(), kind="stable")
+    conditions = [screen.smiles[screen.drug_id[screen.condition]] == text for text in treated["smiles"].unique()]
+    z = Pretrained.load(saved).embed_screen(np.concatenate([screen.profile[rows] for rows in conditions]))
+    np.testing.assert_allclose(treated.filter(regex="^z"), z, atol=1e-5)
+    assert run("audit", tmp_path / "z.csv", *told, "--features", "z*") == 0
+
+
+PLATED = dict(smiles="smiles", name="smiles", batch="day", plate="plate", controls=("role", "dmso"))
+
+
+def days(path: Path) -> Path:
+    """The same wells, two of the four plates on each of two days; a well that has no entry in another column."""
+    wells = pd.read_csv(table(path))
+    wells.assign(day=(wells["plate"] > "plate 1").map({True: "Tue", False: "Mon"})).to_csv(path, index=False)
+    return path
+
+
+def subtracted(path: Path) -> pd.DataFrame:
+    """The readouts of all wells, minus the mean of the control wells of their plate."""
+    wells = pd.read_csv(path)
+    mean = wells[wells["role"] == "dmso"].groupby("plate")[list("abcde")].mean()
+    return wells[list("abcde")] - mean.loc[wells["plate"]].to_numpy()
+
+
+def test_a_model_knows_by_what_control_wells_were_subtracted(tmp_path, capsys):
+    path, saved, z = days(tmp_path / "wells.csv"), tmp_path / "model.safetensors", tmp_path / "z.csv"
+    told = ["--smiles", "smiles", "--batch", "day", "--controls", "role=dmso"]
+    assert run("train", path, "-o", saved, "--quiet", "--nuisance", "plate", *told, *FLAGS) == 0
+    assert "corrected by: ControlMean(by='plate')" in capsys.readouterr().out
+    model = Pretrained.load(saved)
+    assert model.trained_on.corrections == ("ControlMean(by='plate')",) and model.trained_on.nuisances == ("plate",)
+    for command in (["embed", path, "-m", saved, "-o", z], ["retrieve", path, "-m", saved]):
+        assert run(*command, *told) == 1
+        said = capsys.readouterr().err
+        assert "FILE: got readouts corrected by ControlMean(by='batch'), expected ControlMean(by='plate')" in said
+        assert "--plate (else --batch) by what" in said
+        assert run(*command) == 1 and "corrected by nothing, expected" in capsys.readouterr().err
+        assert run(*command, *told, "--plate", "plate") == 0
+    np.testing.assert_allclose(pd.read_csv(z).filter(regex="^z"), model.embed_screen(subtracted(path)), atol=1e-5)
+    one = tmp_path / "one plate.csv"  # whose day is not known
+    wells = (
+        pd.read_csv(path).query("plate == 'plate 1'").drop(columns=["day", "smiles"])
+    )  # whose molecules are not, too
+    wells.to_csv(one, index=False)
+    assert run("embed", one, "-m", saved, "-o", z, "--force", *told[4:], "--batch", "plate") == 0
+    assert pd.read_csv(z)["role"].tolist() == wells["role"].tolist()
+    assert run("train", path, "-o", saved, "--force", "--quiet", *told, *FLAGS) == 0
+    assert Pretrained.load(saved).trained_on.corrections == ("ControlMean(by='batch')",)
+    assert run("embed", path, "-m", saved, "-o", z, "--force", *told, "--plate", "plate") == 1
+    assert run("embed", path, "-m", saved, "-o", z, "--force", *told) == 0
+
+
+def test_what_was_not_subtracted_in_training_is_not_later(tmp_path, capsys):
+    path, saved = days(tmp_path / "wells.csv"), tmp_path / "model.safetensors"
+    assert run("train", path, "-o", saved, "--quiet", "--smiles", "smiles", "--batch", "day", *FLAGS) == 0
+    assert run("embed", path, "-m", saved, "-o", tmp_path / "z.csv", "--batch", "day", "--controls", "role=dmso") == 1
+    assert "corrected by ControlMean(by='batch'), expected nothing, as in training" in capsys.readouterr().err
+
+
+def test_a_new_plate_is_corrected_on_the_readouts_of_training_whether_or_not_they_vary(tmp_path):
+    path, saved = table(tmp_path / "wells.csv"), tmp_path / "model.safetensors"
+    told = ["--smiles", "smiles", "--batch", "plate", "--controls", "role=dmso"]
+    assert run("train", path, "-o", saved, "--quiet", *told, *FLAGS) == 0
+    new = pd.read_csv(path).query("plate == 'plate 1'").assign(b=0.0, f=1.0)
+    new.to_csv(tmp_path / "new.csv", index=False)
+    assert run("embed", tmp_path / "new.csv", "-m", saved, "-o", tmp_path / "z.csv", *told) == 0
+    assert len(pd.read_csv(tmp_path / "z.csv")) == len(new)
+
+
+# ------------------------------------------------------------------ models of Python
+
+
+@pytest.mark.parametrize("featuriser, corrected", [(mol2vec, False), (mol2vec, True), (morgan, True)])
+def test_a_model_that_python_trained_on_a_read_screen_embeds_and_retrieves(tmp_path, featuriser, corrected):
+    path, saved = days(tmp_path / "wells.csv"), tmp_path / "model.safetensors"
+    screen = read_profiles(path, drug=featuriser, **PLATED | ({} if corrected else {"controls": None}))
+    model = pretrain_screen(screen.split(0).train, Config(**SMALL))
+    model.save(saved)
+    molecules, found = tmp_path / "list.smi", tmp_path / "found.csv"
+    molecules.write_text("CCO\nCCN\nc1ccccc1\n")
+    assert run("embed", molecules, "-m", saved, "-o", tmp_path / "m.csv", "--molecules") == 0
+    z_drug = model.embed_drug(featuriser(["CCO", "CCN", "c1ccccc1"]))
+    np.testing.assert_allclose(pd.read_csv(tmp_path / "m.csv").filter(regex="^z"), z_drug, atol=1e-5)
+    told = ["--plate", "plate", "--controls", "role=dmso"] if corrected else []
+    assert run("retrieve", path, "-m", saved, "--library", molecules, "--top", 1, "-o", found, *told) == 0
+    z = model.embed_screen(subtracted(path) if corrected else pd.read_csv(path)[list("abcde")])
+    nearest = (z @ z_drug.T).argmax(1)
+    assert pd.read_csv(found)["molecule"].tolist() == [["CCO", "CCN", "c1ccccc1"][row] for row in nearest]
+    assert InfoCORE.load(saved).embed_drug(["CCO"]) == pytest.approx(np.asarray(z_drug[:1]), abs=1e-5)
+
+
+def test_a_screen_that_python_corrected_is_read_from_its_anndata_file(tmp_path, capsys):
+    path, saved = days(tmp_path / "wells.csv"), tmp_path / "model.safetensors"
+    screen = PlateCentring(by="plate").fit_transform(read_profiles(path, **PLATED | {"controls": None}))
+    model = pretrain_screen(screen.split(0).train, Config(**SMALL))
+    model.save(saved)
+    to_anndata(screen).write_h5ad(tmp_path / "corrected.h5ad")
+    assert run("retrieve", path, "-m", saved) == 1
+    said = capsys.readouterr().err
+    assert "expected PlateCentring(by='plate')" in said and "an .h5ad file of `readers.to_anndata`" in said
+    assert run("embed", tmp_path / "corrected.h5ad", "-m", saved, "-o", tmp_path / "z.csv") == 0
+    found = pd.read_csv(tmp_path / "z.csv").filter(regex="^z")
+    np.testing.assert_allclose(found, model.embed_screen(screen.profile), atol=1e-5)
+
+
+def test_a_model_of_other_drug_features_says_what_to_do(tmp_path, capsys):
+    path, saved = days(tmp_path / "wells.csv"), tmp_path / "model.safetensors"
+    rng = np.random.default_rng(0)
+    screen = read_profiles(path, drug=lambda smiles: rng.normal(size=(len(smiles), 3)), **PLATED)
+    pretrain_screen(screen, Config(**SMALL)).save(saved)
+    told = ["--batch", "plate", "--controls", "role=dmso"]
+    for command in (["retrieve", path, "-m", saved], ["embed", path, "-m", saved, "-o", tmp_path / "z", "--molecules"]):
+        assert run(*command, *told) == 1
+        said = capsys.readouterr().err
+        assert "MODEL: got drug features that it cannot make of SMILES, expected those of featurize.mol2vec" in said
+        assert "PairedScreen.from_profiles" in said and "model.embed_drug" in said
+    assert run("embed", path, "-m", saved, "-o", tmp_path / "z.csv", *told) == 0  # readouts need no molecules
 
 
 def test_the_file_of_an_estimator_is_a_model_too(tmp_path):
@@ -288,7 +457,7 @@ def test_a_file_is_replaced_only_by_force_and_before_anything_is_read(h5ad, mode
         (["train", "{screen}", "-o", "{folder}/model", "--batch", "plaque"], "no column plaque"),
         (
             ["train", "{screen}", "-o", "{folder}/model", "--controls", "a=b"],
-            "controls, exclude: got some, expected none",
+            "controls, plate, features, exclude: got some, expected none for a .h5ad file",
         ),
         (["train", "{screen}", "{folder}/a.csv", "-o", "{folder}/model"], "FILE: got formats h5ad, table"),
         (["train", "{screen}", "{screen}", "-o", "{folder}/model"], "FILE: got 2 AnnData files"),

@@ -2,12 +2,14 @@
 
 import pickle
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from infocore_mini.featurize import mol2vec, morgan
 from infocore_mini.platemap import Columns, standard_name
 from infocore_mini.screens import PairedScreen
 
@@ -113,6 +115,17 @@ def test_conditions_can_be_cut_by_experimental_batch():
 def test_other_drug_features_for_the_same_screen():
     made = screen(table()).with_drug(lambda smiles: np.ones((len(smiles), 7)))
     assert made.drug.shape == (len(made.smiles), 7)
+
+
+def test_a_screen_knows_what_featurised_its_molecules_and_so_does_every_screen_made_of_it():
+    made = PairedScreen.from_profiles(
+        smiles=["C" * (1 + i // 2) for i in range(40)], drug=morgan, profile=np.ones((40, 2)), batch=[0, 1] * 20
+    )
+    parts = [made, *made.split(0), made.subset([3]), made.where(made.profile_batch == 1), made.per_batch()]
+    assert [part.featuriser for part in parts] == ["morgan"] * 7
+    assert made.with_drug(mol2vec).featuriser == "mol2vec"
+    unknown = (lambda smiles: np.ones((len(smiles), 7)), partial(morgan, n_bits=64))
+    assert [made.with_drug(one).featuriser for one in unknown] == [None, None]
 
 
 @pytest.mark.parametrize(

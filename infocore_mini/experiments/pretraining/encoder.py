@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,6 @@ def train(study: Study, candidate: Mapping[str, Any], seed: int = SEED) -> tuple
     held_out = screen.split(seed).validation
     seen = screen.subset(~np.isin(screen.smiles, held_out.smiles))
     model = pretrain_screen(seen, study.config(ARM, seed, candidate), validation=held_out)
-    model.trained_on = replace(model.trained_on, featuriser="mol2vec")
     scores = {epoch: row["validation"] for epoch, row in enumerate(model.history, 1) if "validation" in row}
     best = max(scores, key=scores.__getitem__)
     counts = {"molecules": len(seen.drug), "profiles": len(seen.profile), "batches": seen.n_batches}

@@ -10,6 +10,7 @@ import pytest
 
 from infocore_mini import PairedScreen, audit
 from infocore_mini.confounding import verdict
+from infocore_mini.confounding.advice import next_steps
 from infocore_mini.confounding.verdict import Family
 
 N, BATCHES = 320, 8
@@ -109,7 +110,7 @@ def test_the_value_that_drifts_among_controls_is_named_though_some_values_have_n
     assert row["detail"] == "furthest: c" and row["verdict"] == "confounded"
 
 
-def test_controls_that_were_centred_by_plate_can_no_longer_testify():
+def test_controls_that_were_centred_by_plate_are_over_corrected_and_neither_confounded_nor_cleared():
     control, points = np.arange(N) % 4 < 2, noise()
     for plate in range(4):
         here = control & (LABEL == plate)
@@ -118,7 +119,11 @@ def test_controls_that_were_centred_by_plate_can_no_longer_testify():
     row = found.table[(found.table["rows"] == "controls") & (found.table["check"] == "drift of a held-out value")].iloc[
         0
     ]
-    assert row["observed"] < row["low"] and row["p_adjusted"] <= 0.05 and row["verdict"] == "cannot tell"
+    assert row["observed"] < row["low"] and row["p_adjusted"] <= 0.05 and row["verdict"] == "over-corrected"
+    assert "made alike with these very rows" in row["detail"] and "furthest" not in row["detail"]
+    assert verdicts(found, rows="controls") <= {"over-corrected", "cannot tell"} and found.verdict == "over-corrected"
+    steps = {(called, rows): step for called, rows, _, step in next_steps(found.table.to_dict("records"))}
+    assert "fitted on these very wells" in steps["over-corrected", "controls"]
 
 
 def test_replicates_are_no_batch():
@@ -187,18 +192,16 @@ def test_p_values_are_two_sided_and_uniform_under_the_null():
 
 
 @pytest.mark.parametrize(
-    ("p_adjusted", "above", "power", "kind", "expected"),
+    ("p_adjusted", "above", "power", "expected"),
     [
-        (0.05, True, 0.0, "treated", "confounded"),
-        (0.05, False, 1.0, "treated", "over-corrected"),
-        (0.05, True, 1.0, "controls", "confounded"),
-        (0.05, False, 1.0, "controls", "cannot tell"),
-        (0.06, True, 0.8, "treated", "clean"),
-        (0.06, False, 0.7, "treated", "cannot tell"),
+        (0.05, True, 0.0, "confounded"),
+        (0.05, False, 1.0, "over-corrected"),
+        (0.06, True, 0.8, "clean"),
+        (0.06, False, 0.7, "cannot tell"),
     ],
 )
-def test_the_rules_for_labels(p_adjusted, above, power, kind, expected):
-    assert verdict.of_labels(p_adjusted, above, power, kind) == expected
+def test_the_rules_for_labels(p_adjusted, above, power, expected):
+    assert verdict.of_labels(p_adjusted, above, power) == expected
 
 
 def test_the_worst_row_gives_the_verdict():

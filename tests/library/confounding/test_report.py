@@ -97,7 +97,7 @@ def test_the_page_says_the_verdict_first_and_every_finding_with_its_n(found, tmp
 
 
 def test_every_finding_that_is_not_clean_has_a_next_step():
-    named = {"confounded": ("treated", "controls", "label"), "over-corrected": ("treated", "replicates")}
+    named = {"confounded": ("treated", "controls", "label"), "over-corrected": ("treated", "controls", "replicates")}
     named |= {"cannot tell": ("treated", "controls", "design", "label", "replicates"), "clean": ()}
     for verdict in ORDER:
         for rows in ("treated", "controls", "design", "label", "replicates"):

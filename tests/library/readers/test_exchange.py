@@ -91,7 +91,9 @@ SCREENS = {
     "bare": lambda: made(feature_names=()).subset([1, 2, 3]),
     "named": lambda: made().subset([1, 2, 3]),
     "every field filled": lambda: replace(
-        made(info=EVERY_COLUMN, controls=CONTROLS), corrections=("ControlMean(by='plate')", "Sphering(ridge=0.1)")
+        made(info=EVERY_COLUMN, controls=CONTROLS),
+        corrections=("ControlMean(by='plate')", "Sphering(ridge=0.1)"),
+        featuriser="morgan",
     ),
     "info alone": lambda: made(info=EVERY_COLUMN),
     "controls alone": lambda: made(controls=CONTROLS),
@@ -243,6 +245,7 @@ def test_a_stored_screen_is_also_read_as_a_published_one(tmp_path):
     names = [name for name in EVERY_COLUMN if name not in ("well", "never known")]
     info = {name: EVERY_COLUMN[name] for name in names}
     screen = made(profile=np.random.default_rng(0).normal(size=(N, 3)), info=info, controls=CONTROLS)
+    screen = replace(screen, corrections=("ControlMean(by='plate')",))
     readers.to_anndata(screen).write_h5ad(tmp_path / "screen.h5ad")
     read = readers.read_h5ad(tmp_path / "screen.h5ad", drug=length_and_carbons)
     assert_equal(replace(read, info=(), controls=None), replace(screen, info=(), controls=None))
@@ -250,6 +253,15 @@ def test_a_stored_screen_is_also_read_as_a_published_one(tmp_path):
         np.testing.assert_array_equal(read.info[name], screen.info[name], err_msg=name)
     torch.testing.assert_close(read.controls.profile, screen.controls.profile, equal_nan=True)
     assert read.controls.info["plate"].tolist() == ["3", "4"]
+
+
+def test_files_of_earlier_versions_and_of_other_programs_say_less(screen, tmp_path):
+    data = readers.to_anndata(replace(screen, featuriser="morgan", corrections=("ControlMean(by='plate')",)))
+    del data.uns["featuriser"]
+    assert readers.from_anndata(data).featuriser is None
+    data.uns["corrections"] = "none that we know of"
+    data.write_h5ad(tmp_path / "screen.h5ad")
+    assert readers.read_h5ad(tmp_path / "screen.h5ad", allow_missing=True).corrections == ()
 
 
 def test_what_anndata_cannot_decode_is_left_out_or_named(tmp_path):

@@ -136,6 +136,96 @@ def test_what_is_no_feature_is_left_out_by_name_and_reason(table, read):
         read(table, exclude=["Nuclei_*"])
 
 
+NAMES_OF_WELLS = [
+    "plate_no",
+    "WellID",
+    "Dose (µM)",
+    "concentration_nM",
+    "day",
+    "Plate Well Index",
+    "time_h",
+    "row number",
+]
+IDENTIFIERS = ["compound_id", "ID", "PUBCHEM_CID", "plate barcode"]
+CELL_COUNTS = ["cell_count", "Count_Cells", "n_cells", "Number of nuclei", "Cells_Counts"]
+MEASURED = ["lipid", "Row_mean", "Texture_Index", "Cells_Area", "dead_cell_share", "n", "day_sleep", "time_to_peak"]
+
+
+def test_columns_that_describe_a_well_by_their_names_are_no_features(table, read):
+    rng = np.random.default_rng(1)
+    kinds = {"name of a well": NAMES_OF_WELLS, "identifier": IDENTIFIERS, "number of cells": CELL_COUNTS}
+    extra = {name: rng.normal(size=16) for name in [*sum(kinds.values(), []), *MEASURED]}
+    screen = read(table.assign(**extra))
+    assert {name for name in MEASURED if name not in screen.feature_names} == set()
+    found = {name: reason for name, (reason, _) in left_out(screen).items()}
+    assert found == {name: reason for reason, names in kinds.items() for name in names}
+
+
+def labelled(n_plates=6):
+    """Simulated: wells of 20 molecules on each plate, none twice in its well, and numbers that are labels or measured."""
+    rng, rows = np.random.default_rng(0), np.arange(20 * n_plates)
+    plate, well = rows // 20, rows % 20
+    molecule = (well + 7 * plate) % 20
+    table = pd.DataFrame(rng.normal(size=(len(rows), 4)), columns=["a", "b", "c", "d"])
+    names = [f"x{k}" for k in molecule]
+    about = dict(Metadata_Plate=[f"p{k}" for k in plate], Metadata_Well=[f"A{k:02d}" for k in well])
+    table = table.assign(**about, Metadata_broad_sample=names, Metadata_smiles=["C" * (1 + k) for k in molecule])
+    labels = {
+        "p_no": (plate, "one value for each experimental batch"),  # also for each plate, which is the batch here
+        "Z'": (rng.normal(size=n_plates)[plate], "one value for each experimental batch"),
+        "place": (rng.permutation(20)[well], "one value for each well"),
+        "weight": (rng.normal(size=40)[molecule + 20 * (rng.random(len(rows)) < 0.2)], "one value for each molecule"),
+        "entry": (rows + 100_000, "whole numbers that count the rows"),
+        "of_plate": (3 * well, "whole numbers that count the rows"),
+        "shuffled": (rng.permutation(len(rows)), "whole numbers that count the rows"),
+    }
+    measured = {
+        "hit": (molecule == 3).astype(int),  # so seldom that its wells may agree by accident
+        "active": molecule % 2,  # as replicates of a call should
+        "flag": rng.integers(2, size=len(rows)),
+        "counts": rng.integers(10_000, 60_000, size=len(rows)),
+        "sorted": np.sort(rng.normal(size=len(rows))),
+        "gaps": np.where(rows % 3, rng.normal(size=len(rows)), np.nan),
+    }
+    return table.assign(**{name: values for name, (values, _) in labels.items()}, **measured), labels, measured
+
+
+def test_columns_that_number_rows_or_name_plates_wells_and_molecules_in_numbers_are_no_features(read):
+    table, labels, measured = labelled()
+    told = dict(controls=None, tolerance=0.5)
+    screen = read(table, **told)
+    assert {name: reason for name, (reason, _) in left_out(screen).items()} == {
+        name: reason for name, (_, reason) in labels.items()
+    }
+    assert screen.feature_names == ("a", "b", "c", "d", *measured)
+    parts = [table[:60], table[60:]]  # one value of p_no for each file would be a feature that never varies
+    assert set(left_out(read(*parts, **told))) == set(labels)
+    assert "weight" in read(table[:20], **told).feature_names  # a plate, no molecule twice: nothing tells it
+    assert {"p_no", "entry"} <= set(read(table[15:25], **told).feature_names)  # few wells: an accident is likely
+
+
+def test_columns_are_features_if_they_are_asked_for_by_name_or_pattern(read):
+    table, _, _ = labelled()
+    table["cell_count"] = np.arange(len(table)) % 7
+    screen = read(table, controls=None, features=["cell_count", "p_*", "[ab]"])
+    assert screen.feature_names == ("cell_count", "p_no", "a", "b")
+    assert left_out(screen)["weight"] == ("feature that was not asked for", len(table))
+    with pytest.raises(ReadError, match="no numeric feature, expected at least one, if need be by its name"):
+        read(table.filter(regex="Metadata|cell"), controls=None)
+    with pytest.raises(
+        ReadError, match=r"got no numeric feature but labels \(p_no, place\), expected .* names in `features`"
+    ):
+        read(table.filter(regex="Metadata|p_no|place"), controls=None)
+
+
+def test_a_table_of_molecules_has_one_value_for_each(read):
+    """Means over replicates, repeated for each replicate: all features are of the molecule, so none is a label."""
+    table, _, _ = labelled()
+    means = table.groupby("Metadata_smiles")[["a", "b"]].transform("mean")
+    screen = read(table.filter(like="Metadata").assign(a=means["a"], b=means["b"]), controls=None)
+    assert screen.feature_names == ("a", "b")
+
+
 def test_a_spreadsheets_error_in_a_feature_is_a_gap(table, read):
     table["Cells_F0"] = table["Cells_F0"].astype(object)
     table.loc[3, "Cells_F0"] = "#DIV/0!"
@@ -214,8 +304,10 @@ def test_a_new_plate_is_read_with_the_features_of_training(table, read):
     of_table = new[new["Metadata_broad_sample"] == "x4"][known].to_numpy(dtype=np.float32)
     assert np.allclose(np.sort(screen.profile[treated], axis=0), np.sort(of_table, axis=0))
     assert left_out(screen)["Cells_new"] == ("feature that was not asked for", 16)
-    with pytest.raises(ReadError, match="no feature Cells_F3, expected the 2 in `features`"):
+    with pytest.raises(ReadError, match="features: got no column Cells_F3, expected names or patterns, some of"):
         read(new, features=["Cells_F0", "Cells_F3"])
+    with pytest.raises(ReadError, match="no feature Remark, expected the 2 in `features`"):
+        read(new.assign(Remark="good"), features=["Cells_F0", "Remark"])
     with pytest.raises(ReadError, match='features: got .*expected "intersection", "union", or names, each once'):
         read(new, features=["Cells_F0", "Cells_F0"])
     new.loc[4, "Cells_F7"] = np.nan
@@ -225,6 +317,8 @@ def test_a_new_plate_is_read_with_the_features_of_training(table, read):
 
 def test_a_screen_says_that_its_controls_were_subtracted(table, read):
     assert read(table).corrections == ("ControlMean(by='plate')",) and read(table, controls=None).corrections == ()
+    days = table.rename(columns={"Metadata_Plate": "day"})
+    assert read(days, batch="day", plate=None).corrections == ("ControlMean(by='batch')",)
 
 
 def test_plates_with_other_features_share_some_or_have_all(table, read):
