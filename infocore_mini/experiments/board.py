@@ -96,7 +96,8 @@ def _markdown(section: Section) -> str:
         " | ".join(["---", "---", *["---:"] * len(section.columns)]),
     ]
     note = f" {section.note}" if section.note else ""
-    table = "\n".join(f"| {row} |" for row in [*header, *rows])
+    lines = "\n".join(f"| {row} |" for row in [*header, *rows])
+    table = f":::{{container}} board\n{lines}\n:::"
     anchor = section.title.lower().replace(", ", "-").replace(" ", "-")
     return f"(board-{anchor})=\n### {section.title}\n\nIn {chapter}; runs: {runs}.{note}\n\n{table}\n"
 
@@ -104,8 +105,8 @@ def _markdown(section: Section) -> str:
 # ------------------------------------------------------------------ retrieval: Tables 2, 5 and 7
 
 _LIBRARIES = [(library, top) for library in ("whole", "batch") for top in (1, 5, 10)]
-_COLUMNS = {key: f"{key[0]}, top {key[1]}" for key in _LIBRARIES}
-_RATIO = "Levels do not compare, ratios do: besides its means (with s.d. where it prints one) the paper's accuracies are given with {}'s as 100, and so are ours."
+_COLUMNS = {key: f"{key[0]} {key[1]}" for key in _LIBRARIES}
+_RATIO = "Columns are libraries and tops. Levels do not compare, ratios do: besides its means (with s.d. where it prints one) the paper's accuracies are given with {}'s as 100, and so are ours."
 
 
 class _Screen(NamedTuple):
@@ -232,7 +233,7 @@ def _ours(screen: _Screen, arm: str, reference: str) -> Iterator[tuple[str, str]
             change = over.loc[key]
             half = 50 * (change["relative_high"] - change["relative_low"])
             text = f"{100 + 100 * change['relative']:.0f}\u00a0±\u00a0{half:.0f}"
-        yield column, text if screen.simulated else f"{text}\u00a0[{100 * percent:.1f} %]"
+        yield column, text if screen.simulated else f"{text} [{100 * percent:.1f}]"
 
 
 # ------------------------------------------------------------------ molecular properties: Tables 3 and 8
@@ -286,7 +287,7 @@ def _span(counts: pd.Series) -> str:
 def _scores(rows: pd.DataFrame) -> Iterator[tuple[str, str]]:
     for dataset, part in rows.groupby("dataset"):
         half = half_width(part["score"]) if len(part) > 1 else float("nan")
-        yield str(dataset), f"{part['score'].mean():.1f}" + ("" if pd.isna(half) else f"\u00a0±\u00a0{half:.1f}")
+        yield str(dataset), f"{part['score'].mean():.1f}" + ("" if pd.isna(half) else f" ±\u00a0{half:.1f}")
 
 
 # ------------------------------------------------------------------ simulation and fairness: Tables 6, 4 and 9

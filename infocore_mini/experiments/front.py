@@ -30,7 +30,9 @@ class Gain(NamedTuple):
     status: str
 
     def __str__(self) -> str:
-        return f"{self.where} {self.mean:+.0f} [{self.low:.0f}, {self.high:.0f}], paper {self.paper:+.0f}"
+        return (
+            f"{self.where} {round(self.mean):+d} [{round(self.low)}, {round(self.high)}], paper {round(self.paper):+d}"
+        )
 
 
 def gain(

@@ -96,7 +96,7 @@ def test_ratios_of_simulated_screens_are_those_of_the_stored_runs(sections, tabl
         if line.row in ("CLIP", board.RANDOM):
             continue
         for column, cell in line.cells.items():
-            library, top = re.match(r"(\w+), top (\d+)", column).groups()
+            library, top = re.match(r"(\w+) (\d+)", column).groups()
             arm = keys.get(line.row, line.row)
             ours, theirs = (by_hand(name, each, library, int(top)) for each in (arm, reference))
             ratio = 100 * ours / theirs
@@ -109,9 +109,9 @@ def test_percent_of_real_screens_are_those_of_the_stored_runs(sections):
     for line in sections["Table 2, cell painting"].lines:
         if line.source.startswith("COMAS") and line.row != board.RANDOM:
             for column, cell in line.cells.items():
-                library, top = re.match(r"(\w+), top (\d+)", column).groups()
+                library, top = re.match(r"(\w+) (\d+)", column).groups()
                 mean = 100 * by_hand("comas", line.row.lower(), library, int(top)).mean()
-                assert cell.endswith(f"[{mean:.1f} %]")
+                assert cell.endswith(f"[{mean:.1f}]")
 
 
 def test_the_simulation_is_the_mean_over_draws(sections):
