@@ -1,6 +1,7 @@
 """Execute the notebooks with papermill, two at a time, into ``_build/executed``; skip those whose inputs are unchanged.
 
 ``python book/execute.py [-p NAME VALUE ...]`` passes each parameter to every notebook, as papermill does.
+The code in the solutions of the exercises runs behind each notebook, at its default parameters, and leaves no trace.
 "Unchanged" is decided by a fingerprint of content, never of time stamps: the notebook without its outputs, the
 parameters, the library, the data folder, the lock file, and which of the downloadable data files can be had.
 """
@@ -11,6 +12,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -22,9 +24,12 @@ from pathlib import Path
 
 import nbformat
 from filelock import FileLock, Timeout
+from nbformat import v4
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKERS = 2
+_SOLUTION = re.compile(r"^::::\{solution\} (\S+)\n(.*?)^::::$", re.DOTALL | re.MULTILINE)
+_CODE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 QUIET = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
 
@@ -68,20 +73,36 @@ def execute_one(notebook: Path, parameters: dict[str, str], target: Path) -> str
     """Run `notebook` in a process of its own and write it to `target`; the error text, empty if it succeeded."""
     work = target.parent / "work" / notebook.stem  # notebooks write their output folder here
     work.mkdir(parents=True, exist_ok=True)
-    running = target.with_suffix(".running.ipynb")
+    running, source = target.with_suffix(".running.ipynb"), notebook
+    if not parameters:
+        source = work / notebook.name
+        nbformat.write(with_solutions(nbformat.read(notebook, as_version=4)), source)
     command = [sys.executable, "-m", "papermill", "--no-progress-bar", "--cwd", str(work)]
     for name, value in parameters.items():
         command += ["-p", name, value]
     done = subprocess.run(
-        [*command, str(notebook), str(running)],
+        [*command, str(source), str(running)],
         capture_output=True,
         text=True,
         env=os.environ | QUIET,
     )
     if done.returncode:
         return done.stderr[-6000:]
+    executed = nbformat.read(running, as_version=4)
+    executed.cells = [cell for cell in executed.cells if "solution" not in cell.metadata]
+    nbformat.write(executed, running)
     running.replace(target)
     return ""
+
+
+def with_solutions(cells: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook with the Python of its exercises' solutions behind it, a cell a solution, whose metadata name it."""
+    text = "\n".join(cell.source for cell in cells.cells if cell.cell_type == "markdown")
+    for name, solution in _SOLUTION.findall(text):
+        code = "\n".join(_CODE.findall(solution))
+        if code:
+            cells.cells.append(v4.new_code_cell(code, metadata={"solution": name}, id=name))
+    return cells
 
 
 def execute(

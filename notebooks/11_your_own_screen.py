@@ -364,16 +364,17 @@ Markdown(nuisances.sentences(stored("nuisances")))
 # ::::{exercise}
 # :label: ex-own-columns
 #
-# `infocore-mini audit wells.csv --batch run` without `--exclude` or `--nuisance` takes each numeric column for a readout.
-# What happens if the file numbers its plates 1, 2, 3, and how would you notice?
+# `infocore-mini audit wells.csv --batch run` takes the numeric columns for readouts, but for those that describe the well.
+# The file numbers its plates in a column `p_no`, and notes in `volume` how much was pipetted into each well.
+# What becomes of the two, and how would you notice?
 # ::::
 #
 # ::::{solution} ex-own-columns
 # :class: dropdown
 #
-# A column named `plate` is known to describe the well, and so are a few others.
-# Called `p_no`, it would be one of the readouts, and any probe would tell the run from it.
-# The command prints the names and the number of the columns that it took: look there first.
+# `p_no` has one value for each plate, so it is set aside as a label, whatever it is called.
+# A volume that differs from well to well looks like any readout and is taken for one; if it drifted from run to run, any probe would tell the run from it.
+# The command prints the columns that it took, and those that it set aside and why: look there first, and take out with `--exclude` what was not measured on the cells.
 # ::::
 #
 # ## Takeaways

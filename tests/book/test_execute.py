@@ -51,6 +51,55 @@ def test_second_run_executes_nothing(project: Path):
     assert (project / "notebooks" / "00_toy.ipynb").read_bytes() == before, "the repository's notebook is left alone"
 
 
+SOLVED = """::::{exercise}
+:label: ex-one
+What is N?
+::::
+
+::::{solution} ex-one
+:class: dropdown
+
+```python
+CODE
+```
+::::"""
+
+
+def test_solutions_run_behind_the_notebook_and_leave_no_trace(project: Path):
+    path = project / "notebooks" / "00_toy.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    trace = project / "solved"
+    code = f"import pathlib; pathlib.Path({str(trace)!r}).write_text(str(N))"
+    notebook.cells.append(v4.new_markdown_cell(SOLVED.replace("CODE", code), id="c"))
+    nbformat.write(notebook, path)
+    run(project)
+    executed = nbformat.read(project / "_build" / "executed" / "00_toy.ipynb", as_version=4)
+    assert trace.read_text() == "1" and len(executed.cells) == 3
+    trace.unlink()
+    run(project, {"N": "2"})
+    assert not trace.exists()  # at the default parameters alone
+
+
+def test_a_solution_that_fails_fails_the_notebook(project: Path):
+    path = project / "notebooks" / "00_toy.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(v4.new_markdown_cell(SOLVED.replace("CODE", "print(M)"), id="c"))
+    nbformat.write(notebook, path)
+    with pytest.raises(execute.NotebookFailed, match="name 'M' is not defined"):
+        run(project)
+
+
+def test_every_solution_with_code_is_found(root):
+    """As many as the pages' sources have by another count: fences inside a solution."""
+    for path in (root / "notebooks").glob("[0-9][0-9]_*.ipynb"):
+        notebook = nbformat.read(path, as_version=4)
+        text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+        inside = [part.split("\n::::")[0] for part in text.split("::::{solution}")[1:]]
+        expected = sum("```python" in part for part in inside)
+        cells = execute.with_solutions(notebook).cells
+        assert sum("solution" in cell.metadata for cell in cells) == expected
+
+
 def test_stored_outputs_do_not_count_as_a_change(project: Path):
     run(project)
     store_outputs.store_outputs(
