@@ -293,11 +293,12 @@ def _log_total_of_columns(
     """
     size = max(1, _BLOCK[similarity.device.type == "cpu"] // similarity.shape[1])
     totals = []
-    for start in range(0, len(similarity), size):
+    # Split, not sliced: the gradient of a slice is as large as the whole, so that of all would be quadratic in their number.
+    for start, f in zip(range(0, len(similarity), size), similarity.split(size)):
         rows = slice(start, start + size)
         from_anchor = _scale_gradient(log_anchor[rows, None], gradient_scale) + _safe_log(alpha)
         from_candidate = _scale_gradient(log_candidate(rows), gradient_scale) + _safe_log(1 - alpha)
-        totals.append((similarity[rows] + torch.logaddexp(from_anchor, from_candidate)).logsumexp(1))
+        totals.append((f + torch.logaddexp(from_anchor, from_candidate)).logsumexp(1))
     return torch.cat(totals)
 
 
