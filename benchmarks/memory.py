@@ -20,19 +20,31 @@ from infocore_mini.train import pretrain_screen
 
 
 def random_screen(
-    *, n_drugs: int, n_conditions: int, n_replicates: int, n_batches: int, n_features: int, cell_lines: tuple[str, ...]
+    *,
+    n_drugs: int,
+    n_conditions: int,
+    n_replicates: int,
+    n_batches: int,
+    n_features: int,
+    cell_lines: tuple[str, ...],
+    replicate_batches: int = 1,
 ) -> PairedScreen:
-    """Random numbers in the shape of a screen; every experimental batch lies in one cell line."""
+    """Random numbers in the shape of a screen; every experimental batch lies in one cell line.
+
+    The replicates of a condition take turns among ``replicate_batches`` neighbouring batches: more than one is soft labels.
+    """
     generator = torch.Generator().manual_seed(0)
     n_lines, condition = len(cell_lines), torch.arange(n_conditions)
     cell_line = condition // n_drugs % n_lines
-    plate = torch.randint(n_batches // n_lines, (n_conditions,), generator=generator)
+    n_plates = n_batches // n_lines
+    plate = torch.randint(n_plates, (n_conditions,), generator=generator)[:, None]
+    plate = (plate + torch.arange(n_replicates) % replicate_batches) % n_plates
     return PairedScreen(
         drug=torch.randn(n_drugs, 300, generator=generator),
         smiles=condition[:n_drugs].numpy().astype(str),
         profile=torch.randn(n_conditions * n_replicates, n_features, generator=generator),
         condition=condition.repeat_interleave(n_replicates),
-        profile_batch=(plate * n_lines + cell_line).repeat_interleave(n_replicates),
+        profile_batch=(plate * n_lines + cell_line[:, None]).flatten(),
         drug_id=condition % n_drugs,
         cell_line=cell_line,
         batch_names=tuple(map(str, range(n_batches))),

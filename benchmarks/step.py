@@ -1,8 +1,8 @@
 """A whole training step against the matrix products inside it, at the paper's sizes and widths.
 
 ``python -m benchmarks.step --output data`` writes ``results/benchmark_step.json``: the step's time over the time of
-its own matrix products, measured in turn; where the rest goes; how the step grows with n_B, queue and minibatch; what
-bfloat16 and compiling change; how often a minibatch meets a molecule twice; and the memory of the process above its
+its own matrix products, measured in turn; where the rest goes; how the step grows with n_B, queue and minibatch; what soft
+labels, bfloat16 and compiling change; how often a minibatch meets a molecule twice; and the memory of the process above its
 data.
 """
 
@@ -54,6 +54,8 @@ CHANGES = MappingProxyType(
         | dict(noise_screen=0.0, mixup_concentration=0.8, clip_screen=1.0),
     }
 )
+# The replicates of a condition, in one experimental batch or, where labels are soft, in up to three.
+REPLICATES = MappingProxyType({"hard": dict(n_replicates=3), "soft": dict(n_replicates=3, replicate_batches=3)})
 QUICK = MappingProxyType(  # for a test of the program, not of the speed
     dict(
         hidden_drug=(64,),
@@ -191,6 +193,32 @@ def options(name: str, config: Config, repeats: int, **screen_options) -> dict[s
     return {choice: ratio(seconds["plain"], taken) for choice, taken in seconds.items() if choice != "plain"}
 
 
+def soft_over_hard(
+    name: str, queue_sizes: tuple[int, ...], repeats: int, *, share: float = 1.0, **changes
+) -> list[dict]:
+    """Time and memory of training on soft labels over those on hard ones, measured in turn, at each size of the queue."""
+    found = []
+    for queue_size in queue_sizes:
+        sizes = changes | {"queue_size": queue_size}
+        # Few steps leave a large queue partly empty, so that there is less to hide a difference behind.
+        settings = _settings(name, sizes) | {"steps_per_epoch": 20}
+        steps = {
+            kind: Step(random_screen(**shape_of(name, share=0.1 * share, **replicates)), config_of(name, **sizes))
+            for kind, replicates in REPLICATES.items()
+        }
+        seconds = interleaved({kind: step.run for kind, step in steps.items()}, repeats)
+        del steps
+        peak = {
+            kind: in_child("training", screen=shape_of(name, share=share, **replicates), settings=settings)
+            for kind, replicates in REPLICATES.items()
+        }
+        found.append(
+            {"queue_size": queue_size, "time": ratio(seconds["soft"], seconds["hard"]), "bytes": peak}
+            | {"memory": peak["soft"]["above_data_bytes"] / peak["hard"]["above_data_bytes"]}
+        )
+    return found
+
+
 def repeated_molecules(name: str, config: Config, **screen_options) -> float:
     """Share of the rows of a minibatch whose molecule an earlier row of it has, over an epoch: work that is done twice."""
     pairs = ScreenPairs(random_screen(**shape_of(name, **screen_options)), config.device)
@@ -218,6 +246,10 @@ def measure(repeats: int, *, quick: bool = False) -> dict:
         "scaling": {
             axis: scaling("GE", axis, values, repeats, **{k: v for k, v in changes.items() if k != axis})
             for axis, values in axes.items()
+        },
+        "soft_over_hard": {
+            name: soft_over_hard(name, (64, 128) if quick else (4096, 65_536), repeats, share=share, **changes)
+            for name in SCREENS
         },
         "options": {name: options(name, config_of(name, **changes), repeats, share=share) for name in SCREENS},
         "bfloat16_instructions": bfloat16_instructions(),

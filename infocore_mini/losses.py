@@ -6,7 +6,7 @@ returns one value per anchor, so SimCLR and MoCo share the same code.
 
 InfoCORE's pair weights are exact and cheap: nothing of shape (minibatch, candidates, n_B) is ever made.
 With integer labels one column of the posteriors is read for each anchor, that of its experimental batch; with soft
-labels one matrix product does it.
+labels that name few batches the columns of these, and with labels over all batches one matrix product does it.
 
 Symbols follow the paper: f = cos / temperature, p_hat = batch posterior, x_b = experimental batch.
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -166,6 +166,56 @@ def reweighted_info_nce_from_columns(
     return log_total - _take_positive(similarity, positive)
 
 
+def reweighted_info_nce_from_labels(
+    similarity: Tensor,
+    positive: Tensor,
+    anchor: Tensor,
+    share: Tensor,
+    log_column_anchor: Tensor,
+    log_column_candidate: Tensor,
+    *,
+    alpha: float = 0.33,
+    gradient_scale: float = 0.0,
+) -> Tensor:
+    """``reweighted_info_nce`` for soft labels and the arithmetic mixture, from the columns that it reads.
+
+    The p labels, an anchor's few or one, stand one by one: sum_l share_l (log sum_j w_ij(b_l) e^f_ij - f_i,positive) over
+    the labels l of anchor i. As in ``reweighted_info_nce_from_columns`` nothing else of the posteriors is looked at.
+
+    Args:
+        similarity, positive: as ``reweighted_info_nce``.
+        anchor: (p,) int64 row of similarity that each label is of, ascending.
+        share: (p,) of the experimental batch b_l among those of its anchor; they sum to 1 for each anchor.
+        log_column_anchor: (p,) log p_hat(b_l | the label's anchor).
+        log_column_candidate: (p, m) log p_hat(b_l | candidate j).
+        alpha, gradient_scale: as ``reweighted_info_nce``.
+
+    Returns:
+        (n,) loss in nats.
+
+    Raises:
+        ValueError: if shapes or settings do not fit; the message names the argument.
+    """
+    _check_similarity(similarity, positive)
+    p = len(anchor)
+    for name, value, shape in (
+        ("anchor", anchor, (p,)),
+        ("share", share, (p,)),
+        ("log_column_anchor", log_column_anchor, (p,)),
+        ("log_column_candidate", log_column_candidate, (p, similarity.shape[1])),
+    ):
+        if value.shape != shape:
+            raise ValueError(f"{name}: got shape {tuple(value.shape)}, expected {shape} for {p} labels")
+    _check_numbers(alpha, gradient_scale)
+    own = _scale_gradient(log_column_anchor, gradient_scale)
+    # Without gradient as it comes: the sum knows log 0, and a copy of so many numbers takes its time.
+    other = (
+        log_column_candidate.detach() if gradient_scale == 0 else _scale_gradient(log_column_candidate, gradient_scale)
+    )
+    log_total = cast(Tensor, _LogTotalOfLabels.apply(similarity, anchor, share, own, other, alpha))
+    return log_total - _take_positive(similarity, positive)
+
+
 def same_batch_only(similarity: Tensor, batch_id_anchor: Tensor, batch_id_candidate: Tensor) -> Tensor:
     """CCL's choice of negatives: the (n, m) similarity with candidates of other experimental batches left out.
 
@@ -293,16 +343,86 @@ def _log_total_of_columns(
     """
     size = max(1, _BLOCK[similarity.device.type == "cpu"] // similarity.shape[1])
     totals = []
-    for start in range(0, len(similarity), size):
+    # Split, not sliced: the gradient of a slice is as large as the whole, so that of all would be quadratic in their number.
+    for start, f in zip(range(0, len(similarity), size), similarity.split(size)):
         rows = slice(start, start + size)
         from_anchor = _scale_gradient(log_anchor[rows, None], gradient_scale) + _safe_log(alpha)
         from_candidate = _scale_gradient(log_candidate(rows), gradient_scale) + _safe_log(1 - alpha)
-        totals.append((similarity[rows] + torch.logaddexp(from_anchor, from_candidate)).logsumexp(1))
+        totals.append((f + torch.logaddexp(from_anchor, from_candidate)).logsumexp(1))
     return torch.cat(totals)
 
 
+class _LogTotalOfLabels(torch.autograd.Function):
+    """(n,) sum over the labels l of anchor i of share_l log sum_j e^f_ij (alpha p_i(b_l) + (1 - alpha) p_j(b_l)).
+
+    The sum over j splits into alpha p_i(b) sum_j e^f_ij, whose sum the labels of an anchor share, and
+    (1 - alpha) sum_j e^f_ij p_j(b). The gradient in f is a mixture of the same exponentials over their sums, so it is
+    worked out beside the value, and nothing else of the size of the inputs is kept. Blocks as in ``_log_total_of_columns``;
+    a GPU takes all in one, since it would have to be waited for to tell whose labels lie in which.
+    """
+
+    @staticmethod
+    def forward(
+        context: Any,
+        similarity: Tensor,
+        anchor: Tensor,
+        share: Tensor,
+        log_anchor: Tensor,
+        log_candidate: Tensor,
+        alpha: float,
+    ) -> Tensor:
+        """The value; for the gradient keeps what its rows and labels get of it."""
+        n, m = similarity.shape
+        total, of_anchor = similarity.new_empty(n), torch.empty_like(log_anchor)
+        of_similarity = torch.empty_like(similarity) if context.needs_input_grad[0] else None
+        of_candidate = torch.empty_like(log_candidate) if context.needs_input_grad[4] else None
+        size, bounds = n, [0, len(anchor)]
+        if similarity.device.type == "cpu":
+            size = max(1, _BLOCK[True] // m)
+            bounds = torch.searchsorted(anchor, torch.arange(0, n + size, size)).tolist()
+        tiny = torch.finfo(similarity.dtype).tiny
+        for start, first, last in zip(range(0, n, size), bounds, bounds[1:]):
+            rows, labels = slice(start, start + size), slice(first, last)
+            f, at = similarity[rows], anchor[labels] - start
+            mine = (at == torch.arange(len(f), device=at.device)[:, None]).to(f.dtype)  # (rows, labels): whose is which
+            top = f.amax(1, keepdim=True)
+            e = (f - top).exp_()
+            e_sum = e.sum(1)
+            g = f[at].add_(log_candidate[labels])
+            g_top = g.amax(1, keepdim=True).clamp_min_(_FLOOR)
+            g.sub_(g_top).exp_()
+            g_sum = g.sum(1)
+            from_anchor = _safe_log(alpha) + log_anchor[labels] + (top.squeeze(1) + e_sum.log())[at]
+            from_candidates = _safe_log(1 - alpha) + g_top.squeeze(1) + g_sum.log()
+            log_total = torch.logaddexp(from_anchor, from_candidates)
+            total[rows] = mine @ (share[labels] * log_total)
+            of_anchor[labels] = share[labels] * (from_anchor - log_total).exp()
+            of_candidates = share[labels] * (from_candidates - log_total).exp() / g_sum.clamp_min(tiny)
+            if of_candidate is not None:
+                torch.mul(g, of_candidates[:, None], out=of_candidate[labels])
+            if of_similarity is not None:
+                e *= (mine @ of_anchor[labels] / e_sum)[:, None]
+                torch.addmm(e, mine * of_candidates, g, out=of_similarity[rows])
+        context.save_for_backward(anchor, of_similarity, of_anchor, of_candidate)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """What each got, times the gradient of its anchor."""
+        anchor, of_similarity, of_anchor, of_candidate = context.saved_tensors
+        of_label = gradient[anchor]
+        return (
+            None if of_similarity is None else of_similarity * gradient[:, None],
+            None,
+            None,
+            of_anchor * of_label,
+            None if of_candidate is None else of_candidate * of_label[:, None],
+            None,
+        )
+
+
 def _log_total_of_shares(similarity: Tensor, log_anchor: Tensor, log_candidate: Tensor, alpha: float) -> Tensor:
-    """(n, n_B) log sum_j e^f_ij (alpha p_i(b) + (1 - alpha) p_j(b)), for soft labels."""
+    """(n, n_B) log sum_j e^f_ij (alpha p_i(b) + (1 - alpha) p_j(b)), for labels over all batches."""
     from_anchor = _safe_log(alpha) + log_anchor + similarity.logsumexp(1, keepdim=True)
     from_candidates = _safe_log(1 - alpha) + _log_matmul(similarity, log_candidate)
     return torch.logaddexp(from_anchor, from_candidates)

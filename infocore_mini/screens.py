@@ -211,15 +211,19 @@ class PairedScreen:
         return self.n_replicates.cumsum(0) - self.n_replicates
 
     @cached_property
+    def has_soft_labels(self) -> bool:
+        """Whether the replicates of some condition lie in several experimental batches."""
+        return bool((self.profile_batch != self.profile_batch[self.first_profile][self.condition]).any())
+
+    @cached_property
     def batch_id(self) -> Tensor:
         """Experimental batch of each condition, as the losses take it.
 
         (n_conditions,) int64 if the replicates of each condition share one, else soft labels
-        (n_conditions, n_B): the share of the replicates that comes from each.
+        (n_conditions, n_B): the share of the replicates that comes from each. Training never asks for these.
         """
-        hard = self.profile_batch[self.first_profile]
-        if bool((self.profile_batch == hard[self.condition]).all()):
-            return hard
+        if not self.has_soft_labels:
+            return self.profile_batch[self.first_profile]
         shares = torch.zeros(len(self), self.n_batches)
         shares.index_put_(
             (self.condition, self.profile_batch), 1 / self.n_replicates[self.condition].float(), accumulate=True

@@ -47,7 +47,8 @@ def check_pairs(
             raise ValueError(f"{name}: got {getattr(config, name)}, expected {off} (pretrain_screen reads it)")
     if config.sampling == "alternate":
         raise ValueError("sampling: got 'alternate', expected 'random' or 'one_batch' (pretrain_screen has cell lines)")
-    _check_labels(batch_id, config)
+    soft = batch_id.ndim == 2
+    _check_labels((batch_id.sum(0) > 0).nonzero().squeeze(1) if soft else batch_id, config, soft=soft)
     drug_id = None if molecule is None else _molecules(molecule, len(drug)).to(config.device)
     device = config.device
     views = drug.to(device), None if screen is None else screen.to(device)
@@ -57,7 +58,7 @@ def check_pairs(
     _check_nuisances(labels, config)
     if config.method == "ccl":  # candidates agree with the anchor in every label
         codes = torch.stack(list(labels.values()), 1).unique(dim=0, return_inverse=True)[1]
-        _check_labels(codes, config)
+        _check_labels(codes, config, soft=False)
         return Pairs(*views, codes.to(device), int(codes.max()) + 1, drug_id)
     return NuisancePairs(*views, [label.to(device) for label in labels.values()], drug_id)
 
@@ -85,7 +86,8 @@ def check_screen(screen: PairedScreen, config: Config, validation: PairedScreen 
             f"queue_size: got {config.queue_size}, expected at least 2 minibatch_size = {2 * config.minibatch_size}: "
             "each cell line's queue has half of it"
         )
-    _check_labels(screen.batch_id, config)
+    soft = screen.has_soft_labels
+    _check_labels(screen.profile_batch if soft else screen.batch_id, config, soft=soft)
     if validate_every < 1:
         raise ValueError(f"validate_every: got {validate_every}, expected at least 1 epoch")
     if validation is None:
@@ -118,9 +120,9 @@ def screen_pairs(screen: PairedScreen, config: Config, nuisance: Sequence[str]) 
     joint = codes.unique(dim=0, return_inverse=True)[1]  # candidates agree with the anchor in every label
     names = tuple(map(str, range(int(joint.max()) + 1)))
     finer = replace(screen, profile_batch=joint, batch_names=names, controls=None)
-    one_each = finer.batch_id.ndim == 1
+    one_each = not finer.has_soft_labels
     require(one_each, "nuisance", "conditions of several values", "one of each condition for method='ccl'")
-    _check_labels(finer.batch_id, config)
+    _check_labels(finer.batch_id, config, soft=False)
     return ScreenPairs(finer, config.device)
 
 
@@ -160,9 +162,8 @@ def _molecules(molecule: Any, n: int) -> Tensor:
     return torch.from_numpy(np.unique(groups, return_inverse=True)[1].astype(np.int64))
 
 
-def _check_labels(batch_id: Tensor, config: Config) -> None:
-    """What the method asks of the experimental batches; codes or soft labels."""
-    soft = batch_id.ndim == 2
+def _check_labels(batch_id: Tensor, config: Config, *, soft: bool) -> None:
+    """What the method asks of the experimental batches: codes of the rows, or with soft labels of all that they name."""
     if soft and (config.method == "ccl" or config.sampling == "one_batch"):
         raise ValueError("batch_id: got soft labels, expected integer codes for method='ccl' or sampling='one_batch'")
     if not soft and (config.method == "ccl" or config.sampling == "one_batch"):
@@ -174,8 +175,7 @@ def _check_labels(batch_id: Tensor, config: Config) -> None:
         if largest < least:
             got = "one row" if largest == 1 else f"at most {largest} rows"
             raise ValueError(f"batch_id: every experimental batch has {got}, expected {least} to contrast for {asks}")
-    present = int((batch_id.sum(0) > 0).sum()) if soft else len(batch_id.unique())
-    if (config.method != "clip" or config.penalty) and present < 2:
+    if (config.method != "clip" or config.penalty) and len(batch_id.unique()) < 2:
         asks = f"penalty={config.penalty!r}" if config.method == "clip" else f"method={config.method!r}"
         raise ValueError(f"batch_id: got one experimental batch, expected at least 2 for {asks} (CLIP needs none)")
     if config.framework == "moco" and config.queue_size < config.minibatch_size:

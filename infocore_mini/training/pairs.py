@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from infocore_mini.config import Config
+from infocore_mini.labels import FEW, Labels, SoftLabels, few_or_all, rows_of
 from infocore_mini.screens import PairedScreen
 from infocore_mini.training.augment import dirichlet_weights, gaussian_noise, mix_replicates
 
@@ -17,7 +18,7 @@ class Minibatch(NamedTuple):
 
     Attributes:
         drug: (n, n_d). screen: (n, n_g).
-        batch_id: (n,) codes, (n, n_B) shares, or (n, k) columns of the posteriors, one a nuisance.
+        batch_id: (n,) codes, soft labels, or (n, k) columns of the posteriors, one a nuisance.
         cell_line: (n,) codes or None.
         drug_id: (n,) codes of the molecules, None if every row is a molecule of its own.
         only_line: the one cell line of all rows, or None if they were drawn at random.
@@ -25,7 +26,7 @@ class Minibatch(NamedTuple):
 
     drug: Tensor
     screen: Tensor
-    batch_id: Tensor
+    batch_id: Labels
     cell_line: Tensor | None = None
     drug_id: Tensor | None = None
     only_line: int | None = None
@@ -45,8 +46,12 @@ class Pairs:
         drug: (n, n_d). screen: (n, n_g); None = a second view of the drug.
         batch_id: (n,) codes or (n, n_B) soft labels; n_batches: n_B.
         drug_id: (n,) codes of the molecules; None = every row is a molecule of its own.
+
+    Attributes:
+        batch_id: as given, or `SoftLabels` where the rows name few batches.
     """
 
+    batch_id: Labels
     line_batches: Tensor | None = None
     cell_line: Tensor | None = None
     n_cell_lines = 1
@@ -56,20 +61,30 @@ class Pairs:
         self, drug: Tensor, screen: Tensor | None, batch_id: Tensor, n_batches: int, drug_id: Tensor | None = None
     ) -> None:
         self.drug, self.screen = drug, drug if screen is None else screen
-        self.batch_id, self.n_batches, self.drug_id = batch_id, n_batches, drug_id
+        self.n_batches, self.drug_id = n_batches, drug_id
+        self.batch_id = few_or_all(batch_id) if batch_id.is_floating_point() else batch_id
         self.shared = screen is None
 
     def __len__(self) -> int:
-        return len(self.batch_id)
+        return len(self.drug)
 
     @property
-    def batch_of_rows(self) -> Tensor:
-        """Experimental batch of each row of ``screen``: (rows,) codes or (rows, n_B) soft labels."""
+    def label(self) -> Labels:
+        """Of one row, as a minibatch has it."""
+        return rows_of(self.batch_id, 0)
+
+    @property
+    def batch_of_rows(self) -> Labels:
+        """Experimental batch of each row of ``screen``: (rows,) codes or soft labels."""
         return self.batch_id
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that decides what is trained on."""
-        found = {name: getattr(self, name) for name in ("drug", "screen", "batch_id", "drug_id", "cell_line")}
+        found = {name: getattr(self, name) for name in ("drug", "screen", "drug_id", "cell_line")}
+        if isinstance(self.batch_id, SoftLabels):
+            found |= self.batch_id._asdict()
+        else:
+            found["shares" if self.batch_id.is_floating_point() else "batch_id"] = self.batch_id
         return {name: value for name, value in found.items() if value is not None}
 
     def draw(self, chosen: Chosen, config: Config) -> Minibatch:
@@ -80,7 +95,7 @@ class Pairs:
         return Minibatch(
             gaussian_noise(drug, config.noise_drug),
             gaussian_noise(screen, noise_screen),
-            self.batch_id[rows],
+            rows_of(self.batch_id, rows),
             drug_id=None if self.drug_id is None else self.drug_id[rows],
         )
 
@@ -100,6 +115,8 @@ class NuisancePairs(Pairs):
         batch_id: (n, k) column of each nuisance's (likeliest) level among the posteriors, which stand side by side.
     """
 
+    batch_id: Tensor
+
     def __init__(self, drug: Tensor, screen: Tensor | None, labels: list[Tensor], drug_id: Tensor | None) -> None:
         levels = [label.shape[1] if label.ndim == 2 else int(label.max()) + 1 for label in labels]
         self.levels, self.shares = tuple(levels), {k: label for k, label in enumerate(labels) if label.ndim == 2}
@@ -115,22 +132,31 @@ class NuisancePairs(Pairs):
         """The augmented minibatch of some rows; soft labels become one level, drawn by its share."""
         minibatch = super().draw(chosen, config)
         rows = chosen.conditions.to(self.drug.device, non_blocking=True)
-        for k, shares in self.shares.items():  # the rows' labels are a copy
-            minibatch.batch_id[:, k] = shares[rows].multinomial(1).squeeze(1) + self.first[k]
-        return minibatch
+        columns = self.batch_id[rows]
+        for k, shares in self.shares.items():
+            columns[:, k] = shares[rows].multinomial(1).squeeze(1) + self.first[k]
+        return minibatch._replace(batch_id=columns)
 
 
 class ScreenPairs(Pairs):
-    """The conditions of a PairedScreen: replicates are chosen or mixed anew each time a condition is drawn."""
+    """The conditions of a PairedScreen: replicates are chosen or mixed anew each time a condition is drawn.
 
+    Attributes:
+        batch_id: (n_conditions,) codes of the experimental batch of the first replicate.
+        place: (n_profiles,) which of its condition's experimental batches that of a replicate is, from 0; None where
+            every condition lies in one, its label.
+    """
+
+    batch_id: Tensor
     drug_id: Tensor
     cell_line: Tensor
+    place: Tensor | None = None
 
     def __init__(self, screen: PairedScreen, device: str) -> None:
         super().__init__(
             screen.drug.to(device),
             screen.profile.to(device),
-            screen.batch_id.to(device),
+            screen.profile_batch[screen.first_profile].to(device),
             screen.n_batches,
             screen.drug_id.to(device),
         )
@@ -141,6 +167,20 @@ class ScreenPairs(Pairs):
         self.first, self.count = screen.first_profile.to(device), screen.n_replicates.to(device)
         # Known on the CPU once, so that no step has to ask the training device.
         self.n_replicates, self.missing = screen.n_replicates.cpu(), bool(screen.profile.isnan().any())
+        if screen.has_soft_labels:
+            place = batch_places(screen)
+            self.place, self.most_batches = place.to(device), int(place.max()) + 1
+            # A GPU reads as many labels of every condition; a CPU those that were drawn, which are few.
+            self.few = self.screen.device.type == "cpu" or FEW * self.most_batches <= self.n_batches
+
+    def __len__(self) -> int:
+        return len(self.drug_id)
+
+    @property
+    def label(self) -> Labels:
+        """Of one row, as a minibatch has it."""
+        first = torch.zeros(1, dtype=torch.int64, device=self.first.device)
+        return rows_of(self.labels(first, first[:, None], self.first.new_ones(1, 1, dtype=torch.float32)), 0)
 
     @property
     def batch_of_rows(self) -> Tensor:
@@ -176,16 +216,20 @@ class ScreenPairs(Pairs):
         drug = gaussian_noise(self.drug[drug_id], config.noise_drug)
         return Minibatch(drug, screen, batch_id, self.cell_line[conditions], drug_id, chosen.only_line)
 
-    def labels(self, conditions: Tensor, replicate: Tensor, weight: Tensor) -> Tensor:
-        """(n,) codes or (n, n_B) shares of the experimental batches that went into n conditions.
+    def labels(self, conditions: Tensor, replicate: Tensor, weight: Tensor) -> Labels:
+        """(n,) codes or soft labels of the experimental batches that went into n conditions.
 
         Args:
             conditions: (n,). replicate: (n, R) rows of the profiles. weight: (n, R), rows that sum to 1.
         """
         batch_id = self.batch_id[conditions]
-        if batch_id.ndim == 1:
+        if self.place is None:
             return batch_id
-        return torch.zeros_like(batch_id).scatter_add_(1, self.profile_batch[replicate], weight)
+        place = self.place[replicate]
+        code = batch_id[:, None].repeat(1, self.most_batches).scatter_(1, place, self.profile_batch[replicate])
+        share = weight.new_zeros(code.shape).scatter_add_(1, place, weight)
+        soft = SoftLabels(code, share)
+        return soft if self.few else soft.dense(self.n_batches)
 
 
 class NuisanceScreenPairs(ScreenPairs):
@@ -207,6 +251,11 @@ class NuisanceScreenPairs(ScreenPairs):
         self.profile_columns = (codes + first).to(device)
         self.batch_id = self.profile_columns[self.first]
 
+    @property
+    def label(self) -> Tensor:
+        """Of one row, as a minibatch has it."""
+        return self.batch_id[0]
+
     def tensors(self) -> dict[str, Tensor]:
         """Everything that decides what is trained on."""
         return super().tensors() | {"profile_columns": self.profile_columns}
@@ -214,6 +263,13 @@ class NuisanceScreenPairs(ScreenPairs):
     def labels(self, conditions: Tensor, replicate: Tensor, weight: Tensor) -> Tensor:
         """(n, k) columns of the posteriors, of one of the replicates that went into each of n conditions."""
         return self.profile_columns[replicate.gather(1, weight.multinomial(1)).squeeze(1)]
+
+
+def batch_places(screen: PairedScreen) -> Tensor:
+    """(n_profiles,) number of each replicate's experimental batch among those of its condition, from 0."""
+    found, which = (screen.condition * screen.n_batches + screen.profile_batch).unique(return_inverse=True)
+    count = (found // screen.n_batches).bincount(minlength=len(screen))
+    return which - (count.cumsum(0) - count)[screen.condition]
 
 
 def line_batches(screen: PairedScreen) -> Tensor:
@@ -241,6 +297,7 @@ def _sampled(pairs: Pairs, config: Config) -> list[Chosen]:
     size, order = config.minibatch_size, torch.randperm(len(pairs))
     sizes = range(config.smallest_minibatch, size + 1)
     if config.sampling == "one_batch":
+        assert isinstance(pairs.batch_id, Tensor)  # soft labels were refused
         chunks = [Chosen(chunk) for _, chunk in _grouped(order, pairs.batch_id.cpu(), sizes)]
         return _shuffled(chunks)
     if config.sampling == "alternate" and pairs.cell_line is not None:

@@ -8,6 +8,8 @@ from functools import reduce
 import torch
 from torch import Tensor, nn
 
+from infocore_mini.labels import Labels, SoftLabels
+
 _CODE = torch.empty((), dtype=torch.int64)
 
 
@@ -17,16 +19,16 @@ class Candidates:
 
     Attributes:
         z: (m, d) embeddings.
-        batch_id: (m,) codes of the experimental batches (-1 where nothing is stored), or (m, ...) of another kind of label.
+        batch_id: labels of the experimental batches, codes -1 where nothing is stored; None if nothing reads them.
         drug_id: (m,) codes of the molecules (-1 where nothing is stored), or None: every row is a molecule of its own.
         filled: (m,) boolean, rows that exist.
         log_posterior: (m, n_B) log p_hat(x_b | candidate), or None.
         log_column: in its place (n, m): row i is its column of anchor i's experimental batch, and no other was copied; of
-            several nuisances the sum of their columns.
+            several nuisances the sum of their columns. With soft labels (p, m), a row for each that an anchor names.
     """
 
     z: Tensor
-    batch_id: Tensor
+    batch_id: Labels | None
     drug_id: Tensor | None
     filled: Tensor
     log_posterior: Tensor | None = None
@@ -56,13 +58,15 @@ class Queue(nn.Module):
         n_rings: 1, or the number of groups of which ``size`` rows each are kept.
         dim: embedding dimension.
         n_batches: n_B, or 0 to store no posteriors.
-        label: of one row, for shape and type: an integer batch id, soft labels (n_B,), or (k,) of several nuisances.
+        label: of one row, for shape and type: an integer batch id, soft labels, or (k,) of several nuisances; None to
+            store none.
         ring_batches: (n_rings, width) experimental batches, ascending, of which each ring stores the posterior,
             because its anchors lie in no other; None = all of them.
     """
 
     z: Tensor
-    batch_id: Tensor
+    batch_id: Tensor | None
+    share: Tensor | None
     drug_id: Tensor
     filled: Tensor
     cursor: Tensor
@@ -75,7 +79,7 @@ class Queue(nn.Module):
         n_rings: int,
         dim: int,
         n_batches: int,
-        label: Tensor = _CODE,
+        label: Labels | None = _CODE,
         ring_batches: Tensor | None = None,
     ) -> None:
         super().__init__()
@@ -85,8 +89,8 @@ class Queue(nn.Module):
         self.register_buffer("z", torch.zeros(rows, dim))
         # One row an experimental batch: a loss reads a few of them whole, whatever n_B is.
         self.register_buffer("log_posterior", torch.zeros(width, rows) if n_batches else None)
-        empty = 0.0 if label.is_floating_point() else -1
-        self.register_buffer("batch_id", torch.full((rows, *label.shape), empty, dtype=label.dtype))
+        for name, part in ({"batch_id": None, "share": None} | _by_buffer(label)).items():
+            self.register_buffer(name, None if part is None else _empty(rows, part))
         self.register_buffer("drug_id", torch.full((rows,), -1))
         self.register_buffer("filled", torch.zeros(rows, dtype=torch.bool))
         self.register_buffer("cursor", torch.zeros(n_rings, dtype=torch.int64))
@@ -97,8 +101,8 @@ class Queue(nn.Module):
         member = (ring[:, None] == torch.arange(self.n_rings, device=ring.device)).long()  # (n, rings)
         rank = member.cumsum(0).gather(1, ring[:, None]).squeeze(1) - 1  # position among the ring's new rows
         slot = ring * self.size + (self.cursor[ring] + rank) % self.size
-        for name in ("z", "batch_id", "drug_id", "filled"):
-            value = getattr(new, name)
+        labels = {} if self.batch_id is None else _by_buffer(new.batch_id)
+        for name, value in ({"z": new.z, "drug_id": new.drug_id, "filled": new.filled} | labels).items():
             if value is not None:
                 getattr(self, name)[slot] = value
         if self.log_posterior is not None and new.log_posterior is not None:
@@ -113,14 +117,15 @@ class Queue(nn.Module):
         Args:
             new: the minibatch's partners.
             ring: number of the ring to read; None = all of them.
-            columns: (n,) experimental batches of the anchors, or (n, k) of several nuisances: only these columns of the
-                posteriors are copied, and added up.
+            columns: (p,) experimental batches of the anchors, or (n, k) of several nuisances: only these columns of the
+                posteriors are copied, and those of nuisances added up.
         """
         rows = slice(None) if ring is None else slice(ring * self.size, (ring + 1) * self.size)
-        z, batch_id, filled = (
-            torch.cat([getattr(new, name), getattr(self, name)[rows]]) for name in ("z", "batch_id", "filled")
-        )
+        z, filled = (torch.cat([getattr(new, name), getattr(self, name)[rows]]) for name in ("z", "filled"))
         drug_id = None if new.drug_id is None else torch.cat([new.drug_id, self.drug_id[rows]])
+        labels = {} if self.batch_id is None else _by_buffer(new.batch_id)
+        parts = [torch.cat([value, getattr(self, name)[rows]]) for name, value in labels.items()]
+        batch_id = SoftLabels(*parts) if len(parts) == 2 else parts[0] if parts else None
         both = Candidates(z, batch_id, drug_id, filled)
         if self.log_posterior is None or new.log_posterior is None:
             return both
@@ -131,11 +136,24 @@ class Queue(nn.Module):
         return replace(both, log_column=torch.cat([of_labels(front, columns), of_labels(stored, place)], 1))
 
 
+def _by_buffer(labels: Labels | None) -> dict[str, Tensor]:
+    """What each buffer of a queue holds of the labels, of one row or of several."""
+    if labels is None:
+        return {}
+    return {"batch_id": labels.code, "share": labels.share} if isinstance(labels, SoftLabels) else {"batch_id": labels}
+
+
+def _empty(rows: int, part: Tensor) -> Tensor:
+    """Rows of labels of which ``part`` is one, before any is stored."""
+    empty = 0 if part.is_floating_point() else -1
+    return torch.full((rows, *part.shape), empty, dtype=part.dtype)
+
+
 def of_labels(log_posterior: Tensor, columns: Tensor) -> Tensor:
-    """(n, m) log p_hat of the labels of n anchors under the posteriors of m candidates.
+    """(p, m) log p_hat of p labels under the posteriors of m candidates.
 
     Args:
         log_posterior: (n_B, m), or of several nuisances (sum of their levels, m).
-        columns: (n,) label of each anchor, or (n, k), whose posteriors are multiplied. Nothing larger than (n, m) is made.
+        columns: (p,) codes, or (p, k) columns, whose posteriors are multiplied. Nothing larger than (p, m) is made.
     """
     return reduce(torch.add, (log_posterior[column] for column in columns.reshape(len(columns), -1).T))

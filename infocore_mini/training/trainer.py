@@ -14,28 +14,23 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import nll_loss
 from tqdm import tqdm
 
 from infocore_mini.config import Config, settings_of
 from infocore_mini.encoders import CellLineEncoder
-from infocore_mini.losses import (
-    info_nce,
-    reweighted_info_nce,
-    reweighted_info_nce_from_columns,
-    same_batch_only,
-)
+from infocore_mini.labels import Labels, SoftLabels, cross_entropy, rows_of
+from infocore_mini.losses import info_nce, same_batch_only
 from infocore_mini.networks import Shapes, TwoTower, build
 from infocore_mini.penalties import normalised_hsic
 from infocore_mini.training.adam import Adam
 from infocore_mini.training.augment import feature_dropout
 from infocore_mini.training.checkpoint import Checkpoint, checksum
-from infocore_mini.training.contrast import MoCo, SimCLR, Views
+from infocore_mini.training.contrast import MoCo, SimCLR, Views, reweighted
 from infocore_mini.training.graphs import Replayed
 from infocore_mini.training.kernel import kernel_weighted, log_batch_kernel
 from infocore_mini.training.pairs import Chosen, Minibatch, Pairs, sample
 from infocore_mini.training.processes import Processes
-from infocore_mini.training.queue import Candidates, of_labels
+from infocore_mini.training.queue import Candidates
 
 NO_MATTER = ("epochs", "device", "precision", "compile")  # what may differ when a run is resumed
 
@@ -112,7 +107,7 @@ class Trainer:
             n_batches=self.pairs.n_batches,
             n_cell_lines=self.pairs.n_cell_lines,
             line_batches=self.pairs.line_batches,
-            label=self.pairs.batch_id[0],
+            label=self.pairs.label,
             embed=self.processes.embed,
         )
 
@@ -240,16 +235,17 @@ class Trainer:
         directions = zip(z, posteriors, candidates)
         return torch.stack([self.directional(of_any_line, *direction) for direction in directions]).mean()
 
-    def penalty(self, z: Views, log_posteriors: Views | None, batch_id: Tensor) -> Tensor:
+    def penalty(self, z: Views, log_posteriors: Views | None, batch_id: Labels) -> Tensor:
         """What ``config.penalty`` asks the encoders to pay, mean over the two embeddings.
 
         "reversal": minus the cross-entropy of the classifiers, whose own step lowers it (a gradient reversal layer does
         both at once); "hsic": the dependence of embedding and experimental batch.
         """
         if self.config.penalty == "hsic":
-            return torch.stack([normalised_hsic(z_v, batch_id) for z_v in z]).mean()
+            label = batch_id.dense(self.pairs.n_batches) if isinstance(batch_id, SoftLabels) else batch_id
+            return torch.stack([normalised_hsic(z_v, label) for z_v in z]).mean()
         assert log_posteriors is not None
-        return -torch.stack([_cross_entropy(log_posterior, batch_id) for log_posterior in log_posteriors]).mean()
+        return -torch.stack([cross_entropy(log_posterior, batch_id) for log_posterior in log_posteriors]).mean()
 
     def _directional(
         self, minibatch: Minibatch, z: Tensor, log_posterior: Tensor | None, candidates: Candidates
@@ -258,31 +254,17 @@ class Trainer:
         similarity = (z @ candidates.z.T).div_(config.temperature)
         similarity.masked_fill_(candidates.excluded(minibatch.drug_id), -torch.inf)
         positive = torch.arange(len(z), device=z.device)
-        log_column = candidates.log_column
-        if self.pairs.levels and candidates.log_posterior is not None:
-            log_column = of_labels(candidates.log_posterior.T, batch_id)
-        if log_posterior is not None and log_column is not None:
-            column = log_posterior.gather(1, batch_id.reshape(len(batch_id), -1)).sum(1)
-            weights = dict(alpha=config.alpha, gradient_scale=config.gradient_scale)
-            return reweighted_info_nce_from_columns(similarity, positive, column, log_column, **weights).mean()
-        if log_posterior is not None and candidates.log_posterior is not None:
-            return reweighted_info_nce(
-                similarity,
-                positive,
-                batch_id,
-                log_posterior,
-                candidates.log_posterior,
-                alpha=config.alpha,
-                gradient_scale=config.gradient_scale,
-                mixture=config.mixture,
-            ).mean()
+        if log_posterior is not None:
+            return reweighted(similarity, positive, batch_id, log_posterior, candidates, config).mean()
         if config.method == "ccl":
+            assert isinstance(batch_id, Tensor) and isinstance(candidates.batch_id, Tensor)  # CCL has no soft labels
             similarity = same_batch_only(similarity, batch_id, candidates.batch_id)
         if self.log_kernel is not None:
+            assert candidates.batch_id is not None
             similarity = kernel_weighted(similarity, batch_id, candidates.batch_id, self.log_kernel)
         return info_nce(similarity, positive).mean()
 
-    def _train_classifiers(self, z: Views, log_posteriors: Views | None, batch_id: Tensor) -> Tensor:
+    def _train_classifiers(self, z: Views, log_posteriors: Views | None, batch_id: Labels) -> Tensor:
         """L_CLF up to the entropy of the labels: mean cross-entropy of the classifiers, ``classifier_steps`` updates.
 
         ``log_posteriors`` are theirs on the fixed embeddings ``z`` before the first update.
@@ -290,15 +272,15 @@ class Trainer:
         loss = z[0].new_zeros(())
         if log_posteriors is None:
             return loss
-        rows = self.processes.share(len(batch_id))
-        share = (rows.stop - rows.start) / len(batch_id)
-        mine, label = (z[0][rows], z[1][rows]), batch_id[rows]
+        rows = self.processes.share(len(z[0]))
+        share = (rows.stop - rows.start) / len(z[0])
+        mine, label = (z[0][rows], z[1][rows]), rows_of(batch_id, rows)
         found: Views | None = (log_posteriors[0][rows], log_posteriors[1][rows])
         for update in range(self.config.classifier_steps):
             if update > 0:
                 found = self.model.log_posteriors(mine)
             assert found is not None
-            loss = share * sum(_cross_entropy(log_posterior, label) for log_posterior in found) / 2
+            loss = share * sum(cross_entropy(log_posterior, label) for log_posterior in found) / 2
             loss.backward()
             self.processes.sum_gradients(self.classifier_optimiser.parameters)
             self.classifier_optimiser.step()
@@ -339,12 +321,3 @@ class Trainer:
 
     def _on_cuda(self) -> bool:
         return self.config.device.startswith("cuda")
-
-
-def _cross_entropy(log_posterior: Tensor, batch_id: Tensor) -> Tensor:
-    if not len(batch_id):  # a process without a share
-        return log_posterior.sum()
-    if batch_id.ndim == 1:
-        return nll_loss(log_posterior, batch_id)
-    soft = batch_id.is_floating_point()
-    return -(batch_id * log_posterior if soft else log_posterior.gather(1, batch_id)).sum(1).mean()

@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import log_softmax, normalize
 
-from infocore_mini.losses import ccl_loss, clip_loss, infocore_loss, reweighted_info_nce
+from infocore_mini import losses
+from infocore_mini.losses import (
+    ccl_loss,
+    clip_loss,
+    infocore_loss,
+    reweighted_info_nce,
+    reweighted_info_nce_from_columns,
+    reweighted_info_nce_from_labels,
+)
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 MIXTURES = [("arithmetic", False), ("geometric", False), ("geometric", True)]
@@ -116,6 +124,140 @@ def test_directional_core_with_a_queue(soft, mixture, with_prior):
     truth = dense_info_nce(similarity, positive, batch_id, log_anchor, log_more, **options)
     assert found.shape == (10,)
     torch.testing.assert_close(found, truth, rtol=1e-10, atol=1e-10)
+
+
+# ------------------------------------------------------------------ soft labels that name few batches, one by one
+
+
+def few_labels(n=10, m=37, n_batches=50, *, seed=0, dtype=torch.float64, sharpness=1.0):
+    """Anchors of one to three batches and candidates elsewhere: similarity, log-posteriors of both, dense labels."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    similarity = normalize(normal(n, 8)) @ normalize(normal(m, 8)).T
+    log_anchor, log_candidate = (log_softmax(sharpness * normal(rows, n_batches), 1) for rows in (n, m))
+    code = normal(n, n_batches).argsort(1)[:, :3]
+    share = normal(n, 3).softmax(1) * (torch.arange(3) <= torch.arange(n)[:, None] % 3)
+    label = torch.zeros(n, n_batches, dtype=torch.float64).scatter_(1, code, share / share.sum(1, keepdim=True))
+    return [t.to(dtype) for t in (similarity, log_anchor, log_candidate, label)]
+
+
+def from_labels(similarity, positive, label, log_anchor, log_candidate, *, padded=False, **settings):
+    """``reweighted_info_nce_from_labels`` of dense labels; ``padded``: every anchor has three, some of share 0."""
+    if padded:
+        share, code = label.topk(3, dim=1)
+        row, code, share = torch.arange(len(label)).repeat_interleave(3), code.flatten(), share.flatten()
+    else:
+        row, code = label.nonzero(as_tuple=True)
+        share = label[row, code]
+    columns = log_anchor[row, code], log_candidate.T[code]
+    return reweighted_info_nce_from_labels(similarity, positive, row, share, *columns, **settings)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("gradient_scale", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("alpha", [0.0, 0.33, 1.0])
+@pytest.mark.parametrize("temperature", [0.01, 0.1, 1.0])
+def test_few_labels_equal_the_dense_oracle(padded, dtype, gradient_scale, alpha, temperature, monkeypatch):
+    """Value and gradients, in blocks of two anchors and a last one of one."""
+    monkeypatch.setitem(losses._BLOCK, True, 2 * 37)
+    *tensors, label = few_labels(n=9, dtype=dtype)
+    positive = torch.arange(9) * 3 + 2
+    settings = dict(alpha=alpha, gradient_scale=gradient_scale)
+
+    def found(similarity, log_anchor, log_candidate):
+        f = similarity / temperature
+        return from_labels(f, positive, label, log_anchor, log_candidate, padded=padded, **settings)
+
+    def oracle(similarity, log_anchor, log_candidate):
+        f, settings_ = similarity / temperature, settings | {"mixture": "arithmetic"}
+        return dense_info_nce(f, positive, label.double(), log_anchor, log_candidate, **settings_)
+
+    weight = torch.arange(1.0, 10.0)  # of the anchors, so that their gradients differ
+    value, gradients = value_and_gradients(lambda *leaves: found(*leaves) @ weight.to(dtype), *tensors)
+    truth, true_gradients = value_and_gradients(
+        lambda *leaves: oracle(*leaves) @ weight.double(), *[t.double() for t in tensors]
+    )
+    assert relative_error(value, truth) <= TOLERANCE[dtype]
+    for gradient, true_gradient in zip(gradients, true_gradients):
+        assert relative_error(gradient, true_gradient) <= TOLERANCE[dtype]
+    torch.testing.assert_close(found(*tensors).double(), oracle(*[t.double() for t in tensors]), rtol=1e-4, atol=1e-4)
+
+
+def test_few_labels_are_stable_at_low_temperature_and_tiny_posteriors():
+    *tensors, label = few_labels(dtype=torch.float32, sharpness=15.0)
+    assert tensors[1].min() < math.log(1e-30) and tensors[2].min() < math.log(1e-30)
+    positive = torch.arange(10)
+
+    def total(loss, of_label, **settings):
+        return lambda f, *posteriors: loss(f / 0.01, positive, of_label, *posteriors, alpha=0.33, **settings).sum()
+
+    value, gradients = value_and_gradients(total(from_labels, label, gradient_scale=1.0), *tensors)
+    oracle = total(dense_info_nce, label.double(), gradient_scale=1.0, mixture="arithmetic")
+    truth, true_gradients = value_and_gradients(oracle, *[t.double() for t in tensors])
+    assert relative_error(value, truth) <= 1e-5
+    for gradient, true_gradient in zip(gradients, true_gradients):
+        assert relative_error(gradient, true_gradient) <= 1e-5
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_few_labels_leave_out_what_is_excluded_and_survive_log_zero(alpha):
+    similarity, log_anchor, log_candidate, label = few_labels()
+    keep = torch.arange(37) < 30
+    loss = [
+        from_labels(f, torch.arange(10), label, log_anchor, candidates, alpha=alpha)
+        for f, candidates in (
+            (similarity.masked_fill(~keep, -torch.inf), log_candidate),
+            (similarity[:, keep], log_candidate[keep]),
+        )
+    ]
+    torch.testing.assert_close(*loss)
+    nowhere = torch.full_like(log_candidate, -torch.inf)  # no candidate can be of a batch that is asked for
+    value, gradients = value_and_gradients(
+        lambda f, p, q: from_labels(f, torch.arange(10), label, p, q, alpha=alpha, gradient_scale=1.0).sum(),
+        *(similarity, log_anchor, nowhere),
+    )
+    assert value.isfinite() and all(gradient.isfinite().all() for gradient in gradients)
+    if alpha > 0:  # what is left is the anchor's own share
+        of_anchor = (label * (math.log(alpha) + log_anchor)).sum(1)
+        expected = of_anchor + similarity.logsumexp(1) - similarity.diagonal()
+        torch.testing.assert_close(value, expected.sum())
+
+
+def test_one_label_each_equals_the_columns_of_codes(monkeypatch):
+    """Codes and shares of 1 give one loss and one gradient, whichever way; and blocks change neither."""
+    similarity, log_anchor, log_candidate, _ = few_labels()
+    code, positive, whole = torch.arange(10) * 4, torch.arange(10), torch.ones(10, dtype=torch.float64)
+    columns = log_anchor.gather(1, code[:, None]).squeeze(1), log_candidate.T[code]
+
+    def of_codes(f):
+        return reweighted_info_nce_from_columns(f, positive, *columns, alpha=0.4).sum()
+
+    def of_labels(f):
+        return reweighted_info_nce_from_labels(f, positive, positive, whole, *columns, alpha=0.4).sum()
+
+    expected = value_and_gradients(of_codes, similarity)
+    monkeypatch.setitem(losses._BLOCK, True, 3 * 37)
+    for found in (value_and_gradients(loss, similarity) for loss in (of_codes, of_labels)):
+        torch.testing.assert_close(found, expected)
+
+
+def test_labels_that_do_not_fit_are_named():
+    similarity, positive, p = torch.zeros(4, 6), torch.arange(4), 5
+    fits = dict(
+        anchor=torch.zeros(p).long(),
+        share=torch.ones(p),
+        log_column_anchor=torch.zeros(p),
+        log_column_candidate=torch.zeros(p, 6),
+    )
+    for name in ("share", "log_column_anchor", "log_column_candidate"):
+        with pytest.raises(ValueError, match=rf"{name}: got shape .*, expected \(5, ?6?\) for 5 labels"):
+            reweighted_info_nce_from_labels(similarity, positive, **fits | {name: fits[name][:-1]})
+    with pytest.raises(ValueError, match="alpha: got 2"):
+        reweighted_info_nce_from_labels(similarity, positive, **fits, alpha=2)
 
 
 @pytest.mark.parametrize("mixture", ["arithmetic", "geometric"])

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from infocore_mini.config import Config
 from infocore_mini.encoders import BatchClassifier, Encoder
+from infocore_mini.labels import SoftLabels
 from infocore_mini.losses import info_nce, same_batch_only
 from infocore_mini.networks import TwoTower
 from infocore_mini.pretrained import Pretrained
@@ -245,6 +246,47 @@ def test_one_hot_soft_labels_train_as_codes(framework):
     )
 
 
+RIVALS = {
+    "infocore": {},
+    "lambda": {"gradient_scale": 0.5},
+    "geometric": {"mixture": "geometric"},
+    "kernel": {"method": "ccl_k"},
+    "reversal": {"method": "clip", "penalty": "reversal"},
+    "hsic": {"method": "clip", "penalty": "hsic"},
+}
+
+
+@pytest.mark.parametrize("framework", ["simclr", "moco"])
+@pytest.mark.parametrize("rival", RIVALS)
+def test_labels_of_few_batches_train_as_dense_ones(rival, framework, monkeypatch):
+    """Codes and shares of the named batches give the losses of rows over all of them, with every method that reads them."""
+    a, b, batch_id = data()
+    dense = torch.zeros(64, 6).scatter_(
+        1, batch_id[:, None] + torch.tensor([0, 2]), torch.tensor([[0.7, 0.3]]).repeat(64, 1)
+    )
+    dense[::3] = torch.nn.functional.one_hot(batch_id[::3], 6)
+    config, histories = Config(**SMALL | {"framework": framework, "epochs": 3} | RIVALS[rival]), []
+    for few in (0, 10**6):
+        monkeypatch.setattr("infocore_mini.labels.FEW", few)
+        assert isinstance(Pairs(a, b, dense, 6).batch_id, SoftLabels) == (few == 0)
+        histories.append([list(epoch.values()) for epoch in pretrain(a, b, dense, config).history])
+    torch.testing.assert_close(*map(torch.tensor, histories), rtol=1e-5, atol=1e-6)
+
+
+def test_a_queue_keeps_no_soft_labels_that_nothing_reads():
+    """Of InfoCORE's queue codes alone; CCL-K's kernel asks for those of candidates."""
+    a, b, batch_id = data()
+    soft = torch.nn.functional.one_hot(batch_id, 64).float()
+    kept = {}
+    for name, label, method in (("hard", batch_id, "infocore"), ("soft", soft, "infocore"), ("kernel", soft, "ccl_k")):
+        trainer = Trainer(Pairs(a, b, label, 64), Config(**SMALL | {"framework": "moco", "method": method}))
+        trainer.run_epoch()
+        kept[name] = {field: value.shape for field, value in trainer.framework.queues[0].named_buffers()}
+    assert kept["hard"]["batch_id"] == (32,) and "share" not in kept["hard"]
+    assert not {"batch_id", "share"} & set(kept["soft"]) and kept["soft"]["log_posterior"] == (64, 32)
+    assert kept["kernel"]["batch_id"] == kept["kernel"]["share"] == (32, 1)
+
+
 @pytest.mark.parametrize("shared", [False, True])
 def test_saved_models_come_back(tmp_path, shared):
     a, b, batch_id = data()
@@ -427,12 +469,3 @@ def test_molecules_are_one_label_a_row():
     a, b, batch_id = data()
     with pytest.raises(ValueError, match=r"molecule: got shape \(3,\), expected \(64,\)"):
         pretrain(a, b, batch_id, Config(**SMALL), molecule=["a", "b", "c"])
-
-
-def test_a_process_without_a_share_adds_nothing():
-    from infocore_mini.training.trainer import _cross_entropy
-
-    empty = torch.zeros(0, 4, requires_grad=True)
-    loss = _cross_entropy(empty.log_softmax(1), torch.zeros(0, dtype=torch.int64))
-    loss.backward()
-    assert float(loss.detach()) == 0 and empty.grad is not None

@@ -74,6 +74,7 @@ def test_a_draw_mixes_the_conditions_own_replicates(soft):
     screen = toy(soft=soft)
     pairs, rows = ScreenPairs(screen, "cpu"), torch.arange(len(screen)).repeat(20)
     drawn = pairs.draw(Chosen(rows), Config(mixup_concentration=0.6))
+    shares = drawn.batch_id.dense(screen.n_batches) if soft else None
     mixtures = 0
     for i in range(0, len(rows), 7):
         own = screen.profile[screen.condition == rows[i]].double()
@@ -83,7 +84,7 @@ def test_a_draw_mixes_the_conditions_own_replicates(soft):
         mixtures += bool(weight.max() < 0.99)
         if soft:  # the label is the mixture of the replicates' batches
             batches = screen.profile_batch[screen.condition == rows[i]]
-            torch.testing.assert_close(drawn.batch_id[i, batches], weight.float(), atol=1e-3, rtol=0)
+            torch.testing.assert_close(shares[i, batches], weight.float(), atol=1e-3, rtol=0)
         else:
             assert drawn.batch_id[i] == screen.batch_id[rows[i]]
         assert torch.equal(drawn.drug[i], screen.drug[screen.drug_id[rows[i]]])
@@ -118,6 +119,40 @@ def test_an_epoch_can_be_cut_short():
     whole = len(sample(pairs, Config(**FULL)))
     assert whole > 2 == len(sample(pairs, Config(**FULL | {"steps_per_epoch": 2})))
     assert len(pretrain_screen(toy(), Config(**FULL | {"steps_per_epoch": 2})).history) == FULL["epochs"]
+
+
+def test_soft_labels_are_those_of_the_screen_in_the_mean():
+    """Codes and shares of a draw name the condition's own batches; every replicate by its weight gives the screen's labels."""
+    screen = toy(soft=True)
+    screen = screen.where(torch.arange(len(screen.profile)) % 7 > 0)  # two or three batches a condition
+    pairs = ScreenPairs(screen, "cpu")
+    assert 1 < len(pairs.count.unique()) and pairs.most_batches == 3
+    rows, offset = torch.arange(len(screen)), torch.arange(3)
+    present = offset < pairs.count[:, None]
+    labels = pairs.labels(rows, pairs.first[:, None] + offset.where(present, 0), present / pairs.count[:, None])
+    torch.testing.assert_close(labels.dense(screen.n_batches), screen.batch_id)
+    assert screen.membership().gather(1, labels.code).all()
+
+
+@pytest.mark.parametrize("settings", [FULL, FULL | {"method": "ccl_k"}, SMALL | {"mixup_concentration": 0.6}])
+def test_a_screens_soft_labels_train_as_dense_ones(settings):
+    """What a GPU does where conditions lie in many batches: the losses are the same."""
+    losses = []
+    for few in (True, False):
+        torch.manual_seed(0)
+        pairs = ScreenPairs(toy(soft=True), "cpu")
+        assert pairs.few  # a CPU reads what was drawn
+        pairs.few = few
+        trainer = Trainer(pairs, Config(**settings | {"warmup_epochs": 0}))
+        losses.append(torch.stack([trainer.step(chosen) for chosen in sample(pairs, trainer.config)]))
+    torch.testing.assert_close(*losses, rtol=1e-5, atol=1e-6)
+
+
+def test_training_never_asks_a_screen_for_dense_labels(monkeypatch):
+    monkeypatch.setattr(PairedScreen, "batch_id", property(lambda screen: pytest.fail("dense labels were asked for")))
+    split = toy(soft=True).split(0)
+    model = pretrain_screen(split.train, Config(**FULL), validation=split.validation)
+    assert len(model.history) == FULL["epochs"]
 
 
 # ------------------------------------------------------------------ networks

@@ -35,7 +35,10 @@ def losses_of_steps(case: str) -> list[list[float]]:
     if case == "infocore moco":
         pretrain_screen(toy(), Config(**dict(FULL) | SMALL | dict(epochs=3)))
     else:
-        pretrain_screen(toy(), Config(**SMALL | CASES[case] | dict(noise_screen=0.3, minibatch_size=15, epochs=3)))
+        soft = case == "infocore simclr"
+        pretrain_screen(
+            toy(soft=soft), Config(**SMALL | CASES[case] | dict(noise_screen=0.3, minibatch_size=15, epochs=3))
+        )
     Trainer.step = step
     assert len(found) >= STEPS, len(found)
     return torch.stack(found).double().tolist()
