@@ -23,40 +23,48 @@
 #
 # **Time.** Three quarters of an hour to read, three minutes to run.
 
-# %% tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
-    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-    for _name, _version in _before.items():
-        if (_now := importlib.metadata.version(_name)) != _version:
-            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
+    _address = "https://github.com/infocore-mini/infocore-mini"
+    _package = f"infocore-mini[experiments] @ git+{_address}"
+    _names = ("numpy", "pandas", "torch")
+    _before = [importlib.metadata.version(name) for name in _names]
+    _pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*_pip, _package], check=True)
+    for _name, _old in zip(_names, _before):
+        if (_new := importlib.metadata.version(_name)) != _old:
+            print(f"{_name} {_old} became {_new}. Restart the session")
+            print("(Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
 SEED = 0  # of the live runs: split, training, and the simulated screen
-PROFILE = "quick"  # "paper": both studies whole and live, searches included, 120 and 42 runs (hours on two cores)
+PROFILE = "quick"  # "paper": both studies whole and live (hours on two cores)
 OUTPUT_DIR = "output"
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 import pandas as pd
 from IPython.display import Markdown
 
 from infocore_mini.experiments.calibration import figures as calibration_figures
 from infocore_mini.experiments.calibration.report import agreement, verdict
-from infocore_mini.experiments.gene_expression import connectivity_map, doses, figures
+from infocore_mini.experiments.gene_expression import (
+    connectivity_map,
+    doses,
+    figures,
+)
 from infocore_mini.experiments.gene_expression import report as chapter
 from infocore_mini.experiments.gene_expression import run as experiment
-from infocore_mini.experiments.notebook import check_parameters
+from infocore_mini.experiments.notebook import captioned, check_parameters
 from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.deviations import deviations
 from infocore_mini.experiments.pretraining.run import run_study
-from infocore_mini.experiments.pretraining.studies import study_of
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+from infocore_mini.experiments.pretraining.studies import study_of
 from infocore_mini.experiments.results import checksums, save_results, stored
 from infocore_mini.experiments.retrieval import figures as retrieval_figures
 from infocore_mini.simulate.molecules import sample_molecules
@@ -80,7 +88,9 @@ Markdown(f"> {real.notice} {real.screen!r}.")
 
 # %% mystnb={"figure": {"caption": "Profiles of the six largest experimental batches of one cell line, each of some forty different drugs, as published and after the mean of each batch is subtracted. One colour a batch.", "name": "fig-cmap-batches"}, "image": {"alt": "Two scatter plots of principal components. As published the batches form separate clouds; after centring they lie on top of each other."}}
 names, raw, centred = zip(*connectivity_map.largest_batches(real.screen))
-figures.plates_in_two_dimensions({"as published": raw, "batch mean subtracted": centred}, names)
+figures.plates_in_two_dimensions(
+    {"as published": raw, "batch mean subtracted": centred}, names
+)
 
 # %% [markdown]
 # ### How confounded is it?
@@ -94,10 +104,15 @@ figures.plates_in_two_dimensions({"as published": raw, "batch mean subtracted": 
 
 # %%
 splits = {
-    kind: [experiment.split_of(seed, kind, simulated=real.simulated) for seed in experiment.SEEDS]
+    kind: [
+        experiment.split_of(seed, kind, simulated=real.simulated)
+        for seed in experiment.SEEDS
+    ]
     for kind in experiment.INPUTS
 }
-near = connectivity_map.neighbours_of_profiles(splits, experiment.before(simulated=real.simulated))
+near = connectivity_map.neighbours_of_profiles(
+    splits, experiment.before(simulated=real.simulated)
+)
 near.round(1)
 
 # %% [markdown]
@@ -115,7 +130,9 @@ near.round(1)
 # Second, a ridge regression predicts the readout from the structure; how many of the other held-out molecules does the right one beat?
 
 # %%
-asked = connectivity_map.what_structure_tells({kind: splits[kind][0] for kind in experiment.INPUTS})
+asked = connectivity_map.what_structure_tells(
+    {kind: splits[kind][0] for kind in experiment.INPUTS}
+)
 asked.round(1).to_frame("first split")
 
 # %% [markdown]
@@ -175,7 +192,11 @@ connectivity_map.paper_gain(scored).round(1)
 # The first candidate of each method on one split, the same code, one seed, nothing chosen:
 
 # %%
-everything = dict(seeds=experiment.SEEDS, n_candidates=4) if PROFILE == "paper" else dict(seeds=(SEED,), n_candidates=1)
+everything = (
+    dict(seeds=experiment.SEEDS, n_candidates=4)
+    if PROFILE == "paper"
+    else dict(seeds=(SEED,), n_candidates=1)
+)
 live_rows, _ = experiment.run_all(**everything, simulated=real.simulated)
 live_scores = connectivity_map.scores(experiment.chosen(live_rows))
 connectivity_map.side_by_side(live_scores, overlap)
@@ -192,17 +213,24 @@ connectivity_map.side_by_side(live_scores, overlap)
 
 # %%
 shown = chapter.plates(SEED)
-Markdown(f"> **{shown.notice}**" if shown.notice else "> The three plates below are **real** L1000 level-3 data.")
+Markdown(
+    f"> **{shown.notice}**"
+    if shown.notice
+    else "> The three plates below are **real** L1000 level-3 data."
+)
 
 # %% mystnb={"figure": {"caption": "Treated wells of three plates, before and after the mean of each plate's DMSO wells is subtracted. One colour a plate.", "name": "fig-ge-plates"}, "image": {"alt": "Two scatter plots of principal components. Before subtraction the three plates form separate clouds; afterwards they move together but stay distinguishable."}}
 measured = [plate.treated for plate in shown.plates]
 subtracted = [plate.treated - plate.control.mean(0) for plate in shown.plates]
 figures.plates_in_two_dimensions(
-    {"as measured": measured, "DMSO mean subtracted": subtracted}, ["plate 1", "plate 2", "plate 3"]
+    {"as measured": measured, "DMSO mean subtracted": subtracted},
+    ["plate 1", "plate 2", "plate 3"],
 )
 
 # %%
-chapter.same_plate_table(shown.plates).round(1).to_frame("nearest other molecule is on the same plate (%)")
+chapter.same_plate_table(shown.plates).round(1).to_frame(
+    "nearest other molecule is on the same plate (%)"
+)
 
 # %% [markdown]
 # The picture improves, the number hardly moves.
@@ -232,7 +260,14 @@ chapter.same_plate_table(shown.plates).round(1).to_frame("nearest other molecule
 # %% tags=["nbval-check-output"]
 calibrated = stored("calibration").results["gene_expression"]
 table = agreement(calibrated)
-shown_of = ["real", "real_low", "real_high", "simulated", "simulated_low", "simulated_high"]
+shown_of = [
+    "real",
+    "real_low",
+    "real_high",
+    "simulated",
+    "simulated_low",
+    "simulated_high",
+]
 table[[*shown_of, "distance", "limit", "agrees"]].round(2)
 
 # %% tags=["nbval-check-output"]
@@ -254,7 +289,15 @@ calibration_figures.real_and_simulated(calibrated)
 
 # %% tags=["nbval-check-output"]
 pd.DataFrame(calibrated["learnability"])[
-    ["r2", "whole_1", "chance_whole", "batch_1", "chance_batch", "oracle_whole_1", "oracle_batch_1"]
+    [
+        "r2",
+        "whole_1",
+        "chance_whole",
+        "batch_1",
+        "chance_batch",
+        "oracle_whole_1",
+        "oracle_batch_1",
+    ]
 ].mean().round(2).to_frame("linear model, told the true effects")
 
 # %% [markdown]
@@ -371,7 +414,10 @@ doses.arrows(arrow.results).round(1)
 # %% mystnb={"figure": {"caption": "Simulated screens that differ in the arrow from batch to structure alone: accuracy of InfoCORE relative to CLIP, 95 % intervals over four seeds.", "name": "fig-ge-doses"}, "image": {"alt": "Two panels, whole and batch library: the change of accuracy against the dose of the arrow, 0 to 3, at top 1, 5 and 10."}}
 swept = doses.at_doses()
 figures.sweep(
-    {dose: report.against(found, "infocore", "clip") for dose, found in swept.items()},
+    {
+        dose: report.against(found, "infocore", "clip")
+        for dose, found in swept.items()
+    },
     "dose of the arrow",
     clip_at=None,
 )
@@ -398,7 +444,8 @@ chapter.beside_paper(by_arm, report.paper_accuracies("gene_expression")).round(2
 # %% mystnb={"figure": {"caption": "Simulated screen, 95 % interval over six seeds. Dotted: chance. Dashed: the paper's number on the real screen, where libraries are larger.", "name": "fig-ge-accuracies"}, "image": {"alt": "Accuracy of the three methods at top 1, 5 and 10 in the whole and in the batch library."}}
 rows = report.accuracies(by_arm)
 retrieval_figures.accuracies(
-    {arm: rows[rows["arm"] == arm] for arm in by_arm}, report.paper_accuracies("gene_expression")
+    {arm: rows[rows["arm"] == arm] for arm in by_arm},
+    report.paper_accuracies("gene_expression"),
 )
 
 # %% [markdown]
@@ -407,7 +454,11 @@ retrieval_figures.accuracies(
 # Two ways to look: of the ten molecules retrieved first from the whole library, how many share the query's experimental batch; and how well does a linear probe read the batch off an embedding, within a cell line.
 
 # %% tags=["nbval-check-output"]
-before = [row for row in stored("probed_inputs").results if row["study"] == "gene_expression"]
+before = [
+    row
+    for row in stored("probed_inputs").results
+    if row["study"] == "gene_expression"
+]
 report.what_the_batch_leaves(main.results, before=before)
 
 # %% tags=["nbval-check-output"]
@@ -437,7 +488,9 @@ report.side_by_side(plates_stored)
 Markdown(report.verdict(plates_stored, [("infocore", "clip"), ("infocore", "ccl")]))
 
 # %% tags=["nbval-check-output"]
-lift = report.accuracies(plates_stored).pivot(index="arm", columns=["library", "top"], values="lift")
+lift = report.accuracies(plates_stored).pivot(
+    index="arm", columns=["library", "top"], values="lift"
+)
 lift.loc[list(plates_stored)].round(1)
 
 # %% [markdown]
@@ -448,9 +501,20 @@ lift.loc[list(plates_stored)].round(1)
 # Here the whole training, data included, runs at the paper's widths on a simulated screen of 82,914 pairs, 1,019 experimental batches and nine cell lines, with $K$ = 4,096 and minibatches of 256, is stopped, and resumes in a second process.
 
 # %% tags=["nbval-check-output"]
-full = pd.DataFrame(stored("full_shape").results, index=["first process", "resumed"])
+full = pd.DataFrame(
+    stored("full_shape").results, index=["first process", "resumed"]
+)
 full["peak memory (GB)"] = (full["peak_bytes"] / 1e9).round(1)
-full[["pairs", "profiles", "batches", "epochs", "epochs_of_this_process", "peak memory (GB)"]]
+full[
+    [
+        "pairs",
+        "profiles",
+        "batches",
+        "epochs",
+        "epochs_of_this_process",
+        "peak memory (GB)",
+    ]
+]
 
 # %% [markdown]
 # ## Exercises
@@ -496,15 +560,17 @@ full[["pairs", "profiles", "batches", "epochs", "epochs_of_this_process", "peak 
 # Method and reported numbers: {cite:t}`wang2024infocore`, section 3.2 and appendices F, H and I; Connectivity Map: {cite:t}`lamb2006cmap`; L1000: {cite:t}`subramanian2017l1000`; intervals over splits: {cite:t}`nadeau2003`; the baselines: {cite:t}`radford2021clip`, {cite:t}`ma2021ccl`; MoCo: {cite:t}`he2020moco`.
 
 # %% tags=["remove-output"]
-summary = {
-    "connectivity_map": connectivity_map.contrasts(scored, overlap).reset_index().to_dict("records"),
-    "neighbours": near.reset_index().to_dict("records"),
-    "structure": asked.to_dict(),
-    "connectivity_map_live": live_scores.reset_index().to_dict("records"),
-    "infocore_over_clip": report.against(by_arm, "infocore", "clip").to_dict("records"),
-    "live": report.accuracies(live).to_dict("records"),
-    "same_plate": chapter.same_plate_table(shown.plates).to_dict(),
+tables = {
+    "connectivity_map": connectivity_map.contrasts(scored, overlap).reset_index(),
+    "neighbours": near.reset_index(),
+    "connectivity_map_live": live_scores.reset_index(),
+    "infocore_over_clip": report.against(by_arm, "infocore", "clip"),
+    "live": report.accuracies(live),
 }
+summary = {name: table.to_dict("records") for name, table in tables.items()}
+summary["structure"] = asked.to_dict()
+summary["same_plate"] = chapter.same_plate_table(shown.plates).to_dict()
 data = study.checksums() | ({} if real.simulated else checksums(experiment.FILES))
-path = save_results("04_gene_expression", parameters, summary, output_dir=OUTPUT_DIR, data=data)
+given = {"output_dir": OUTPUT_DIR, "data": data}
+path = save_results("04_gene_expression", parameters, summary, **given)
 print(path.name)

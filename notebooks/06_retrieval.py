@@ -23,25 +23,29 @@
 #
 # **Time.** Half an hour to read, under two minutes to run on two cores.
 
-# %% tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
-    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-    for _name, _version in _before.items():
-        if (_now := importlib.metadata.version(_name)) != _version:
-            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
+    _address = "https://github.com/infocore-mini/infocore-mini"
+    _package = f"infocore-mini[experiments] @ git+{_address}"
+    _names = ("numpy", "pandas", "torch")
+    _before = [importlib.metadata.version(name) for name in _names]
+    _pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*_pip, _package], check=True)
+    for _name, _old in zip(_names, _before):
+        if (_new := importlib.metadata.version(_name)) != _old:
+            print(f"{_name} {_old} became {_new}. Restart the session")
+            print("(Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
 SEED = 0  # of the live runs: split and training
-PROFILE = "quick"  # "paper": all stored runs again, and the live ones at full length (an hour and a half on two cores)
+PROFILE = "quick"  # "paper": all stored runs, the live ones whole (1.5 hours)
 OUTPUT_DIR = "output"
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
@@ -49,10 +53,16 @@ from IPython.display import Markdown, display
 from infocore_mini.evaluate.ranking import retrieval_hits
 from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
 from infocore_mini.evaluate.seeds import over_seeds
-from infocore_mini.experiments.notebook import check_parameters
+from infocore_mini.experiments.notebook import captioned, check_parameters
 from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.run import run_study
-from infocore_mini.experiments.pretraining.studies import STUDIES, simulated_stand_in, study_of
+
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+from infocore_mini.experiments.pretraining.studies import (
+    STUDIES,
+    simulated_stand_in,
+    study_of,
+)
 from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.experiments.retrieval import figures, molecules, sentences
 from infocore_mini.experiments.retrieval import report as chapter
@@ -83,13 +93,16 @@ parameters = check_parameters(globals())
 
 # %% tags=["nbval-check-output"]
 def at(*degrees):
-    return np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], axis=1)
+    angle = np.radians(degrees)
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
-library, query = at(0, 20, 20, 60, 90), at(5, 50, 10)  # molecules A to E; where the three profiles point
+library = at(0, 20, 20, 60, 90)  # molecules A to E
+query = at(5, 50, 10)  # where the three profiles point
 true = np.array([0, 1, 4])  # A, B, E
 hits, size = retrieval_hits(query, library, true, top=(1, 2, 3))
-table = pd.DataFrame(hits, index=["1: true A", "2: true B", "3: true E"], columns=["top 1", "top 2", "top 3"])
+queries = ["1: true A", "2: true B", "3: true E"]
+table = pd.DataFrame(hits, index=queries, columns=["top 1", "top 2", "top 3"])
 table.loc["accuracy"] = hits.mean(axis=0)
 table.loc["chance"] = [k / size[0] for k in (1, 2, 3)]
 table.round(2)
@@ -115,8 +128,11 @@ table.round(2)
 
 # %% tags=["nbval-check-output"]
 simulated = simulated_stand_in(SEED).split(SEED).test
-print(f"simulated: {len(simulated)} held-out molecules, {len(simulated.batch_id.unique())} experimental batches")
-chapter.score_extremes(experiment.extremes(simulated, SEED), simulated, minimum_library=1).round(2)
+n_batches = len(simulated.batch_id.unique())
+print(f"simulated: {len(simulated)} held-out molecules, {n_batches} batches")
+chapter.score_extremes(
+    experiment.extremes(simulated, SEED), simulated, minimum_library=1
+).round(2)
 
 # %% [markdown]
 # The same arithmetic on the paper's own table: random batch-library accuracy is what the batch alone would score on *whole*.
@@ -150,7 +166,11 @@ near.round(1).astype(object).where(near.notna(), "")
 # In both, a readout lies nearest to its own batch more often than under permuted labels:
 
 # %%
-Markdown(sentences.corrections(near) if len(near) else "> Not shown: the real files are not at hand.")
+Markdown(
+    sentences.corrections(near)
+    if len(near)
+    else "> Not shown: the real files are not at hand."
+)
 
 # %% [markdown]
 # Part of the zebrafish number is biology, since some libraries are classes of targets; racks of LOPAC are not, and yeast is the plainer case.
@@ -181,7 +201,11 @@ study = study_of("toxcast", PROFILE, SEED)
 screen = study.screen(SEED)
 split = screen.split(SEED)
 display(Markdown("> " + chapter.banner(study)))
-print(screen, "\nmeasured:", f"{1 - screen.profile.isnan().float().mean():.0%} of the readouts")
+print(
+    screen,
+    "\nmeasured:",
+    f"{1 - screen.profile.isnan().float().mean():.0%} of the readouts",
+)
 
 # %% mystnb={"figure": {"caption": "Which readouts were measured (dark) of which molecules, sorted by experimental batch (testing campaign), the largest first; its number of molecules in brackets. The title names the screen.", "name": "fig-retrieval-campaigns"}, "image": {"alt": "A tall table of molecules against readouts, dark where measured. Each experimental batch is a band of its own pattern."}}
 figures.measured_by_campaign(screen, chapter.TITLES[study.name])
@@ -207,10 +231,12 @@ Markdown(sentences.readability(readable))
 # What that is worth with a linear model on the structure, beside the extremes, in the top-10 accuracy of this screen:
 
 # %%
-candidates = {"batch, from structure": experiment.campaign_from_structure(split)} | experiment.extremes(
-    split.test, SEED
+candidates = {
+    "batch, from structure": experiment.campaign_from_structure(split)
+} | experiment.extremes(split.test, SEED)
+chapter.score_extremes(candidates, split.test, study.minimum_library, top=10).round(
+    1
 )
-chapter.score_extremes(candidates, split.test, study.minimum_library, top=10).round(1)
 
 # %% [markdown]
 # Were the batch written on the molecule, following it would go a long way; on ToxCast, as far as a linear model reads it off the structure, it goes a small part of that way, and in the batch library nowhere.
@@ -225,7 +251,9 @@ chapter.score_extremes(candidates, split.test, study.minimum_library, top=10).ro
 # %%
 try:
     z_screen, z_drug = experiment.extremes(split.validation, SEED)["constant"]
-    screen_retrieval(z_screen, z_drug, split.validation, seen=(split.train, split.validation))
+    screen_retrieval(
+        z_screen, z_drug, split.validation, seen=(split.train, split.validation)
+    )
 except ValueError as error:
     print(error)
 
@@ -251,12 +279,19 @@ main = stored("toxcast")
 # Accuracy in percent, mean over splits ± half of the 95 % interval:
 
 # %% tags=["nbval-check-output"]
-records = run_study(study) if PROFILE == "paper" and study.name == "toxcast" else main.results
+records = (
+    run_study(study)
+    if PROFILE == "paper" and study.name == "toxcast"
+    else main.results
+)
 by_arm = report.tables(records, study.overlap)
 report.side_by_side(by_arm)
 
 # %% mystnb={"figure": {"caption": "ToxCast, stored runs: how often the true molecule is found, mean of six splits with the 95 % interval over splits. Hollow: InfoCORE at alpha = 0. Dotted: chance.", "name": "fig-retrieval-toxcast"}, "image": {"alt": "Two panels, whole and batch library, top 1, 5 and 10. In the whole library CCL lies below the three others; in the batch library all arms lie close together, well above chance."}}
-rows = {arm: over_seeds(tables, overlap=study.overlap).query("cell_line == 'mean'") for arm, tables in by_arm.items()}
+rows = {
+    arm: over_seeds(tables, overlap=study.overlap).query("cell_line == 'mean'")
+    for arm, tables in by_arm.items()
+}
 figures.accuracies(rows, arms=study.arms)
 
 # %% [markdown]
@@ -274,7 +309,9 @@ report.what_the_batch_leaves(records, study.overlap)
 Markdown(chapter.answers(records, study.arms, overlap=study.overlap))
 
 # %% tags=["nbval-check-output"]
-against_clip = {arm: report.against(by_arm, arm, "clip") for arm in by_arm if arm != "clip"}
+against_clip = {
+    arm: report.against(by_arm, arm, "clip") for arm in by_arm if arm != "clip"
+}
 chapter.differences(against_clip).round(1)
 
 # %% [markdown]
@@ -289,7 +326,12 @@ Markdown(sentences.towards_random(records, study.arms, overlap=study.overlap))
 # Level with CLIP where it chose its $\alpha$, and at $\alpha = 0$ a little better at top 5:
 
 # %% tags=["nbval-check-output"]
-Markdown("\n".join(f"- {sentences.accuracies(by_arm, study.arms, library)}" for library in ("batch", "whole")))
+Markdown(
+    "\n".join(
+        f"- {sentences.accuracies(by_arm, study.arms, library)}"
+        for library in ("batch", "whole")
+    )
+)
 
 # %% [markdown]
 # The same by the rule of the plan, against CLIP and against CCL:
@@ -326,7 +368,10 @@ chapter.live_table(runs)
 # %% mystnb={"figure": {"caption": "Live run: for each query, how many of the first ten molecules (the true one left out) come from its own experimental batch. Solid: mean; dotted: mean in a random order.", "name": "fig-retrieval-same-batch"}, "image": {"alt": "Two histograms of queries by the share of the first ten retrieved molecules from their own batch, with the mean and the mean expected at random."}}
 embedded = {arm: run.model.embed(split.test) for arm, run in runs.items()}
 figures.same_batch_histogram(
-    {arm: same_batch_share(*embedded[arm], split.test, top=(10,)) for arm in ("clip", "infocore, alpha = 0")},
+    {
+        arm: same_batch_share(*embedded[arm], split.test, top=(10,))
+        for arm in ("clip", "infocore, alpha = 0")
+    },
     arms=study.arms,
 )
 
@@ -336,7 +381,10 @@ figures.same_batch_histogram(
 # For an embedding that follows the batch and nothing else that is all there is, so the two columns agree, as they nearly do in the first row; what the other rows have beyond it, they owe to something else.
 
 # %%
-chapter.lift_from_batch({"batch, from structure": candidates["batch, from structure"]} | embedded, split.test).round(1)
+chapter.lift_from_batch(
+    {"batch, from structure": candidates["batch, from structure"]} | embedded,
+    split.test,
+).round(1)
 
 # %% [markdown]
 # ## Look at molecules
@@ -505,12 +553,16 @@ chapter.paper_library_sizes().round(0).astype(int)
 # %% tags=["remove-output"]
 results = {
     "screen": study.name,
-    "near": near.stack([0, 1]).reset_index().to_dict("records") if len(near) else [],
+    "near": [],
     "live": {arm: run.record for arm, run in runs.items()},
     "readability": readable.to_dict(),
     "mistakes": mistakes.to_dict("index"),
-    "stored_against_clip": {arm: table.to_dict("records") for arm, table in against_clip.items()},
 }
+clip = {arm: table.to_dict("records") for arm, table in against_clip.items()}
+results["stored_against_clip"] = clip
+if len(near):
+    results["near"] = near.stack([0, 1]).reset_index().to_dict("records")
 data = {} if study.name == "simulated" else stored_study.checksums()
-path = save_results("06_retrieval", parameters, results, output_dir=OUTPUT_DIR, data=data)
+given = {"output_dir": OUTPUT_DIR, "data": data}
+path = save_results("06_retrieval", parameters, results, **given)
 print(path.name)

@@ -23,40 +23,57 @@
 #
 # **Time.** Half an hour to read, two to four minutes to run.
 
-# %% tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
-    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-    for _name, _version in _before.items():
-        if (_now := importlib.metadata.version(_name)) != _version:
-            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
+    _address = "https://github.com/infocore-mini/infocore-mini"
+    _package = f"infocore-mini[experiments] @ git+{_address}"
+    _names = ("numpy", "pandas", "torch")
+    _before = [importlib.metadata.version(name) for name in _names]
+    _pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*_pip, _package], check=True)
+    for _name, _old in zip(_names, _before):
+        if (_new := importlib.metadata.version(_name)) != _old:
+            print(f"{_name} {_old} became {_new}. Restart the session")
+            print("(Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
-SEED = 0  # of the live study: pretraining, linear layer, order of molecules, forests
-PROFILE = "quick"  # "paper": all sets, all screens, three seeds (an hour on two cores)
+SEED = 0  # of the live study: pretraining, linear layer, order, forests
+PROFILE = "quick"  # "paper": all sets, all screens, three seeds (an hour)
 OUTPUT_DIR = "output"
 DATASETS = ["BBBP", "BACE", "ClinTox"]  # of the live study
-STUDIES = ["comas"]  # what the live study pretrains on: comas, toxcast, l1000_plates, or gene_expression (simulated)
-RUNS = ""  # folder that keeps encoders and scores, so that a rerun goes on where it stopped; empty for none
+# What the live study pretrains on: comas, toxcast, l1000_plates, or gene_expression
+# (simulated).
+STUDIES = ["comas"]
+# A folder that keeps encoders and scores, so that a rerun goes on where it stopped.
+RUNS = ""
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 from IPython.display import Markdown
 
-from infocore_mini.experiments.notebook import check_parameters
+from infocore_mini.experiments.notebook import captioned, check_parameters
 from infocore_mini.experiments.pretraining import ablation
-from infocore_mini.experiments.property import baseline, figures, report, run, sentences, sets
+
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+from infocore_mini.experiments.property import (
+    baseline,
+    figures,
+    report,
+    run,
+    sentences,
+    sets,
+)
 from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.readers import property as benchmarks
 
+# %% mystnb={"code_prompt_show": "Show the check of the parameters", "code_prompt_hide": "Hide the check of the parameters"} tags=["hide-input"]
 parameters = check_parameters(
     globals(),
     DATASETS=list[Literal[benchmarks.PROPERTY_SETS]],
@@ -86,11 +103,23 @@ parameters = check_parameters(
 # %%
 names = tuple(benchmarks.PROPERTY_SETS if PROFILE == "paper" else DATASETS)
 datasets, banner = sets.at_hand(names)
-Markdown(f"> **{banner}**" if banner else f"> {', '.join(datasets)}: **real** benchmark data.")
+Markdown(
+    f"> **{banner}**"
+    if banner
+    else f"> {', '.join(datasets)}: **real** benchmark data."
+)
 
 # %% tags=["nbval-check-output"]
-sizes = {name: [*map(len, sets.prepared(name).parts), sets.prepared(name).target.shape[1]] for name in datasets}
-pd.DataFrame.from_dict(sizes, orient="index", columns=["train", "validation", "test", "tasks"])
+sizes = {
+    name: [
+        *map(len, sets.prepared(name).parts),
+        sets.prepared(name).target.shape[1],
+    ]
+    for name in datasets
+}
+pd.DataFrame.from_dict(
+    sizes, orient="index", columns=["train", "validation", "test", "tasks"]
+)
 
 # %% [markdown]
 # ## Fine-tuning
@@ -104,7 +133,11 @@ pd.DataFrame.from_dict(sizes, orient="index", columns=["train", "validation", "t
 
 # %%
 studies, notice = sets.studies_at_hand(tuple(STUDIES))
-study = run.FULL if PROFILE == "paper" else run.PropertyStudy(datasets, studies, (SEED,))
+study = (
+    run.FULL
+    if PROFILE == "paper"
+    else run.PropertyStudy(datasets, studies, (SEED,))
+)
 Markdown(f"> {notice}")
 
 # %%
@@ -132,8 +165,13 @@ report.leakage(results["pretraining"])
 
 # %%
 if PROFILE == "paper":
-    variants = baseline.run_toxcast_variants(study.seeds, Path(RUNS) if RUNS else None)
-    full, made = results | {"toxcast_variants": [record.result for record in variants]}, "this run."
+    variants = baseline.run_toxcast_variants(
+        study.seeds, Path(RUNS) if RUNS else None
+    )
+    full, made = (
+        results | {"toxcast_variants": [record.result for record in variants]},
+        "this run.",
+    )
 else:
     full, made = stored("property").results, stored("property").made
 table = report.scores(full["cells"])
@@ -156,14 +194,22 @@ Markdown(sentences.baseline(table))
 
 # %% tags=["nbval-check-output"]
 variants = pd.DataFrame(full["toxcast_variants"])
-(100 * variants.groupby("variant", sort=False)["test"].agg(["mean", "std"])).round(1)
+(100 * variants.groupby("variant", sort=False)["test"].agg(["mean", "std"])).round(
+    1
+)
 
 # %% tags=["nbval-check-output"]
-inactive = 100 * variants[variants["variant"] == "missing read as inactive"]["test"].mean()
-ours, paper = report.average_with(table, inactive), report.paper_means()["mol2vec", None][report.AVERAGE]
-print(
-    f"With ToxCast's missing entries read as inactive, the average of the seven is {ours:.1f}; the paper's is {paper}."
+inactive = (
+    100 * variants[variants["variant"] == "missing read as inactive"]["test"].mean()
 )
+ours, paper = (
+    report.average_with(table, inactive),
+    report.paper_means()["mol2vec", None][report.AVERAGE],
+)
+print(
+    "With ToxCast's missing entries read as inactive, the average of the seven is"
+)
+print(f"{ours:.1f}; the paper's is {paper}.")
 
 # %% [markdown]
 # Two things lift the number to the paper's: reading a missing entry as "inactive", and splitting molecules at random.
@@ -212,7 +258,13 @@ Markdown("\n".join(f"- **{name}**: {line}." for name, line in verdicts.items()))
 # PRISM is left out, since its R² spreads over tens of points.
 
 # %% tags=["nbval-check-output"]
-Markdown(sentences.told(table, sentences.against_nothing(), sentences.smallest_lead_of_the_paper("mol2vec")))
+Markdown(
+    sentences.told(
+        table,
+        sentences.against_nothing(),
+        sentences.smallest_lead_of_the_paper("mol2vec"),
+    )
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(sentences.highest_means(table, "toxcast"))
@@ -224,7 +276,9 @@ Markdown(sentences.highest_means(table, "toxcast"))
 # **Does it matter that the batch is weighted out?**
 
 # %% tags=["nbval-check-output"]
-Markdown(sentences.told(table, to_clip, sentences.smallest_lead_of_the_paper("clip")))
+Markdown(
+    sentences.told(table, to_clip, sentences.smallest_lead_of_the_paper("clip"))
+)
 
 # %% [markdown]
 # The paper finds 0.6 to 0.7 points on average, from screens many times as large.
@@ -274,11 +328,20 @@ pairs += [
 report.all_paired(pd.concat([table, by_simclr]), pairs)
 
 # %% tags=["nbval-check-output"]
-both, margin = pd.concat([table, by_simclr]), sentences.smallest_lead_of_the_paper("clip", "SimCLR")
-Markdown("InfoCORE minus CLIP:\n\n" + sentences.told(both, pairs[: len(run.SIMCLR.studies)], margin))
+both, margin = (
+    pd.concat([table, by_simclr]),
+    sentences.smallest_lead_of_the_paper("clip", "SimCLR"),
+)
+Markdown(
+    "InfoCORE minus CLIP:\n\n"
+    + sentences.told(both, pairs[: len(run.SIMCLR.studies)], margin)
+)
 
 # %% tags=["nbval-check-output"]
-Markdown("SimCLR minus MoCo:\n\n" + sentences.told(both, pairs[len(run.SIMCLR.studies) :], margin))
+Markdown(
+    "SimCLR minus MoCo:\n\n"
+    + sentences.told(both, pairs[len(run.SIMCLR.studies) :], margin)
+)
 
 # %% [markdown]
 # The paper, from larger screens, prints InfoCORE 0.4 to 0.7 points above CLIP on average by SimCLR.

@@ -30,25 +30,29 @@
 # | downstream: retrieval, properties | downstream: a 2-layer network predicts the label from the frozen embedding | `fit_head` |
 # | batch effects mislead | predictions err more often for one group than for another | `fairness_gaps` |
 
-# %% tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
-    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-    for _name, _version in _before.items():
-        if (_now := importlib.metadata.version(_name)) != _version:
-            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
+    _address = "https://github.com/infocore-mini/infocore-mini"
+    _package = f"infocore-mini[experiments] @ git+{_address}"
+    _names = ("numpy", "pandas", "torch")
+    _before = [importlib.metadata.version(name) for name in _names]
+    _pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*_pip, _package], check=True)
+    for _name, _old in zip(_names, _before):
+        if (_new := importlib.metadata.version(_name)) != _old:
+            print(f"{_name} {_old} became {_new}. Restart the session")
+            print("(Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
 SEED = 0  # first of the seeds that are run live
 PROFILE = "quick"  # "paper": every arm and ten seeds live (an hour or more)
 OUTPUT_DIR = "output"
 
-# %%
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 import pandas as pd
 import torch
 from IPython.display import Markdown, display
@@ -58,7 +62,7 @@ from infocore_mini.experiments.fairness import figures, intervals
 from infocore_mini.experiments.fairness import report as tables
 from infocore_mini.experiments.fairness import run as experiment
 from infocore_mini.experiments.fairness.training import Setting
-from infocore_mini.experiments.notebook import check_parameters
+from infocore_mini.experiments.notebook import captioned, check_parameters
 from infocore_mini.experiments.results import save_results, stored
 
 parameters = check_parameters(globals())
@@ -92,7 +96,10 @@ group = ["men"] * 5 + ["women"] * 5
 group_rates(label, predicted, group).round(2)
 
 # %% tags=["nbval-check-output"]
-{name: round(value, 2) for name, value in fairness_gaps(label, predicted, group).items()}
+{
+    name: round(value, 2)
+    for name, value in fairness_gaps(label, predicted, group).items()
+}
 
 # %% [markdown]
 # A useless predictor is perfectly fair: give everyone the same answer and every gap is zero.
@@ -132,9 +139,16 @@ Markdown(tables.said_of_cells())
 # Here CLIP and InfoCORE run for two seeds, so that you can see the whole path work; **for the numbers, read the full run below.**
 
 # %%
-chosen = {name: Setting(**setting) for name, setting in stored("fairness").results["chosen"].items()}
+chosen = {
+    name: Setting(**setting)
+    for name, setting in stored("fairness").results["chosen"].items()
+}
 every_arm = experiment.arms(chosen)
-arms = every_arm if PROFILE == "paper" else {name: every_arm[name] for name in ("clip", "infocore")}
+arms = (
+    every_arm
+    if PROFILE == "paper"
+    else {name: every_arm[name] for name in ("clip", "infocore")}
+)
 seeds = range(SEED, SEED + (10 if PROFILE == "paper" else 2))
 tasks = experiment.reported(arms.values(), seeds, list(data))
 live = experiment.scores_of(tasks, experiment.run_all(tasks, simulate=True))
@@ -170,7 +184,9 @@ facts
 pd.DataFrame(record.results["chosen"]).astype(str)
 
 # %% mystnb={"figure": {"caption": "Every setting that was tried, on validation rows: accuracy against equalized odds gap, mean of the three tables. Ringed: the shared setting. Lower right is better.", "name": "fig-fairness-choice"}, "image": {"alt": "Scatter of validation accuracy against equalized odds gap, one colour per method, with the shared setting of InfoCORE ringed."}}
-figures.choice(pd.DataFrame(record.results["validation"]), record.results["chosen"]["shared"])
+figures.choice(
+    pd.DataFrame(record.results["validation"]), record.results["chosen"]["shared"]
+)
 
 # %% [markdown]
 # The methods get the same steps, rows and head, but not the same candidates.
@@ -212,9 +228,16 @@ figures.gaps(drawn, seeing, paper=tables.paper_means())
 
 # %% tags=["nbval-check-output"]
 against_clip = intervals.paired(drawn)
-kinds = {"rows and seeds": "cut", "the same, percentiles": "cut_percentile", "seeds alone": "cut_alone"}
+kinds = {
+    "rows and seeds": "cut",
+    "the same, percentiles": "cut_percentile",
+    "seeds alone": "cut_alone",
+}
 found = {
-    name: [f"{row[k]:.0f} [{row[k + '_low']:.0f}, {row[k + '_high']:.0f}]" for _, row in against_clip.iterrows()]
+    name: [
+        f"{row[k]:.0f} [{row[k + '_low']:.0f}, {row[k + '_high']:.0f}]"
+        for _, row in against_clip.iterrows()
+    ]
     for name, k in kinds.items()
 }
 pd.DataFrame(found, index=against_clip.index)
@@ -236,7 +259,8 @@ comparisons = {
     "CCL at its own best": intervals.paired(drawn, baseline="ccl, own best"),
     "supervised": intervals.paired(drawn, baseline="supervised"),
 }
-columns = ["difference", "difference_low", "difference_high", "seen", "cut", "cut_low", "cut_high", "accuracy_change"]
+columns = ["difference", "difference_low", "difference_high", "seen"]
+columns += ["cut", "cut_low", "cut_high", "accuracy_change"]
 intervals.differences(comparisons, columns)
 
 # %% mystnb={"figure": {"caption": "By how much InfoCORE at the shared setting lowers the equalized odds gap, against five baselines. Thin: the 95 % interval over test rows and ten paired seeds; thick: over the seeds alone. Left of zero the baseline is fairer.", "name": "fig-fairness-cuts"}, "image": {"alt": "Three panels of horizontal intervals, one row per baseline; the thin intervals over rows and seeds are wider than the thick ones over seeds alone."}}
@@ -251,7 +275,11 @@ Markdown(tables.said_of(comparisons))
 # %%
 Markdown(
     " ".join(
-        [tables.said_of_halves(against_clip), tables.said_of_seeds(against_clip), tables.said_of_price(against_clip)]
+        [
+            tables.said_of_halves(against_clip),
+            tables.said_of_seeds(against_clip),
+            tables.said_of_price(against_clip),
+        ]
     )
 )
 
@@ -308,12 +336,16 @@ Markdown(tables.said_of_convergence())
 # %% tags=["nbval-check-output"]
 blind = {
     "inputs with race and sex": against_clip,
-    "inputs without": intervals.paired(drawn, "infocore, no race or sex", "clip, no race or sex"),
+    "inputs without": intervals.paired(
+        drawn, "infocore, no race or sex", "clip, no race or sex"
+    ),
 }
 intervals.differences(blind, ["baseline", "arm", *columns])
 
 # %% mystnb={"figure": {"caption": "The equalized odds gap with race and sex kept from every model (ten seeds, mean and 95 % interval over test rows and seeds).", "name": "fig-fairness-blind"}, "image": {"alt": "Three panels, one per table, with the gaps of CLIP, CCL, InfoCORE and the supervised network trained without race and sex."}}
-figures.gaps(drawn, [arm for arm in every_arm.values() if arm.note == "no race or sex"])
+figures.gaps(
+    drawn, [arm for arm in every_arm.values() if arm.note == "no race or sex"]
+)
 
 # %%
 hidden = {"CLIP with them": intervals.paired(drawn, "clip, no race or sex", "clip")}
@@ -338,7 +370,13 @@ figures.aggregations(scores)
 
 # %% tags=["nbval-check-output"]
 by_aggregate = tables.by_aggregate()
-pd.concat({how: table[["cut", "cut_low", "cut_high"]] for how, table in by_aggregate.items()}, axis=1).round(1)
+pd.concat(
+    {
+        how: table[["cut", "cut_low", "cut_high"]]
+        for how, table in by_aggregate.items()
+    },
+    axis=1,
+).round(1)
 
 # %%
 Markdown(tables.said_of_aggregates())
@@ -424,6 +462,12 @@ results = {
     "notices": notices,
     "stored_against_clip": against_clip.to_dict("index"),
 }
-checksums = {file: checksum for table in data.values() for file, checksum in table.sha256.items()}
-path = save_results("08_fairness", parameters, results, output_dir=OUTPUT_DIR, data=checksums)
+checksums = {
+    file: checksum
+    for table in data.values()
+    for file, checksum in table.sha256.items()
+}
+path = save_results(
+    "08_fairness", parameters, results, output_dir=OUTPUT_DIR, data=checksums
+)
 print(path.name)

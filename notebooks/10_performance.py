@@ -23,30 +23,34 @@
 #
 # **Time.** Ten minutes to read, half a minute to run.
 
-# %% tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
-    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-    for _name, _version in _before.items():
-        if (_now := importlib.metadata.version(_name)) != _version:
-            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
+    _address = "https://github.com/infocore-mini/infocore-mini"
+    _package = f"infocore-mini[experiments] @ git+{_address}"
+    _names = ("numpy", "pandas", "torch")
+    _before = [importlib.metadata.version(name) for name in _names]
+    _pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*_pip, _package], check=True)
+    for _name, _old in zip(_names, _before):
+        if (_new := importlib.metadata.version(_name)) != _old:
+            print(f"{_name} {_old} became {_new}. Restart the session")
+            print("(Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
 SEED = 0  # of the embeddings of the live comparison
-PROFILE = "quick"  # "paper": at the size of the paper's gene-expression screen but for n_B, a minute more
+PROFILE = "quick"  # "paper": at the size of the paper's screen but for n_B
 OUTPUT_DIR = "output"
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 import pandas as pd
 import torch
 from IPython.display import Markdown
 
-from infocore_mini.experiments.notebook import check_parameters
+from infocore_mini.experiments.notebook import captioned, check_parameters
 from infocore_mini.experiments.performance import figures, gpu
 from infocore_mini.experiments.performance import report as benchmarks
 from infocore_mini.experiments.results import save_results, stored
@@ -69,18 +73,22 @@ from infocore_mini.losses import reweighted_info_nce
 n, m, n_batches = (64, 512, 40) if PROFILE == "quick" else (256, 4097, 97)
 generator = torch.Generator().manual_seed(SEED)
 similarity = torch.randn(n, m, generator=generator)
-anchor, candidate = (torch.randn(rows, n_batches, generator=generator).log_softmax(1) for rows in (n, m))
+anchor = torch.randn(n, n_batches, generator=generator).log_softmax(1)
+candidate = torch.randn(m, n_batches, generator=generator).log_softmax(1)
 batch_id = torch.randint(n_batches, (n,), generator=generator)
-positive = torch.arange(n)
 
-scalable = reweighted_info_nce(similarity, positive, batch_id, anchor, candidate, alpha=0.33)
+pairs = (similarity, positive := torch.arange(n), batch_id, anchor, candidate)
+scalable = reweighted_info_nce(*pairs, alpha=0.33)
 mixture = 0.33 * anchor.exp()[:, None] + 0.67 * candidate.exp()[None]  # (n, m, n_B)
-weight = (mixture * torch.nn.functional.one_hot(batch_id, n_batches)[:, None]).sum(2)
+of_batch = torch.nn.functional.one_hot(batch_id, n_batches)[:, None]
+weight = (mixture * of_batch).sum(2)
 dense = (similarity.exp() * weight).sum(1).log() - similarity[positive, positive]
 same = bool(torch.allclose(scalable, dense, rtol=1e-5))
 
 # %% tags=["nbval-check-output"]
-print(f"{n} x {m} x {n_batches} numbers against {n} x {m}; the losses agree: {same}")
+print(
+    f"{n} x {m} x {n_batches} numbers against {n} x {m}; the losses agree: {same}"
+)
 
 # %% [markdown]
 # ## Measured
@@ -132,7 +140,8 @@ scaling.round({"time": 2, "of the limit (%)": 0}).set_index(["axis", "size"])
 # %% tags=["nbval-check-output"]
 stored_step = stored("benchmark_step").results
 repeated = pd.Series(
-    stored_step["repeated_molecules"], name="rows of a minibatch whose molecule an earlier row has (%)"
+    stored_step["repeated_molecules"],
+    name="rows of a minibatch whose molecule an earlier row has (%)",
 )
 (100 * repeated).round(2).to_frame()
 
@@ -144,7 +153,10 @@ repeated = pd.Series(
 benchmarks.step_options().round(2)
 
 # %% tags=["nbval-check-output"]
-print("bfloat16 instructions of that processor:", ", ".join(stored_step["bfloat16_instructions"]) or "none")
+print(
+    "bfloat16 instructions of that processor:",
+    ", ".join(stored_step["bfloat16_instructions"]) or "none",
+)
 
 # %% [markdown]
 # Compiling gains nothing on a processor, where the products are nearly all there is.
@@ -298,6 +310,10 @@ gpu.study()
 # The loss: {cite:t}`wang2024infocore`, propositions 2 and 3; queues: {cite:t}`he2020moco`.
 
 # %% tags=["remove-output"]
-summary = {"agree": same, "growth_in_n_B": growth.to_dict("records"), "step": benchmarks.step_shares().to_dict("index")}
+summary = {
+    "agree": same,
+    "growth_in_n_B": growth.to_dict("records"),
+    "step": benchmarks.step_shares().to_dict("index"),
+}
 path = save_results("10_performance", parameters, summary, output_dir=OUTPUT_DIR)
 print(path.name)

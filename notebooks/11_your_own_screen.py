@@ -23,18 +23,22 @@
 #
 # **Time.** Ten minutes to read, one or two to run on two CPU cores.
 
-# %% tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
-    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-    for _name, _version in _before.items():
-        if (_now := importlib.metadata.version(_name)) != _version:
-            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
+    _address = "https://github.com/infocore-mini/infocore-mini"
+    _package = f"infocore-mini[experiments] @ git+{_address}"
+    _names = ("numpy", "pandas", "torch")
+    _before = [importlib.metadata.version(name) for name in _names]
+    _pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*_pip, _package], check=True)
+    for _name, _old in zip(_names, _before):
+        if (_new := importlib.metadata.version(_name)) != _old:
+            print(f"{_name} {_old} became {_new}. Restart the session")
+            print("(Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
 SEED = 0
@@ -42,14 +46,18 @@ PROFILE = "quick"  # "paper": train for longer
 OUTPUT_DIR = "output"
 ALPHA = 0.33  # InfoCORE's one dial, from 0 to 1
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 from pathlib import Path
 
 import pandas as pd
 from IPython.display import Markdown
 
-from infocore_mini.experiments.audit.report import calibration_table, screens_table, trained_table
-from infocore_mini.experiments.notebook import check_parameters
+from infocore_mini.experiments.audit.report import (
+    calibration_table,
+    screens_table,
+    trained_table,
+)
+from infocore_mini.experiments.notebook import captioned, check_parameters
 from infocore_mini.experiments.nuisances import report as nuisances
 from infocore_mini.experiments.results import checksums, save_results, stored
 from infocore_mini.experiments.your_own_screen import figures, sentences, tables
@@ -69,7 +77,9 @@ folder = Path(OUTPUT_DIR)
 folder.mkdir(parents=True, exist_ok=True)
 table, origin = tables.measured_or_simulated(SEED)
 table.to_csv(folder / "wells.csv", index=False)
-Markdown(f"> **{origin}**: {len(table):,} wells, {len(tables.readouts(table))} readouts.")
+Markdown(
+    f"> **{origin}**: {len(table):,} wells, {len(tables.readouts(table))} readouts."
+)
 
 # %%
 table.iloc[[0, 1, -2, -1], :7]
@@ -83,7 +93,9 @@ table.iloc[[0, 1, -2, -1], :7]
 # %%
 from infocore_mini.readers import read_profiles
 
-columns = dict(smiles="smiles", name="smiles", batch="run", plate="plate", controls=None)
+columns = dict(
+    smiles="smiles", name="smiles", batch="run", plate="plate", controls=None
+)
 screen = read_profiles(folder / "wells.csv", **columns, separate=["collection"])
 screen
 
@@ -94,7 +106,8 @@ screen
 
 # %%
 taken = screen.left_out["reason"].value_counts().to_dict()
-print(f"left out: {taken or 'nothing'}; spellings of molecules that have several: {len(screen.merged)}")
+print(f"left out: {taken or 'nothing'}")
+print(f"spellings of molecules that have several: {len(screen.merged)}")
 screen.merged.iloc[:3]
 
 # %% [markdown]
@@ -137,8 +150,15 @@ sentences.checks_of(found, "experimental batch").round(3)
 from infocore_mini import Config, pretrain_screen
 
 split = screen.split(seed=SEED)
-config = Config(alpha=ALPHA, minibatch_size=64, epochs={"quick": 40, "paper": 120}[PROFILE], seed=SEED)
-model = pretrain_screen(split.train, config, validation=split.validation, validate_every=1, patience=20)
+config = Config(
+    alpha=ALPHA,
+    minibatch_size=64,
+    epochs={"quick": 40, "paper": 120}[PROFILE],
+    seed=SEED,
+)
+model = pretrain_screen(
+    split.train, config, validation=split.validation, validate_every=1, patience=20
+)
 model.save(folder / "model.safetensors")
 split.test
 
@@ -167,7 +187,13 @@ from infocore_mini.evaluate.ranking import nearest
 
 row, cosine = nearest(z_screen[:2], z_drug, n=3)
 smiles = split.test.smiles[split.test.drug_id.numpy()]
-pd.DataFrame({"query": [0] * 3 + [1] * 3, "molecule": smiles[row.ravel()], "cosine": cosine.ravel().round(2)})
+pd.DataFrame(
+    {
+        "query": [0] * 3 + [1] * 3,
+        "molecule": smiles[row.ravel()],
+        "cosine": cosine.ravel().round(2),
+    }
+)
 
 # %% [markdown]
 # ## Audit what was learnt
@@ -234,7 +260,8 @@ untidy = read_profiles(folder / "untidy.csv", **columns, separate=["collection"]
 untidy.left_out
 
 # %%
-print(f"{len(untidy.drug)} molecules; {len(untidy.merged)} spellings of molecules that have several")
+n_spellings = len(untidy.merged)
+print(f"{len(untidy.drug)} molecules; of several spellings: {n_spellings}")
 untidy.merged.iloc[:2]
 
 # %% [markdown]
@@ -242,7 +269,11 @@ untidy.merged.iloc[:2]
 # What cannot be mended ends with what came and what was expected:
 
 # %%
-for wrong in ({"batch": "rnu"}, {"smiles": "collection", "name": "collection"}, {"controls": ("collection", "DMSO")}):
+for wrong in (
+    {"batch": "rnu"},
+    {"smiles": "collection", "name": "collection"},
+    {"controls": ("collection", "DMSO")},
+):
     try:
         read_profiles(folder / "untidy.csv", **(columns | wrong))
     except ValueError as error:
@@ -266,7 +297,10 @@ Markdown(sentences.only_looks_clean(corrected, "run"))
 
 # %% tags=["nbval-check-output"]
 linear = sentences.checks_of(corrected, "run").loc[("treated", "linear probe")]
-print("the linear probe lies below what permuted labels give:", bool(linear["observed"] < linear["expected"]))
+print(
+    "the linear probe lies below what permuted labels give:",
+    bool(linear["observed"] < linear["expected"]),
+)
 
 # %% [markdown]
 # An accuracy *below* chance is no success.
@@ -288,7 +322,9 @@ Markdown(sentences.error_and_power(stored("audit_calibration")))
 # On the book's **real** screens, as they come and corrected; percent, in brackets what permuted labels give:
 
 # %% tags=["nbval-check-output"]
-screens_table(stored("audit_screens")).rename(columns=lambda name: name.removeprefix("experimental batch, "))
+screens_table(stored("audit_screens")).rename(
+    columns=lambda name: name.removeprefix("experimental batch, ")
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(sentences.of_real_screens(stored("audit_screens")))
@@ -297,7 +333,9 @@ Markdown(sentences.of_real_screens(stored("audit_screens")))
 # And after training: wells of molecules that no training saw, and the control wells, as readouts ("none") and as embeddings, one setting for all screens, no correction (`data/results/audit_trained.json`, **real**):
 
 # %% tags=["nbval-check-output"]
-trained_table(stored("audit_trained")).rename(columns=lambda name: name.removeprefix("experimental batch, "))
+trained_table(stored("audit_trained")).rename(
+    columns=lambda name: name.removeprefix("experimental batch, ")
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(sentences.of_trained(stored("audit_trained")))
@@ -391,7 +429,10 @@ Markdown(nuisances.sentences(stored("nuisances")))
 # %% tags=["hide-input", "remove-output"]
 from infocore_mini.readers.cell_painting import COMAS
 
-verdicts = {name: one.verdict for name, one in (audits | {"file": found, "ComBat": corrected}).items()}
+verdicts = {
+    name: one.verdict
+    for name, one in (audits | {"file": found, "ComBat": corrected}).items()
+}
 path = save_results(
     "11_your_own_screen",
     chosen,
