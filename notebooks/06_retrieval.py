@@ -53,7 +53,11 @@ from IPython.display import Markdown, display
 from infocore_mini.evaluate.ranking import retrieval_hits
 from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
 from infocore_mini.evaluate.seeds import over_seeds
-from infocore_mini.experiments.notebook import captioned, check_parameters
+from infocore_mini.experiments.notebook import (
+    captioned,
+    check_parameters,
+    with_intervals,
+)
 from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.run import run_study
 
@@ -105,7 +109,10 @@ queries = ["1: true A", "2: true B", "3: true E"]
 table = pd.DataFrame(hits, index=queries, columns=["top 1", "top 2", "top 3"])
 table.loc["accuracy"] = hits.mean(axis=0)
 table.loc["chance"] = [k / size[0] for k in (1, 2, 3)]
-table.round(2)
+captioned(
+    table.round(2),
+    "Hits of the three queries of the example, and accuracy as a fraction.",
+)
 
 # %% [markdown]
 # Query 1 points at A. Query 2 has D nearest, then B and C at one distance: B is second or third with equal odds, hence one half at top 2. Query 3 points away from its molecule.
@@ -130,16 +137,23 @@ table.round(2)
 simulated = simulated_stand_in(SEED).split(SEED).test
 n_batches = len(simulated.batch_id.unique())
 print(f"simulated: {len(simulated)} held-out molecules, {n_batches} batches")
-chapter.score_extremes(
-    experiment.extremes(simulated, SEED), simulated, minimum_library=1
-).round(2)
+extremes = experiment.extremes(simulated, SEED)
+captioned(
+    chapter.score_extremes(extremes, simulated, minimum_library=1).round(2),
+    "Top-1 accuracy of three extreme embeddings, in percent and as a multiple of "
+    "chance (simulated).",
+)
 
 # %% [markdown]
 # The same arithmetic on the paper's own table: random batch-library accuracy is what the batch alone would score on *whole*.
 # As a multiple of chance, and beside CLIP:
 
 # %% tags=["nbval-check-output"]
-chapter.batch_alone_in_paper().round(2)
+captioned(
+    chapter.batch_alone_in_paper().round(2),
+    "What the batch alone would score among all molecules of the paper's screens, "
+    "top 1, from its Table 2.",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(sentences.batch_in_the_paper())
@@ -160,7 +174,11 @@ near, notice = chapter.real_batches()
 Markdown(f"> {notice}")
 
 # %%
-near.round(1).astype(object).where(near.notna(), "")
+captioned(
+    near.round(1),
+    "Percent of wells whose nearest neighbour is of their own batch, or the same "
+    "drug in another batch, by correction (real screens).",
+)
 
 # %% [markdown]
 # In both, a readout lies nearest to its own batch more often than under permuted labels:
@@ -217,7 +235,10 @@ figures.measured_by_campaign(screen, chapter.TITLES[study.name])
 
 # %%
 readable = chapter.readability(split.test)
-readable.round(1).to_frame("batch named, %")
+captioned(
+    readable.round(1).to_frame("batch named, %"),
+    "Percent of test molecules whose batch a linear probe names, by what it reads.",
+)
 
 # %%
 Markdown(sentences.readability(readable))
@@ -231,11 +252,17 @@ Markdown(sentences.readability(readable))
 # What that is worth with a linear model on the structure, beside the extremes, in the top-10 accuracy of this screen:
 
 # %%
-candidates = {
+from_structure = {
     "batch, from structure": experiment.campaign_from_structure(split)
-} | experiment.extremes(split.test, SEED)
-chapter.score_extremes(candidates, split.test, study.minimum_library, top=10).round(
-    1
+}
+candidates = from_structure | experiment.extremes(split.test, SEED)
+found = chapter.score_extremes(
+    candidates, split.test, study.minimum_library, top=10
+)
+captioned(
+    found.round(1),
+    "Top-10 accuracy of the extremes on the screen named above, in percent and as "
+    "a multiple of chance.",
 )
 
 # %% [markdown]
@@ -285,7 +312,11 @@ records = (
     else main.results
 )
 by_arm = report.tables(records, study.overlap)
-report.side_by_side(by_arm)
+captioned(
+    report.side_by_side(by_arm),
+    "Retrieval accuracy on ToxCast (real) in the whole and in the batch library, "
+    "percent ± half of the 95 % interval over six splits.",
+)
 
 # %% mystnb={"figure": {"caption": "ToxCast, stored runs: how often the true molecule is found, mean of six splits with the 95 % interval over splits. Hollow: InfoCORE at alpha = 0. Dotted: chance.", "name": "fig-retrieval-toxcast"}, "image": {"alt": "Two panels, whole and batch library, top 1, 5 and 10. In the whole library CCL lies below the three others; in the batch library all arms lie close together, well above chance."}}
 rows = {
@@ -298,7 +329,12 @@ figures.accuracies(rows, arms=study.arms)
 # How much of it is the campaign? The share of same-campaign molecules among the first ten, the share expected at random, and linear probes for the campaign on the two embeddings (percent):
 
 # %% tags=["nbval-check-output"]
-report.what_the_batch_leaves(records, study.overlap)
+captioned(
+    report.what_the_batch_leaves(records, study.overlap),
+    "What is left of the batch on ToxCast (real), percent ± half of the 95 % "
+    "interval: of the first ten molecules those of the query's batch, and batches "
+    "that a linear probe names.",
+)
 
 # %% [markdown]
 # ### Two questions
@@ -312,7 +348,16 @@ Markdown(chapter.answers(records, study.arms, overlap=study.overlap))
 against_clip = {
     arm: report.against(by_arm, arm, "clip") for arm in by_arm if arm != "clip"
 }
-chapter.differences(against_clip).round(1)
+ends = {
+    (arm, "difference"): ((arm, "difference_low"), (arm, "difference_high"))
+    for arm in against_clip
+}
+points = with_intervals(chapter.differences(against_clip), ends, places=1)
+captioned(
+    points.droplevel(1, axis=1),
+    "Accuracy minus CLIP's in points, paired by split, with the 95 % interval "
+    "(ToxCast, real).",
+)
 
 # %% [markdown]
 # *Does InfoCORE stop the model from pairing by campaign?*
@@ -360,7 +405,11 @@ Markdown(report.verdict(by_arm, pairs))
 # %%
 runs = experiment.train(study, split, SEED)
 display(Markdown("> " + chapter.banner(study)))
-chapter.live_table(runs)
+captioned(
+    chapter.live_table(runs),
+    "The live run: accuracy in percent with the 95 % interval over molecules, and "
+    "of the first ten molecules those of the query's batch.",
+)
 
 # %% [markdown]
 # The mean share hides who follows the batch. Query by query, for CLIP and for InfoCORE at $\alpha = 0$:
@@ -381,10 +430,12 @@ figures.same_batch_histogram(
 # For an embedding that follows the batch and nothing else that is all there is, so the two columns agree, as they nearly do in the first row; what the other rows have beyond it, they owe to something else.
 
 # %%
-chapter.lift_from_batch(
-    {"batch, from structure": candidates["batch, from structure"]} | embedded,
-    split.test,
-).round(1)
+found = chapter.lift_from_batch(from_structure | embedded, split.test)
+captioned(
+    found.round(1),
+    "Top-10 accuracy in the whole library as a multiple of chance, and how much "
+    "of it the batch alone gives.",
+)
 
 # %% [markdown]
 # ## Look at molecules
@@ -397,14 +448,21 @@ shown = molecules.examples(embedded["infocore, alpha = 0"], split.test, SEED)
 figures.hits_and_misses(**shown.molecules)
 
 # %%
-shown.facts
+captioned(
+    shown.facts,
+    "The first wrong molecule of four queries beside the right one.",
+)
 
 # %% [markdown]
 # Four molecules are an anecdote. Over all queries, take the best-ranked *wrong* molecule, and ask whether it resembles the true one in structure or only comes from the same batch:
 
 # %%
 mistakes = molecules.first_mistakes(embedded, split.test)
-mistakes.round(2)
+captioned(
+    mistakes.round(2),
+    "First wrong molecules beside the right one: mean Tanimoto similarity, and "
+    "percent with its scaffold and its batch.",
+)
 
 # %% [markdown]
 # *Tanimoto* is the overlap of Morgan fingerprints (0 nothing, 1 all), *same scaffold* the share with the same Murcko scaffold {cite:p}`bemis1996scaffolds`; the last two rows say what a random molecule would give.
@@ -422,7 +480,13 @@ mistakes.round(2)
 # Half widths for top-1 in the batch library, in points, from the stored runs:
 
 # %% tags=["nbval-check-output"]
-chapter.intervals(by_arm).round(1)
+half = chapter.intervals(by_arm).round(1)
+half = half.rename(columns=lambda name: name.removeprefix("molecules, "))
+captioned(
+    half,
+    "Half of the 95 % interval of top-1 accuracy in the batch library, in points: "
+    "over the molecules of one seed, and over the seeds.",
+)
 
 # %% [markdown]
 # The first depends on little but the number of queries.
@@ -435,7 +499,11 @@ chapter.intervals(by_arm).round(1)
 # Levels do not compare between screens, but changes against CLIP do (top 1, percent; ours with the 95 % interval over seeds):
 
 # %% tags=["nbval-check-output"]
-chapter.beside_paper(by_arm, "ToxCast", study.arms)
+captioned(
+    chapter.beside_paper(by_arm, "ToxCast", study.arms),
+    "Top-1 accuracy relative to CLIP's in percent, with the 95 % interval: ours "
+    "on ToxCast, the paper's on its own screens.",
+)
 
 # %% [markdown]
 # The signs agree where the paper's effects are large: CCL loses on *whole*, told from CLIP at top 5 and 10, though far less than in the paper.
@@ -461,7 +529,11 @@ Markdown(sentences.beside_the_paper(by_arm))
 # Point (a) shows in print. The random accuracies of Table 2 allow only so many molecules in the whole library; set against a fifth of all molecules of each screen, and against a fifth of those measured in a cell line on average:
 
 # %% tags=["nbval-check-output"]
-chapter.paper_library_sizes().round(0).astype(int)
+captioned(
+    chapter.paper_library_sizes().round(0).astype(int),
+    "Molecules in the whole library, as the random accuracies of the paper's "
+    "Table 2 allow, and a fifth of its screens.",
+)
 
 # %% [markdown]
 # The gene-expression library holds about twice as many molecules as were measured in a cell line, and slightly more than a fifth of all; the cell-painting one is a fifth of all.

@@ -117,8 +117,10 @@ sizes = {
     ]
     for name in datasets
 }
-pd.DataFrame.from_dict(
-    sizes, orient="index", columns=["train", "validation", "test", "tasks"]
+columns = ["train", "validation", "test", "tasks"]
+captioned(
+    pd.DataFrame.from_dict(sizes, orient="index", columns=columns),
+    "Molecules in each part of a data set, and its tasks.",
 )
 
 # %% [markdown]
@@ -143,10 +145,18 @@ Markdown(f"> {notice}")
 # %%
 results = run.run_study(study, Path(RUNS) if RUNS else None)
 live = report.scores(results["cells"])
-report.board(live)
+captioned(
+    report.board(live),
+    "The live study: ROC-AUC in percent (real data unless the note above says "
+    "otherwise).",
+)
 
 # %%
-report.leakage(results["pretraining"])
+captioned(
+    report.leakage(results["pretraining"]).round(1),
+    "Test molecules, how many of them the live screen held, and how many share a "
+    "scaffold with a molecule left in it.",
+)
 
 # %% [markdown]
 # One seed and test parts of about 150 molecules: differences of a few points are noise.
@@ -183,7 +193,11 @@ Markdown(f"Seeds {sorted(table['seed'].unique().tolist())}. Made by {made}")
 # Before anything is compared with it, the baseline must be right: Mol2vec features, an MLP of random weights.
 
 # %% tags=["nbval-check-output"]
-report.baseline_beside_paper(table).round(1)
+captioned(
+    report.baseline_beside_paper(table).round(1),
+    "ROC-AUC without pretraining in percent, ours over three seeds and the "
+    "paper's (PRISM: 100 times R²).",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(sentences.baseline(table))
@@ -194,8 +208,11 @@ Markdown(sentences.baseline(table))
 
 # %% tags=["nbval-check-output"]
 variants = pd.DataFrame(full["toxcast_variants"])
-(100 * variants.groupby("variant", sort=False)["test"].agg(["mean", "std"])).round(
-    1
+by_variant = variants.groupby("variant", sort=False)["test"]
+captioned(
+    (100 * by_variant.agg(["mean", "std"])).round(1),
+    "ROC-AUC of the encoder without pretraining on ToxCast, in percent, over "
+    "three seeds, by how it is scored.",
 )
 
 # %% tags=["nbval-check-output"]
@@ -224,13 +241,21 @@ print(f"{ours:.1f}; the paper's is {paper}.")
 # ROC-AUC in percent, R² for PRISM; mean over three seeds, standard deviation in brackets.
 
 # %% tags=["nbval-check-output"]
-report.board(table)
+captioned(
+    report.board(table),
+    "ROC-AUC in percent, mean and, in brackets, s.d. over three seeds (PRISM: 100 "
+    "times R²); all data sets are real.",
+)
 
 # %% [markdown]
 # What the paper prints, on its own screens (17,753 and 30,204 molecules):
 
 # %% tags=["nbval-check-output"]
-report.paper_board()
+captioned(
+    report.paper_board(),
+    "The paper's Table 3 as printed. GE and CP are its gene-expression and cell- "
+    "painting screens.",
+)
 
 # %% mystnb={"figure": {"caption": "Difference in points from the encoder with random weights, paired by seed, with 95 % intervals over three seeds. Grey: the two controls. PRISM is left out: its R² spreads too far.", "name": "fig-property-gains"}, "image": {"alt": "Four panels, one for each screen, with points for CLIP, CCL and InfoCORE on every data set around a zero line, and grey triangles for the controls."}}
 figures.gains(*report.gains(table))
@@ -241,11 +266,18 @@ figures.gains(*report.gains(table))
 # All three methods minus the encoder without pretraining, then InfoCORE minus CLIP, in points with 95 % intervals over three seeds.
 
 # %% tags=["nbval-check-output"]
-report.all_paired(table, sentences.against_nothing())
+captioned(
+    report.by_study(report.all_paired(table, sentences.against_nothing())),
+    "Pretrained minus not pretrained (Mol2vec) in points, paired by seed, with "
+    "the 95 % interval.",
+)
 
 # %% tags=["nbval-check-output"]
 to_clip = [(f"infocore, {name}", f"clip, {name}") for name in run.PRETRAINED_IN]
-report.all_paired(table, to_clip)
+captioned(
+    report.all_paired(table, to_clip).T,
+    "InfoCORE minus CLIP in points, paired by seed, with the 95 % interval.",
+)
 
 # %% tags=["nbval-check-output"]
 verdicts = report.verdicts(table)
@@ -307,13 +339,20 @@ Markdown(f"Seeds {simclr.parameters['seeds']}. Made by {simclr.made}")
 
 # %% tags=["nbval-check-output"]
 by_simclr = report.scores(simclr.results["cells"])
-report.board(by_simclr)
+captioned(
+    report.board(by_simclr),
+    "Encoders pretrained by SimCLR: ROC-AUC in percent, mean and, in brackets, "
+    "s.d. over three seeds.",
+)
 
 # %% [markdown]
 # What the paper prints for SimCLR:
 
 # %% tags=["nbval-check-output"]
-report.paper_board("SimCLR")
+captioned(
+    report.paper_board("SimCLR"),
+    "The paper's Table 8 as printed.",
+)
 
 # %% [markdown]
 # InfoCORE minus CLIP by SimCLR, and SimCLR minus MoCo, in points, paired by seed:
@@ -325,23 +364,26 @@ pairs += [
     for queued, alone in run.BY_SIMCLR.items()
     for method in ("clip", "infocore")
 ]
-report.all_paired(pd.concat([table, by_simclr]), pairs)
-
-# %% tags=["nbval-check-output"]
-both, margin = (
-    pd.concat([table, by_simclr]),
-    sentences.smallest_lead_of_the_paper("clip", "SimCLR"),
-)
-Markdown(
-    "InfoCORE minus CLIP:\n\n"
-    + sentences.told(both, pairs[: len(run.SIMCLR.studies)], margin)
+both, n = pd.concat([table, by_simclr]), len(run.SIMCLR.studies)
+captioned(
+    report.all_paired(both, pairs[:n]).T,
+    "InfoCORE minus CLIP, both by SimCLR, in points, paired by seed, with the 95 "
+    "% interval.",
 )
 
 # %% tags=["nbval-check-output"]
-Markdown(
-    "SimCLR minus MoCo:\n\n"
-    + sentences.told(both, pairs[len(run.SIMCLR.studies) :], margin)
+captioned(
+    report.all_paired(both, pairs[n:]).T,
+    "SimCLR minus MoCo in the same study, in points, paired by seed, with the 95 "
+    "% interval.",
 )
+
+# %% tags=["nbval-check-output"]
+margin = sentences.smallest_lead_of_the_paper("clip", "SimCLR")
+Markdown("InfoCORE minus CLIP:\n\n" + sentences.told(both, pairs[:n], margin))
+
+# %% tags=["nbval-check-output"]
+Markdown("SimCLR minus MoCo:\n\n" + sentences.told(both, pairs[n:], margin))
 
 # %% [markdown]
 # The paper, from larger screens, prints InfoCORE 0.4 to 0.7 points above CLIP on average by SimCLR.
@@ -349,7 +391,11 @@ Markdown(
 # ### What the screens had seen of the test parts
 
 # %% tags=["nbval-check-output"]
-report.leakage(full["pretraining"]).round(1)
+captioned(
+    report.leakage(full["pretraining"]).round(1),
+    "Test molecules of each data set, how many of them the screen held, and how "
+    "many share a scaffold with a molecule left in it.",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(sentences.most_seen(full["pretraining"]))

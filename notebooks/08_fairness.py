@@ -62,7 +62,11 @@ from infocore_mini.experiments.fairness import figures, intervals
 from infocore_mini.experiments.fairness import report as tables
 from infocore_mini.experiments.fairness import run as experiment
 from infocore_mini.experiments.fairness.training import Setting
-from infocore_mini.experiments.notebook import captioned, check_parameters
+from infocore_mini.experiments.notebook import (
+    captioned,
+    check_parameters,
+    with_intervals,
+)
 from infocore_mini.experiments.results import save_results, stored
 
 parameters = check_parameters(globals())
@@ -93,7 +97,10 @@ pd.options.display.float_format = "{:.1f}".format
 label = [1, 1, 1, 0, 0, 1, 1, 0, 0, 0]
 predicted = [1, 1, 0, 0, 1, 1, 0, 0, 0, 0]
 group = ["men"] * 5 + ["women"] * 5
-group_rates(label, predicted, group).round(2)
+captioned(
+    group_rates(label, predicted, group).round(2),
+    "Rates of the two groups of the example, as fractions.",
+)
 
 # %% tags=["nbval-check-output"]
 {
@@ -117,14 +124,21 @@ group_rates(label, predicted, group).round(2)
 data, notices = experiment.available(seed=SEED)
 for notice in notices:
     display(Markdown(f"> **{notice}**"))
-tables.sizes(data)
+captioned(
+    tables.sizes(data),
+    "Rows of each table about people and of its groups in training, inputs, and "
+    "rows left out; real unless a note above says otherwise.",
+)
 
 # %% [markdown]
 # A gap is as sure as its smallest cell: a true-positive rate of one group is a share of its favourable *test* rows.
 # Those of the stored run, by group and label:
 
 # %% tags=["nbval-check-output"]
-tables.cell_counts()
+captioned(
+    tables.cell_counts(),
+    "Rows of the test parts by label and group.",
+)
 
 # %%
 Markdown(tables.said_of_cells())
@@ -139,20 +153,18 @@ Markdown(tables.said_of_cells())
 # Here CLIP and InfoCORE run for two seeds, so that you can see the whole path work; **for the numbers, read the full run below.**
 
 # %%
-chosen = {
-    name: Setting(**setting)
-    for name, setting in stored("fairness").results["chosen"].items()
-}
-every_arm = experiment.arms(chosen)
-arms = (
-    every_arm
-    if PROFILE == "paper"
-    else {name: every_arm[name] for name in ("clip", "infocore")}
-)
+found = stored("fairness").results["chosen"]
+chosen = {name: Setting(**setting) for name, setting in found.items()}
+arms = experiment.arms(chosen)
+if PROFILE != "paper":
+    arms = {name: arms[name] for name in ("clip", "infocore")}
 seeds = range(SEED, SEED + (10 if PROFILE == "paper" else 2))
 tasks = experiment.reported(arms.values(), seeds, list(data))
 live = experiment.scores_of(tasks, experiment.run_all(tasks, simulate=True))
-tables.averaged(live)
+captioned(
+    tables.averaged(live),
+    "The live run: accuracy and gaps in percent, mean over the seeds.",
+)
 
 # %% [markdown]
 # ## The full run, stored
@@ -181,7 +193,11 @@ facts
 # The rule favours settings in which CLIP is unfair, so each method is also run at *its own best*: the lowest gap within half a point of its own highest accuracy.
 
 # %% tags=["nbval-check-output"]
-pd.DataFrame(record.results["chosen"]).astype(str)
+captioned(
+    pd.DataFrame(record.results["chosen"]),
+    "The settings that the search chose, for all methods alike and for each by "
+    "itself.",
+)
 
 # %% mystnb={"figure": {"caption": "Every setting that was tried, on validation rows: accuracy against equalized odds gap, mean of the three tables. Ringed: the shared setting. Lower right is better.", "name": "fig-fairness-choice"}, "image": {"alt": "Scatter of validation accuracy against equalized odds gap, one colour per method, with the shared setting of InfoCORE ringed."}}
 figures.choice(
@@ -194,13 +210,20 @@ figures.choice(
 # So the queues hold as many rows in all, and an anchor of CCL meets a quarter of them.
 
 # %% tags=["nbval-check-output"]
-tables.queues(chosen["shared"])
+captioned(
+    tables.queues(chosen["shared"]),
+    "Queues of the three methods, in rows.",
+)
 
 # %% [markdown]
 # ### Beside the paper
 
 # %% tags=["nbval-check-output"]
-tables.beside_paper(scores)
+captioned(
+    tables.beside_paper(scores),
+    "Accuracy and gaps in percent, ours over ten seeds and the paper's over five; "
+    "real tables about people.",
+)
 
 # %% mystnb={"figure": {"caption": "Equalized odds gap on the test rows: each dot one of ten seeds, with the mean and its 95 % interval over test rows and seeds. Dashed: the mean that the paper prints for its own runs.", "name": "fig-fairness-gaps"}, "image": {"alt": "Three panels, one per table; dots of the gap for CLIP, CCL, InfoCORE and the supervised network, with intervals wider than the dots' spread and dashed lines at the values of the paper."}}
 drawn = intervals.drawn()
@@ -228,28 +251,30 @@ figures.gaps(drawn, seeing, paper=tables.paper_means())
 
 # %% tags=["nbval-check-output"]
 against_clip = intervals.paired(drawn)
-kinds = {
-    "rows and seeds": "cut",
-    "the same, percentiles": "cut_percentile",
-    "seeds alone": "cut_alone",
-}
-found = {
-    name: [
-        f"{row[k]:.0f} [{row[k + '_low']:.0f}, {row[k + '_high']:.0f}]"
-        for _, row in against_clip.iterrows()
-    ]
-    for name, k in kinds.items()
-}
-pd.DataFrame(found, index=against_clip.index)
+kinds = {"cut": "rows and seeds", "cut_percentile": "the same, percentiles"}
+kinds["cut_alone"] = "seeds alone"
+ends = {kind: (f"{kind}_low", f"{kind}_high") for kind in kinds}
+found = with_intervals(against_clip, ends, places=0)[list(kinds)]
+captioned(
+    found.rename(columns=kinds),
+    "How much InfoCORE cuts CLIP's equalized-odds gap, in percent, with three "
+    "kinds of 95 % interval.",
+)
 
 # %% [markdown]
 # ### InfoCORE against CLIP and the other baselines
 #
 # The comparison is paired: the same rows, the same seed, another loss.
-# `difference` is InfoCORE's mean gap less the baseline's; `seen` is the true difference that would have been told from zero with a probability of 80 %; `accuracy_change` is what it costs in points of accuracy; `lower_in` counts the seeds, of ten, in which InfoCORE's gap is the smaller one.
+# *Baseline* and *arm* are the mean gaps of the two, *difference* is InfoCORE's less the baseline's; *could be seen* is the true difference that would have been told from zero with a probability of 80 %; *cut* is the difference in percent of the baseline's gap; *accuracy change* is what it costs in points of accuracy.
 
 # %% tags=["nbval-check-output"]
-against_clip.T.map("{:.1f}".format)
+columns = ["baseline", "arm", *intervals.SHOWN]
+captioned(
+    intervals.differences({"CLIP, same setting": against_clip}, columns),
+    "Equalized-odds gap of CLIP (baseline) and InfoCORE (arm), and their "
+    "comparison, in points, with 95 % intervals; the three tables about people "
+    "(real).",
+)
 
 # %% tags=["nbval-check-output"]
 comparisons = {
@@ -259,9 +284,11 @@ comparisons = {
     "CCL at its own best": intervals.paired(drawn, baseline="ccl, own best"),
     "supervised": intervals.paired(drawn, baseline="supervised"),
 }
-columns = ["difference", "difference_low", "difference_high", "seen"]
-columns += ["cut", "cut_low", "cut_high", "accuracy_change"]
-intervals.differences(comparisons, columns)
+captioned(
+    intervals.differences(comparisons),
+    "InfoCORE against each baseline: equalized-odds gap and accuracy, in points, "
+    "the cut in percent of the baseline's gap, with 95 % intervals.",
+)
 
 # %% mystnb={"figure": {"caption": "By how much InfoCORE at the shared setting lowers the equalized odds gap, against five baselines. Thin: the 95 % interval over test rows and ten paired seeds; thick: over the seeds alone. Left of zero the baseline is fairer.", "name": "fig-fairness-cuts"}, "image": {"alt": "Three panels of horizontal intervals, one row per baseline; the thin intervals over rows and seeds are wider than the thick ones over seeds alone."}}
 figures.cuts(comparisons)
@@ -295,7 +322,11 @@ own_best = {
 Markdown(tables.said_of(own_best, "InfoCORE's gap, each at its own best,"))
 
 # %% tags=["nbval-check-output"]
-intervals.differences(own_best, ["baseline", "arm", *columns])
+captioned(
+    intervals.differences(own_best, columns),
+    "Each method at its own best setting, InfoCORE the arm: equalized-odds gap "
+    "and accuracy in points, the cut in percent, with 95 % intervals.",
+)
 
 # %% [markdown]
 # ## How long one trains
@@ -340,7 +371,11 @@ blind = {
         drawn, "infocore, no race or sex", "clip, no race or sex"
     ),
 }
-intervals.differences(blind, ["baseline", "arm", *columns])
+captioned(
+    intervals.differences(blind, columns),
+    "CLIP (baseline) and InfoCORE (arm), with race and sex among the inputs and "
+    "without: points, the cut in percent, with 95 % intervals.",
+)
 
 # %% mystnb={"figure": {"caption": "The equalized odds gap with race and sex kept from every model (ten seeds, mean and 95 % interval over test rows and seeds).", "name": "fig-fairness-blind"}, "image": {"alt": "Three panels, one per table, with the gaps of CLIP, CCL, InfoCORE and the supervised network trained without race and sex."}}
 figures.gaps(
@@ -370,13 +405,15 @@ figures.aggregations(scores)
 
 # %% tags=["nbval-check-output"]
 by_aggregate = tables.by_aggregate()
-pd.concat(
-    {
-        how: table[["cut", "cut_low", "cut_high"]]
-        for how, table in by_aggregate.items()
-    },
-    axis=1,
-).round(1)
+cuts = {
+    how: intervals.differences({"": table}, ["cut"])["cut (%)"].droplevel(0)
+    for how, table in by_aggregate.items()
+}
+captioned(
+    pd.DataFrame(cuts),
+    "How much InfoCORE cuts CLIP's gap, in percent, with the 95 % interval, by "
+    "how the pairs of groups are combined.",
+)
 
 # %%
 Markdown(tables.said_of_aggregates())

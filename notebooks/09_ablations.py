@@ -54,7 +54,13 @@ from IPython.display import Markdown
 
 from infocore_mini.experiments.gene_expression import figures
 from infocore_mini.experiments.names import Arm
-from infocore_mini.experiments.notebook import captioned, check_parameters
+from infocore_mini.experiments.notebook import (
+    captioned,
+    check_parameters,
+    with_intervals,
+)
+
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 from infocore_mini.experiments.pretraining import ablation, report
 from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import STUDIES, study_of
@@ -102,8 +108,9 @@ figures.ablation(report.accuracies(by_arm), report.paper_ablation())
 
 # %% tags=["nbval-check-output"]
 chosen = report.steps_from(by_arm, "CLIP", report.paper_ablation())
+by_library = chosen.swaplevel().round(1)
 captioned(
-    chosen.round(1),
+    with_intervals(by_library, {"ours": ("low", "high")}, places=1),
     "Top-1 accuracy minus CLIP's, in points, paired by seed, with the 95 % "
     "interval (simulated screen); the paper's difference on its real screen.",
 )

@@ -10,9 +10,8 @@ import pandas as pd
 from infocore_mini.evaluate.seeds import half_width, t_interval
 from infocore_mini.experiments.fairness import report as fairness_report
 from infocore_mini.experiments.fairness.intervals import MEASURES, drawn, means
-from infocore_mini.experiments.fairness.report import DATASET_NAMES
 from infocore_mini.experiments.gene_expression import connectivity_map
-from infocore_mini.experiments.names import METHOD_NAMES, STUDY_NAMES, Arm
+from infocore_mini.experiments.names import DATASET_NAMES, METHOD_NAMES, STUDY_NAMES, Arm
 from infocore_mini.experiments.pretraining import report as pretraining_report
 from infocore_mini.experiments.pretraining.report import FRAMEWORKS, paper_accuracies
 from infocore_mini.experiments.property import report as property_report

@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import ConfigDict, ValidationError, create_model
 
-from infocore_mini.experiments.tables import captioned, register
+from infocore_mini.experiments.tables import captioned, register, with_intervals
 from infocore_mini.parameters import OutputDir, ParameterError, Profile, Seed, explain
 
-__all__ = ["captioned", "check_parameters"]
+__all__ = ["captioned", "check_parameters", "with_intervals"]
 
 _EVERY = {"SEED": Seed, "PROFILE": Profile, "OUTPUT_DIR": OutputDir}
 _PLAIN = (bool, int, float, str, list, dict, tuple, type(None))

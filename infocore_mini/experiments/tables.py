@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from itertools import groupby
 from numbers import Integral, Number
@@ -16,17 +16,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from infocore_mini.experiments.names import METHOD_NAMES, RIVAL_NAMES
+from infocore_mini.experiments.names import DATASET_NAMES, METHOD_NAMES, RIVAL_NAMES
 
 DIGITS = 3  # significant ones of a column's largest number, where the column was not rounded
 MOST_DECIMALS = 3
-_WHOLE_NAMES = METHOD_NAMES | RIVAL_NAMES
+_WHOLE_NAMES = METHOD_NAMES | RIVAL_NAMES | DATASET_NAMES
+_SPELT_OUT = {
+    "auc": "AUC",
+    "fpr": "false positive rate",
+    "n_batches": "experimental batches",
+    "r2": "R²",
+    "std": "s.d.",
+    "tpr": "true positive rate",
+}
 _METHOD = re.compile(rf"\b({'|'.join(METHOD_NAMES)})\b")
 _ARM = re.compile(rf"^({'|'.join(METHOD_NAMES)})(?=, |$)")  # how the key of an arm begins: "clip, comas"
 _SYMBOL = re.compile(r"\$?\b(?:([A-Z])_([A-Za-z0-9])|([a-z])_([A-Z0-9]))\b\$?")  # n_B, $Z_g$
 _FIGURES = re.compile(
     r"(?=[-+−\d])(?:[-+−]?[\d.,]+(?:e[-+−]?\d+)?|±|to|[x×%()\[\] ])+"
 )  # "6.5 [5.9, 7.1]", "9 (8 to 11)"
+_GLUED = re.compile(r" (?![\[(])")
 _HYPHEN = re.compile(r"(?<![\w.)\]])-(?=[\d.])")
 
 
@@ -35,6 +44,23 @@ def captioned(frame: pd.DataFrame, caption: str) -> pd.DataFrame:
     copy = frame.copy()
     copy.attrs["caption"] = caption
     return copy
+
+
+def with_intervals(frame: pd.DataFrame, bounds: Mapping[str, tuple[str, str]], places: int) -> pd.DataFrame:
+    """Columns and their bounds in one, as text: "0.27 [0.19, 0.36]"; alone where a bound is missing.
+
+    Args:
+        bounds: column -> (column of the lower bound, column of the upper one), which are left out.
+        places: decimals.
+    """
+    table = frame.drop(columns=[name for ends in bounds.values() for name in ends])
+    for column, ends in bounds.items():
+        rows = frame[[column, *ends]].itertuples(index=False)
+        table[column] = [
+            f"{value:.{places}f}" + ("" if np.isnan([low, high]).any() else f" [{low:.{places}f}, {high:.{places}f}]")
+            for value, low, high in rows
+        ]
+    return table
 
 
 def register() -> None:
@@ -81,14 +107,16 @@ def words(label: Hashable) -> str:
         return ""
     if not isinstance(label, str):
         return _number(label, decimals(pd.Series([label]))) if _numeric(label) else words(str(label))
-    named = _WHOLE_NAMES.get(label) or _METHOD.sub(_named, label)
+    named = (_WHOLE_NAMES | _SPELT_OUT).get(label) or _METHOD.sub(_named, label)
     parts = _SYMBOL.sub(r"\1\3<sub>\2\4</sub>", escape(_true_minus(named)))
     return parts.replace("_", " ")
 
 
 def decimals(values: Iterable[Any]) -> int:
     """How many decimals the finite numbers of a column need: none for counts, else at most three digits and no noise."""
-    numbers = np.array([float(v) for v in values if _numeric(v) and np.isfinite(float(v))])
+    numbers = np.array(
+        [float(v) for v in values if _numeric(v) and not isinstance(v, Integral) and np.isfinite(float(v))]
+    )
     if not len(numbers):
         return 0
     noise = min(1e-9, 1e-6 * np.abs(numbers).max())
@@ -141,8 +169,8 @@ def _named(method: re.Match) -> str:
 
 
 def _true_minus(text: str) -> str:
-    """A hyphen before a number is a minus sign."""
-    return _HYPHEN.sub("−", text) if _FIGURES.fullmatch(text) else text
+    """In text made of numbers a hyphen is a minus sign, and a line breaks only before a bracket."""
+    return _GLUED.sub("\N{NO-BREAK SPACE}", _HYPHEN.sub("−", text)) if _FIGURES.fullmatch(text) else text
 
 
 def _numeric(value: Any) -> bool:

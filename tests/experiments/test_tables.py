@@ -21,7 +21,8 @@ def parsed(table: pd.DataFrame | pd.Series) -> BeautifulSoup:
 
 def body(table: pd.DataFrame | pd.Series) -> list[list[str]]:
     """What the rows say, their headers included."""
-    return [[cell.get_text() for cell in row.find_all(["th", "td"])] for row in parsed(table).tbody.find_all("tr")]
+    rows = parsed(table).tbody.find_all("tr")
+    return [[cell.get_text().replace("\xa0", " ") for cell in row.find_all(["th", "td"])] for row in rows]
 
 
 def heads(table: pd.DataFrame | pd.Series) -> list[list[str]]:
@@ -50,6 +51,7 @@ WIDE = pd.DataFrame(
         ("peak_bytes", "peak bytes"),
         ("clipped_share", "clipped share"),
         ("n_B", "n<sub>B</sub>"),
+        ("auc", "AUC"),
         ("$Z_g$ (screen)", "Z<sub>g</sub> (screen)"),
         ("I(Zd; Zg | Xb)", "I(Zd; Zg | Xb)"),
         ("a < b & c", "a &lt; b &amp; c"),
@@ -87,6 +89,11 @@ def test_labels_are_plain_words(label, said: str):
 )
 def test_cells(values: list, said: list[str]):
     assert column(*values) == said
+
+
+def test_an_interval_breaks_before_its_bracket_alone():
+    assert ">−6.5 [−7.9,\xa07.1]<" in html(pd.DataFrame({"x": ["-6.5 [-7.9, 7.1]"]}))
+    assert ">7.1\xa0±\xa00.8<" in html(pd.DataFrame({"x": ["7.1 ± 0.8"]}))
 
 
 @pytest.mark.parametrize(
@@ -180,6 +187,15 @@ def test_no_style_and_no_id_is_written_and_every_run_writes_the_same():
     text = html(captioned(WIDE, "Accuracy."))
     assert not re.search(r"\b(style|id|border|align)=", text)
     assert text == html(captioned(WIDE.copy(), "Accuracy."))
+
+
+def test_bounds_join_their_column_and_are_left_out():
+    table = pd.DataFrame(
+        {"a": ["x", "y"], "mean": [1.25, -2.0], "low": [1.0, np.nan], "high": [1.5, np.nan], "n": [3, 4]}
+    )
+    shown = tables.with_intervals(table, {"mean": ("low", "high")}, places=1)
+    assert list(shown) == ["a", "mean", "n"]
+    assert list(shown["mean"]) == ["1.2 [1.0, 1.5]", "-2.0"]
 
 
 def test_a_caption_is_of_the_copy_alone():
