@@ -140,7 +140,12 @@ columns = ["finds", "same batch", "effect read", "batch read"]
 rows = {"the readout itself": screen, **embeddings}
 scores = pd.DataFrame({name: read(z) for name, z in rows.items()}, index=columns).T
 scores.loc["chance"] = [1 / 5 * 24 / 25, 1 / 25, 1 / 5, 1 / 25]
-(100 * scores).round(0).astype(int)
+captioned(
+    (100 * scores).round(0).astype(int),
+    "Held-out screens (simulated), percent: of the ten nearest neighbours those "
+    "of the same effect from another batch (finds) and those of the same batch; "
+    "effect and batch that a linear probe reads.",
+)
 
 # %% [markdown]
 # *Simulated data. Percent, on held-out screens: the kinds of neighbours as in the picture, then the accuracy of the two classifiers (5-fold cross-validation). For the readout itself the classifier sees all ten numbers.*
@@ -156,7 +161,10 @@ claims = {
     "more neighbours are finds than with CCL": infocore["finds"] > ccl["finds"],
 }
 claims = {claim: bool(holds) for claim, holds in claims.items()}
-pd.Series(claims).to_frame("holds")
+captioned(
+    pd.Series(claims).to_frame("holds"),
+    "What was claimed of InfoCORE, and whether it holds in this run.",
+)
 
 # %% [markdown]
 # *InfoCORE on this draw.*
@@ -281,12 +289,15 @@ z_drug.shape, z_screen.shape
 
 # %%
 best = np.argsort(-z_drug @ z_screen[0])[:5]
-pd.DataFrame(
-    {
-        "drug (row)": held_out[best],
-        "cosine": (z_drug @ z_screen[0])[best].round(2),
-        "run on": plate[held_out][best],
-    }
+cosine = (z_drug @ z_screen[0])[best].round(2)
+nearest = {
+    "drug (row)": held_out[best],
+    "cosine": cosine,
+    "run on": plate[held_out][best],
+}
+captioned(
+    pd.DataFrame(nearest),
+    "The five drugs nearest to the first held-out screen (simulated).",
 )
 
 # %% [markdown]

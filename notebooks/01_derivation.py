@@ -120,7 +120,10 @@ rows = [
     (s.information, s.conditional_information, s.batch_information[0])
     for s in screens.values()
 ]
-pd.DataFrame(rows, index=list(screens), columns=columns).round(3) + 0.0
+captioned(
+    pd.DataFrame(rows, index=list(screens), columns=columns).round(3),
+    "Information of three toy screens, in nats (exact sums).",
+)
 
 # %% [markdown]
 # In the last row nothing is left to learn, yet $I(Z_d; Z_g) > 0$.
@@ -419,7 +422,11 @@ terms = pd.DataFrame(terms, index=pd.Index(K, name="K"))
 full = terms.map(lambda term: term.full)
 reduced = terms.map(lambda term: term.reduced)
 ceiling = [math.log(k) - sum(s.batch_information) / 2 for k in K]
-full.assign(ceiling=ceiling, truth=s.conditional_information).round(3)
+captioned(
+    full.assign(ceiling=ceiling, truth=s.conditional_information).round(3),
+    "The multi-sample bound by the number of candidates K and by how the "
+    "posteriors are mixed, its ceiling and the truth, in nats (simulated).",
+)
 
 # %% mystnb={"figure": {"caption": "The multi-sample bound against the number of candidates (simulated, exact sums). Left: at the stated optimum, with C, under its ceiling, and without C, as in the training loss. Right: without C, posteriors mixed from two classifiers at the chosen alpha.", "name": "fig-saturation"}, "image": {"alt": "Two line charts of the bound against K. All curves stay below the dashed truth."}}
 figures.saturation(
@@ -457,7 +464,11 @@ single = estimates(bounds.single_sample_estimates)
 multi = estimates(bounds.multi_sample_estimates)
 both = {"Proposition 1": single.numpy(), "Proposition 2": multi.numpy()}
 errors = report.errors_at_the_optimum(truth.numpy(), both)
-errors.round(2)
+captioned(
+    errors.round(2),
+    "Error of both estimators at the optimum, in nats, by truth (simulated "
+    "Gaussian screens).",
+)
 
 # %% tags=["nbval-check-output"]
 allowed = truth + 4 * multi.std(1) / math.sqrt(cases)
@@ -505,7 +516,19 @@ signals = [
     for g in (gaussians[2], gaussians[3])
 ]
 signal = pd.concat(signals)
-signal.pivot(index=["truth", "c"], columns="bound").round(2)
+signal = signal.assign(truth=signal["truth"].round(2), bound=signal["bound"])
+signal = signal.pivot(index=["truth", "c"], columns="bound").round(2)
+captioned(
+    signal["signal to noise"],
+    "Signal to noise of the gradient, by truth (nats) and share c of the optimal "
+    "critic (simulated).",
+)
+
+# %%
+captioned(
+    signal["heaviest 1 %"],
+    "Share of the gradient that the heaviest 1 % of the weights make.",
+)
 
 # %% [markdown]
 # Then critics from random weights, as in training: two encoders, $T = \cos/\tau$ with $\tau = 0.1$ and an offset that is learnt, since Proposition 1 needs one; minibatches of 64, the learning rate chosen for each bound on seeds of its own.
@@ -519,7 +542,11 @@ scores = report.final_scores(training.rows_of(study.results), study.parameters)
 Markdown(f"Seeds {study.parameters['seeds']}. Made by {study.made}")
 
 # %% tags=["nbval-check-output"]
-report.trained(scores)
+captioned(
+    report.trained(scores),
+    "What trained critics reach, in nats, mean ± half of the 95 % interval over "
+    "ten seeds (simulated Gaussian screens).",
+)
 
 # %% mystnb={"figure": {"caption": "Critics trained from random weights with three objectives on the same minibatches (simulated Gaussian screens): above, the score on fresh draws, dashed the truth; below, the norm of the mean gradient over the root of its variance. Mean and 95 % interval over ten seeds.", "name": "fig-critics"}, "image": {"alt": "Four columns, one for each truth. Above, the score of each objective's critic rises with the number of minibatches; below, the signal to noise of the gradient falls."}}
 figures.critics_in_training(scores)
@@ -589,7 +616,7 @@ Markdown(report.in_training(scores) + "\n" + report.gradients_said(signal, score
 # Then $C$ can be negative, and the bound *without* $C$ can exceed the truth; with $C$ it cannot.
 # The third family, the prior-corrected product of experts $\hat p_g \propto p(x_b)\, \frac{\hat p(x_b \mid z_g)}{p(x_b)}\, \frac{\hat p(x_b \mid z_d)}{p(x_b)}$, is Bayes' rule itself wherever the tie between drug and screen is the same in every experimental batch, as in the toy screen; but its $C$ has no sign over arbitrary posteriors.
 
-# %% tags=["nbval-check-output"]
+# %%
 kinds = dict(effect=1, confounding=1)
 some, rows = distributions.random_discrete(3, 3, 4, generator=rng, **kinds), []
 for _ in range(cases):
@@ -603,7 +630,13 @@ for _ in range(cases):
     c = bounds.correction_term
     rows.append({name: c(some.joint, p) for name, p in posteriors.items()})
 C = pd.DataFrame(rows)
-(C.min() >= -1e-12).to_frame("never negative")
+
+# %% tags=["nbval-check-output"]
+captioned(
+    (C.min() >= -1e-12).to_frame("never negative"),
+    "Whether C is negative in no random case, by how the posteriors are made "
+    "(simulated).",
+)
 
 # %% mystnb={"figure": {"caption": "C for random classifiers (simulated, one dot a case) at the chosen alpha: the two mixtures of the paper, the product of experts, and classifiers that differ between weights and correction. Shaded: C below zero.", "name": "fig-c"}, "image": {"alt": "C of every random case in four rows, one for each family of posteriors; the range below zero is shaded."}}
 figures.correction_terms(C.to_dict("list"))
@@ -615,14 +648,12 @@ Markdown(report.signs(C, ALPHA))
 undecided = torch.full_like(log_d, -math.log(2))
 lagging = bounds.Posteriors.lagging(log_d, log_g, undecided, undecided, ALPHA)
 counter = bounds.multi_sample_bound(s.joint, f_star, lagging, 64)
-pd.Series(
-    {
-        "truth": s.conditional_information,
-        "with C": counter.full,
-        "without C": counter.reduced,
-        "C": counter.correction,
-    }
-).round(3).to_frame("K = 64")
+stands = {"truth": s.conditional_information, "with C": counter.full}
+stands |= {"without C": counter.reduced, "C": counter.correction}
+captioned(
+    pd.Series(stands).round(3).to_frame("K = 64"),
+    "The bound of the counterexample with and without C, in nats.",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(report.overshoot(counter, s.conditional_information, ALPHA))
@@ -700,7 +731,11 @@ print("by hand = library; alpha = 1: CLIP plus the mean log posterior")
 sharpening = report.towards_ccl(
     (*data[:2], batch_id), 5, (2, 5, 10, 15, 20, 25, 30), temperature=0.1
 )
-sharpening.map("{:.1e}".format)
+captioned(
+    sharpening.map("{:.1e}".format),
+    "The weights as the classifiers grow sure (logit): their doubt, the loss "
+    "against CCL's between its bounds, and the gradients' difference.",
+)
 
 # %% [markdown]
 # Loss and gradient both go to CCL's.
@@ -764,7 +799,11 @@ ceilings = pd.DataFrame(
 )
 ceilings["ceiling"] = [bounds.temperature_ceiling(n, tau) for tau in taus]
 ceilings["simplex"] = [clip_estimate(simplex, simplex, tau) for tau in taus]
-ceilings.round(3)
+captioned(
+    ceilings.round(3),
+    "Ceiling of CLIP's estimate by temperature tau, and what a simplex of 64 "
+    "pairs reaches, in nats.",
+)
 
 # %% tags=["nbval-check-output"]
 highest = [
@@ -812,7 +851,7 @@ def appendix_d(anchor, candidates, b, W, alpha, tau):
     return clip_part, (from_anchor, from_candidates)
 
 
-# %% tags=["nbval-check-output"]
+# %%
 W = torch.randn(5, 8, generator=rng)
 positive, b = torch.tensor([0]), torch.tensor([2])
 z, c = unit(1, 8).requires_grad_(), unit(16, 8).requires_grad_()
@@ -830,7 +869,10 @@ for scale in (0.0, 0.1, 1.0):
     agrees[f"lambda = {scale}"] = [
         torch.allclose(one.squeeze(0), two) for one, two in zip(found, stated)
     ]
-pd.DataFrame(agrees, index=["anchor", "candidates"]).T
+captioned(
+    pd.DataFrame(agrees, index=["anchor", "candidates"]).T,
+    "Whether autograd and the stated gradient agree, by lambda.",
+)
 
 # %% [markdown]
 # Autograd and {eq}`eq-gradient` agree.
@@ -852,7 +894,10 @@ shapes = {
     "soft labels: one sum per anchor and batch": (n, n_batches),
 }
 rows = [(str(shape), 4 * math.prod(shape) / 1e6) for shape in shapes.values()]
-pd.DataFrame(rows, index=list(shapes), columns=["shape", "MB"]).round(1)
+captioned(
+    pd.DataFrame(rows, index=list(shapes), columns=["shape", "MB"]).round(1),
+    "Numbers that each form of the loss holds at the paper's sizes, in float32.",
+)
 
 # %% [markdown]
 # None of the large one is needed.

@@ -200,10 +200,14 @@ figures.embedding_rings(z_drug, study.effect[held_out], study.batch_id[held_out]
 # %% tags=["nbval-check-output"]
 rows = report.stored_rows()
 default = report.arms(rows)
-report.summary(default).rename(report.ARM_NAMES).round(1)
+captioned(
+    report.shown(report.summary(default)),
+    "Effect and batch that a linear probe reads from the embeddings, percent, "
+    "with half of the 95 % interval over draws (simulated).",
+)
 
 # %% [markdown]
-# *Simulated data, stored results. Means over 40 draws in percent; `_ci95` is half of the 95 % interval.*
+# *Simulated data, stored results. Means over 40 draws in percent, ± half of the 95 % interval.*
 
 # %% mystnb={"image": {"alt": "Four panels of dots, a dot a draw: effect accuracy above, batch accuracy below, screen on the left, drug on the right; columns CLIP, CCL, InfoCORE and two kinds of one-batch CCL. CLIP is lowest in effect and highest in batch; the others lie close together."}}
 paper = report.paper_accuracies()
@@ -217,7 +221,11 @@ figures.accuracies(default, paper)
 # Otherwise the table says how large a true difference such draws would show in four cases of five.
 
 # %% tags=["nbval-check-output"]
-report.comparisons(default)
+captioned(
+    report.comparisons(default),
+    "Differences of the arms in points, paired by draw, with the 95 % interval, "
+    "and the verdict on each (simulated).",
+)
 
 # %% tags=["hide-input"]
 Markdown(readings.methods(default))
@@ -256,9 +264,12 @@ ours = report.summary(default)[["effect", "batch"]].stack()
 table6 = pd.DataFrame(
     {(v, m): row for m, views in paper.items() for v, row in views.items()}
 ).T.stack()
-pd.DataFrame({"paper, 1 draw": table6, "ours, 40 draws": ours.round(1)}).loc[
-    ["screen", "drug"]
-].dropna()
+both = pd.DataFrame({"paper, 1 draw": table6, "ours, 40 draws": ours.round(1)})
+captioned(
+    both.loc[["screen", "drug"]].dropna(),
+    "Accuracy of linear probes in percent, as in the paper's Table 6 and ours "
+    "(both simulated).",
+)
 
 # %% [markdown]
 # *Percent. The paper prints one draw.*
@@ -288,7 +299,11 @@ figures.negatives(composed, references)
 # *Simulated data, stored results, $Z_g$: mean and 95 % interval over 20 draws, 1,080 steps; open: 2.8 times as many. Dashed: CLIP and InfoCORE with random minibatches of 64 on the same draws, at the temperatures at which they were run.*
 
 # %% tags=["nbval-check-output"]
-negatives.contrasts(composed)
+captioned(
+    negatives.contrasts(composed),
+    "Effect accuracy of CCL on the screen side by the make-up of its minibatches, "
+    "differences in points with the 95 % interval (simulated).",
+)
 
 # %% [markdown]
 # *Effect accuracy on $Z_g$, one composition minus another, paired by draw, in percentage points.*
@@ -368,7 +383,11 @@ figures.sweeps(
 # InfoCORE's lead over CLIP at the same setting, in effect accuracy on $Z_g$, for every value that we tried:
 
 # %% tags=["nbval-check-output"]
-readings.leads(swept)
+captioned(
+    readings.leads(swept),
+    "InfoCORE minus CLIP in effect accuracy, points, at every setting tried, "
+    "smallest lead first (simulated).",
+)
 
 # %% tags=["hide-input"]
 Markdown(readings.sweeps(swept))
@@ -387,7 +406,11 @@ frame = experiment.run(draws, methods, generator=generator, settings=settings)
 Markdown(readings.live(draws, chosen))
 
 # %%
-report.summary(frame).rename(report.ARM_NAMES).round(1)
+captioned(
+    report.shown(report.summary(frame)),
+    "The live run: effect and batch that a linear probe reads, percent, with half "
+    "of the 95 % interval over draws (simulated).",
+)
 
 # %%
 differences = report.comparisons(frame)

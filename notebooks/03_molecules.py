@@ -137,7 +137,7 @@ except InvalidSmiles as error:
 #
 # Tellurium is rare in drug discovery. Its compounds still get a vector, because what is unknown is summed as `UNK`:
 
-# %% tags=["nbval-check-output"]
+# %%
 exotic = {
     "telluride": "C[Te]c1ccccc1",
     "selenide": "C[Se]c1ccccc1",
@@ -145,12 +145,17 @@ exotic = {
     "Eu(3+)": "[Eu+3]",
     "Tb(3+)": "[Tb+3]",
 }
+
+# %% tags=["nbval-check-output"]
 sentences = substructure_sentences(exotic.values())
 words = [np.array(sentence, dtype=np.int64) for sentence in sentences]
 none = len(vectors.identifiers)  # where a word has no vector
 unseen = [int((vectors.rows(row) == none).sum()) for row in words]
 counts = {"words": [len(row) for row in words], "unseen": unseen}
-pd.DataFrame(counts, index=list(exotic))
+captioned(
+    pd.DataFrame(counts, index=list(exotic)),
+    "Words of rare molecules, and how many of them have no vector.",
+)
 
 # %% [markdown]
 # The price: two molecules that differ only in what is unseen get the same vector, as the last two do.
@@ -182,7 +187,11 @@ figures.neighbour_panels(
 
 # %% tags=["nbval-check-output"]
 classes = chapter.same_class(vectors)
-classes
+captioned(
+    classes,
+    "Drugs of a class, and how many of them have a nearest neighbour of the same "
+    "class.",
+)
 
 # %% [markdown]
 # *Well-known drugs, chosen by us; column Mol2vec and column Morgan: for how many of the `drugs` the nearest other one is of their class. A handful of famous, well-separated classes: a sanity check and no benchmark.*
@@ -208,7 +217,10 @@ figures.size_and_map(
 
 # %%
 measured = chapter.limits(library, found, vectors)
-measured.round(2).to_frame("this library")
+captioned(
+    measured.round(2).to_frame("this library"),
+    "Limits of Mol2vec, measured on the library of this chapter.",
+)
 
 # %% [markdown]
 # - **Counts dominate.** A sum over substructures grows with their number, so the length of a vector is little else than the size of the molecule.
@@ -217,7 +229,7 @@ measured.round(2).to_frame("this library")
 #
 # What lies behind the last point, pair by pair; 1 means that the two are the same to the featuriser:
 
-# %% tags=["nbval-check-output"]
+# %%
 pairs = {
     "stereo: dexamethasone, betamethasone": (
         chapter.NAMED["dexamethasone"],
@@ -232,7 +244,13 @@ pairs = {
     ),
     "unseen: ions of europium and terbium": ("[Eu+3]", "[Tb+3]"),
 }
-chapter.compare_pairs(pairs, vectors).round(2)
+
+# %% tags=["nbval-check-output"]
+captioned(
+    chapter.compare_pairs(pairs, vectors).round(2),
+    "Cosine of Mol2vec and Tanimoto similarity of Morgan fingerprints, of pairs "
+    "of molecules.",
+)
 
 # %% [markdown]
 # Stereochemistry is invisible to both; a betamethasone screen and a dexamethasone screen share one drug vector.

@@ -62,6 +62,8 @@ from infocore_mini.experiments.fairness import figures, intervals
 from infocore_mini.experiments.fairness import report as tables
 from infocore_mini.experiments.fairness import run as experiment
 from infocore_mini.experiments.fairness.training import Setting
+
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 from infocore_mini.experiments.notebook import (
     captioned,
     check_parameters,
@@ -155,9 +157,9 @@ Markdown(tables.said_of_cells())
 # %%
 found = stored("fairness").results["chosen"]
 chosen = {name: Setting(**setting) for name, setting in found.items()}
-arms = experiment.arms(chosen)
-if PROFILE != "paper":
-    arms = {name: arms[name] for name in ("clip", "infocore")}
+every_arm = experiment.arms(chosen)
+names = every_arm if PROFILE == "paper" else ("clip", "infocore")
+arms = {name: every_arm[name] for name in names}
 seeds = range(SEED, SEED + (10 if PROFILE == "paper" else 2))
 tasks = experiment.reported(arms.values(), seeds, list(data))
 live = experiment.scores_of(tasks, experiment.run_all(tasks, simulate=True))

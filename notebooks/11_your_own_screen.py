@@ -57,7 +57,13 @@ from infocore_mini.experiments.audit.report import (
     screens_table,
     trained_table,
 )
-from infocore_mini.experiments.notebook import captioned, check_parameters
+from infocore_mini.experiments.notebook import (
+    captioned,
+    check_parameters,
+    with_intervals,
+)
+
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 from infocore_mini.experiments.nuisances import report as nuisances
 from infocore_mini.experiments.results import checksums, save_results, stored
 from infocore_mini.experiments.your_own_screen import figures, sentences, tables
@@ -82,7 +88,10 @@ Markdown(
 )
 
 # %%
-table.iloc[[0, 1, -2, -1], :7]
+captioned(
+    table.iloc[[0, 1, -2, -1], :7],
+    "Four wells of the file, and its first columns.",
+)
 
 # %% [markdown]
 # ## Read it
@@ -108,7 +117,10 @@ screen
 taken = screen.left_out["reason"].value_counts().to_dict()
 print(f"left out: {taken or 'nothing'}")
 print(f"spellings of molecules that have several: {len(screen.merged)}")
-screen.merged.iloc[:3]
+captioned(
+    screen.merged.iloc[:3],
+    "Spellings that were read as one molecule, and their profiles.",
+)
 
 # %% [markdown]
 # ## Audit it
@@ -131,7 +143,11 @@ found
 # Here is what it has on the run:
 
 # %%
-sentences.checks_of(found, "experimental batch").round(3)
+captioned(
+    sentences.checks_of(found, "experimental batch").round(3),
+    "The audit's checks of the experimental batch: observed shares, what permuted "
+    "labels give (expected), adjusted p, rows asked, and the verdict.",
+)
 
 # %% [markdown]
 # *Observed* is a share of the wells, or of the values of the run, for which the check tells the run; *expected* is the mean over permuted labels; the p-value counts all checks of the audit.
@@ -173,7 +189,13 @@ from infocore_mini.evaluate.retrieval import screen_retrieval
 
 z_screen, z_drug = model.embed(split.test)
 accuracy = screen_retrieval(z_screen, z_drug, split.test, minimum_library=5)
-accuracy[accuracy["cell_line"] == "mean"].drop(columns="cell_line").round(3)
+of_lines = with_intervals(accuracy, {"accuracy": ("low", "high")}, places=3)
+columns_of = ["library", "top", "accuracy", "chance", "lift", "n_queries"]
+captioned(
+    of_lines.loc[of_lines["cell_line"] == "mean", columns_of].round(3),
+    "Retrieval of held-out molecules: accuracy as a fraction with its 95 % "
+    "interval over molecules, chance, and how many times chance (lift).",
+)
 
 # %%
 Markdown(sentences.retrieved(accuracy, len(split.test.drug)))
@@ -187,12 +209,10 @@ from infocore_mini.evaluate.ranking import nearest
 
 row, cosine = nearest(z_screen[:2], z_drug, n=3)
 smiles = split.test.smiles[split.test.drug_id.numpy()]
-pd.DataFrame(
-    {
-        "query": [0] * 3 + [1] * 3,
-        "molecule": smiles[row.ravel()],
-        "cosine": cosine.ravel().round(2),
-    }
+nearest = {"molecule": smiles[row.ravel()], "cosine": cosine.ravel().round(2)}
+captioned(
+    pd.DataFrame({"query": [0] * 3 + [1] * 3} | nearest),
+    "The three molecules nearest to each of two held-out readouts.",
 )
 
 # %% [markdown]
@@ -257,12 +277,18 @@ done = main(["audit", str(folder / "one_run_each.csv"), *asked])
 # %%
 tables.untidy(table, SEED).to_csv(folder / "untidy.csv", index=False)
 untidy = read_profiles(folder / "untidy.csv", **columns, separate=["collection"])
-untidy.left_out
+captioned(
+    untidy.left_out,
+    "What was left out of the untidy file, and why.",
+)
 
 # %%
 n_spellings = len(untidy.merged)
 print(f"{len(untidy.drug)} molecules; of several spellings: {n_spellings}")
-untidy.merged.iloc[:2]
+captioned(
+    untidy.merged.iloc[:2],
+    "Spellings of the untidy file that were read as one molecule.",
+)
 
 # %% [markdown]
 # Had the salts stayed molecules of their own, a split would have put one spelling into training and the other into the test.
@@ -290,7 +316,10 @@ before, after = tables.combat_on_all_rows(table)
 names = tables.readouts(after)
 told = dict(molecule=after["smiles"], before=before[names], seed=SEED)
 corrected = audit(after[names], {"run": after["run"]}, **told)
-sentences.checks_of(corrected, "run").round(3)
+captioned(
+    sentences.checks_of(corrected, "run").round(3),
+    "The audit's checks of the run after ComBat on all rows.",
+)
 
 # %%
 Markdown(sentences.only_looks_clean(corrected, "run"))
@@ -313,7 +342,11 @@ print(
 # On **simulated** designs, where the truth is known, by a plan that was written first (`infocore_mini/experiments/audit/plan.md`):
 
 # %% tags=["nbval-check-output"]
-calibration_table(stored("audit_calibration"))
+captioned(
+    calibration_table(stored("audit_calibration")),
+    "The audit on simulated screens of known make-up: what is wanted of it, and "
+    "how often it did it, percent of the draws.",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(sentences.error_and_power(stored("audit_calibration")))
@@ -322,8 +355,21 @@ Markdown(sentences.error_and_power(stored("audit_calibration")))
 # On the book's **real** screens, as they come and corrected; percent, in brackets what permuted labels give:
 
 # %% tags=["nbval-check-output"]
-screens_table(stored("audit_screens")).rename(
+of_screens = screens_table(stored("audit_screens")).rename(
     columns=lambda name: name.removeprefix("experimental batch, ")
+)
+captioned(
+    of_screens.iloc[:, :5],
+    "What the audit says of real screens before and after corrections: its "
+    "verdict, and the verdicts on the experimental batch by the rows that it "
+    "asks.",
+)
+
+# %% tags=["nbval-check-output"]
+captioned(
+    of_screens.iloc[:, 5:],
+    "The same screens: accuracy of the linear probe for the batch, and replicates "
+    "found across batches, in percent; in brackets what permuted labels give.",
 )
 
 # %% tags=["nbval-check-output"]
@@ -333,8 +379,20 @@ Markdown(sentences.of_real_screens(stored("audit_screens")))
 # And after training: wells of molecules that no training saw, and the control wells, as readouts ("none") and as embeddings, one setting for all screens, no correction (`data/results/audit_trained.json`, **real**):
 
 # %% tags=["nbval-check-output"]
-trained_table(stored("audit_trained")).rename(
+of_trained = trained_table(stored("audit_trained")).rename(
     columns=lambda name: name.removeprefix("experimental batch, ")
+)
+captioned(
+    of_trained.iloc[:, :5],
+    "The same verdicts on embeddings of held-out molecules, beside the readouts "
+    "of the same wells (training: none); real screens.",
+)
+
+# %% tags=["nbval-check-output"]
+captioned(
+    of_trained.iloc[:, 5:],
+    "The same embeddings: linear probe for the batch and replicates found, in "
+    "percent; in brackets what permuted labels give.",
 )
 
 # %% tags=["nbval-check-output"]
@@ -354,7 +412,11 @@ Markdown(sentences.of_trained(stored("audit_trained")))
 # What it does where the truth is known, **simulated**, eight draws, planned (`data/results/nuisances.json`): accuracy of linear probes in percent, with 95 % intervals; of the nuisances in points above permuted labels.
 
 # %% tags=["nbval-check-output"]
-nuisances.table(stored("nuisances"))
+captioned(
+    nuisances.table(stored("nuisances")),
+    "Two nuisances at once: effect read in percent, and plate and second nuisance "
+    "read, in points above permuted labels (simulated).",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(nuisances.sentences(stored("nuisances")))
