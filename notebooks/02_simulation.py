@@ -222,7 +222,7 @@ figures.accuracies(default, paper)
 
 # %% tags=["nbval-check-output"]
 captioned(
-    report.comparisons(default),
+    report.comparisons(default).drop(columns="draws"),
     "Differences of the arms in points, paired by draw, with the 95 % interval, "
     "and the verdict on each (simulated).",
 )

@@ -194,7 +194,7 @@ captioned(
 )
 
 # %% [markdown]
-# *Well-known drugs, chosen by us; column Mol2vec and column Morgan: for how many of the `drugs` the nearest other one is of their class. A handful of famous, well-separated classes: a sanity check and no benchmark.*
+# *Well-known drugs, chosen by us; column Mol2vec and column Morgan: for how many of the *drugs* the nearest other one is of their class. A handful of famous, well-separated classes: a sanity check and no benchmark.*
 #
 # ### A map
 

@@ -196,7 +196,7 @@ facts
 
 # %% tags=["nbval-check-output"]
 captioned(
-    pd.DataFrame(record.results["chosen"]),
+    pd.DataFrame(record.results["chosen"]).T,
     "The settings that the search chose, for all methods alike and for each by "
     "itself.",
 )
@@ -248,7 +248,7 @@ figures.gaps(drawn, seeing, paper=tables.paper_means())
 # On simulated tables the percentile interval, more usual, misses the true cut about as often as not, the basic interval about once in ten (`tests/library/evaluate/test_resampling.py`).
 # What no interval here covers is another pool of training rows.
 #
-# `cut` is how far InfoCORE's mean gap lies below CLIP's.
+# *Cut* is how far InfoCORE's mean gap lies below CLIP's.
 # Over seeds alone the interval looks surer than it is.
 
 # %% tags=["nbval-check-output"]
