@@ -132,7 +132,9 @@ def decimals(values: Iterable[Any]) -> int:
 
 def _class(values: Sequence[Any]) -> str:
     """Numbers, and text that is made of them, stand on the right, and so does what heads them."""
-    said = [value for value in values if not _missing(value) and value != ""]
+    said = [
+        value for value in values if not _missing(value) and not isinstance(value, (bool, np.bool_)) and value != ""
+    ]
     right = all(_numeric(value) or (isinstance(value, str) and _FIGURES.fullmatch(value)) for value in said)
     return ' class="number"' if right and said else ""
 

@@ -107,6 +107,7 @@ def test_an_interval_breaks_before_its_bracket_alone():
         (["+1 [0, 2], level"], False),
         (["c1ccccc1", "(256, 4)"], False),
         ([True, False], False),
+        ([9420, 23.7, False], True),
         ([None, ""], False),
     ],
 )

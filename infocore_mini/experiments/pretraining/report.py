@@ -164,8 +164,7 @@ def side_by_side(by_arm: Tables, top: Sequence[int] = (1, 5, 10)) -> pd.DataFram
     return wide.loc[list(by_arm), [("whole", k) for k in top] + [("batch", k) for k in top]]
 
 
-def _with_half(mean: float, half: float) -> str:
-    """A mean with half of its interval, "7.1 ± 0.8"; alone where one seed gives none."""
+def _with_half(mean: float, half: float) -> str:  # alone where one seed gives no interval
     return f"{mean:.1f}" if np.isnan(half) else f"{mean:.1f} ± {half:.1f}"
 
 
