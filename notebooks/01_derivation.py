@@ -516,17 +516,17 @@ signals = [
     for g in (gaussians[2], gaussians[3])
 ]
 signal = pd.concat(signals)
-signal = signal.assign(truth=signal["truth"].round(2), bound=signal["bound"])
-signal = signal.pivot(index=["truth", "c"], columns="bound").round(2)
+wide = signal.assign(truth=signal["truth"].round(2))
+wide = wide.pivot(index=["truth", "c"], columns="bound").round(2)
 captioned(
-    signal["signal to noise"],
+    wide["signal to noise"],
     "Signal to noise of the gradient, by truth (nats) and share c of the optimal "
     "critic (simulated).",
 )
 
 # %%
 captioned(
-    signal["heaviest 1 %"],
+    wide["heaviest 1 %"],
     "Share of the gradient that the heaviest 1 % of the weights make.",
 )
 
