@@ -520,14 +520,15 @@ wide = signal.assign(truth=signal["truth"].round(2))
 wide = wide.pivot(index=["truth", "c"], columns="bound").round(2)
 captioned(
     wide["signal to noise"],
-    "Signal to noise of the gradient, by truth (nats) and share c of the optimal "
-    "critic (simulated).",
+    "Signal to noise of the gradient by truth (nats) and by c, the fraction of "
+    "the optimal critic (simulated).",
 )
 
 # %%
 captioned(
     wide["heaviest 1 %"],
-    "Share of the gradient that the heaviest 1 % of the weights make.",
+    "Mean share of the crossed pairs' weight that the heaviest 1 % of them have "
+    "(simulated).",
 )
 
 # %% [markdown]
@@ -733,8 +734,9 @@ sharpening = report.towards_ccl(
 )
 captioned(
     sharpening.map("{:.1e}".format),
-    "The weights as the classifiers grow sure (logit): their doubt, the loss "
-    "against CCL's between its bounds, and the gradients' difference.",
+    "InfoCORE's loss at alpha = 0 minus CCL's (difference), between its bounds, "
+    "as the classifiers grow sure (logit); doubt is one minus the posterior of "
+    "the own batch, gradient the largest difference of the two gradients.",
 )
 
 # %% [markdown]
