@@ -237,7 +237,7 @@ figures.measured_by_campaign(screen, chapter.TITLES[study.name])
 readable = chapter.readability(split.test)
 captioned(
     readable.round(1).to_frame("batch named, %"),
-    "Percent of test conditions whose batch a linear probe names, by what it reads.",
+    "Percent of conditions whose batch a linear probe names, by what it reads.",
 )
 
 # %%
