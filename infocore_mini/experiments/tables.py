@@ -20,11 +20,13 @@ from infocore_mini.experiments.names import DATASET_NAMES, METHOD_NAMES, RIVAL_N
 
 DIGITS = 3  # significant ones of a column's largest number, where the column was not rounded
 MOST_DECIMALS = 3
+LONG_WORD = 20  # characters
 _WHOLE_NAMES = METHOD_NAMES | RIVAL_NAMES | DATASET_NAMES
 _SPELT_OUT = {
     "auc": "AUC",
     "fpr": "false positive rate",
     "n_batches": "experimental batches",
+    "n_queries": "queries",
     "r2": "R²",
     "std": "s.d.",
     "tpr": "true positive rate",
@@ -131,12 +133,15 @@ def decimals(values: Iterable[Any]) -> int:
 
 
 def _class(values: Sequence[Any]) -> str:
-    """Numbers, and text that is made of them, stand on the right, and so does what heads them."""
+    """Numbers, and text that is made of them, stand on the right with what heads them; long words may break, as SMILES."""
     said = [
         value for value in values if not _missing(value) and not isinstance(value, (bool, np.bool_)) and value != ""
     ]
     right = all(_numeric(value) or (isinstance(value, str) and _FIGURES.fullmatch(value)) for value in said)
-    return ' class="number"' if right and said else ""
+    if right and said:
+        return ' class="number"'
+    longest = max((len(word) for value in said for word in str(value).split()), default=0)
+    return ' class="long"' if longest > LONG_WORD else ""
 
 
 def _cells(values: Sequence[Any], kind: str) -> list[str]:

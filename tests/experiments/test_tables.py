@@ -91,6 +91,13 @@ def test_cells(values: list, said: list[str]):
     assert column(*values) == said
 
 
+@pytest.mark.parametrize(
+    ("text", "breaks"), [("CCOC(=O)c1c(CN2CCOCC2)n", True), ("a molecule of many short words", False)]
+)
+def test_a_long_word_may_break(text: str, breaks: bool):
+    assert ('<td class="long">' in html(pd.DataFrame({"x": [text]}))) == breaks
+
+
 def test_an_interval_breaks_before_its_bracket_alone():
     assert ">−6.5 [−7.9,\xa07.1]<" in html(pd.DataFrame({"x": ["-6.5 [-7.9, 7.1]"]}))
     assert ">7.1\xa0±\xa00.8<" in html(pd.DataFrame({"x": ["7.1 ± 0.8"]}))
