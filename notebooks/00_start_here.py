@@ -23,18 +23,22 @@
 #
 # **Time.** Ten minutes to read, under a minute to run. All data on this page are *simulated*.
 
-# %% tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
-    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-    for _name, _version in _before.items():
-        if (_now := importlib.metadata.version(_name)) != _version:
-            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
+    _address = "https://github.com/infocore-mini/infocore-mini"
+    _package = f"infocore-mini[experiments] @ git+{_address}"
+    _names = ("numpy", "pandas", "torch")
+    _before = [importlib.metadata.version(name) for name in _names]
+    _pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*_pip, _package], check=True)
+    for _name, _old in zip(_names, _before):
+        if (_new := importlib.metadata.version(_name)) != _old:
+            print(f"{_name} {_old} became {_new}. Restart the session")
+            print("(Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
 SEED = 0
@@ -42,7 +46,7 @@ PROFILE = "quick"  # "paper": twice the training
 OUTPUT_DIR = "output"
 ALPHA = 0.09  # InfoCORE's one dial, from 0 to 1
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 import numpy as np
 import pandas as pd
 import torch
@@ -50,7 +54,7 @@ from IPython.display import Markdown
 
 from infocore_mini import CCL, CLIP, InfoCORE
 from infocore_mini.evaluate.mixing import linear_probe
-from infocore_mini.experiments.notebook import check_parameters
+from infocore_mini.experiments.notebook import captioned, check_parameters
 from infocore_mini.experiments.results import save_results
 from infocore_mini.experiments.start import figures as start
 from infocore_mini.experiments.start import report, schematics
@@ -85,15 +89,16 @@ chosen = check_parameters(globals(), ALPHA=Fraction)
 # %%
 study = simulation_study(SEED)
 train, held_out = study.train, study.held_out
-settings = {"embedding_dim": 16, "temperature": 1.0, "learning_rate": 3e-3, "seed": SEED}
-settings["epochs"] = {"quick": 30, "paper": 60}[PROFILE]
+settings = {"embedding_dim": 16, "temperature": 1.0, "learning_rate": 3e-3}
+settings |= {"seed": SEED, "epochs": {"quick": 30, "paper": 60}[PROFILE]}
 models = {
     "CLIP": CLIP(**settings),
     "CCL": CCL(**settings),
     "InfoCORE": InfoCORE(**settings, alpha=ALPHA),
 }
+drug, screen, batch_id = study.drug, study.screen, study.batch_id
 for model in models.values():
-    model.fit(study.drug[train], study.screen[train], batch_id=study.batch_id[train])
+    model.fit(drug[train], screen[train], batch_id=batch_id[train])
 
 # %% [markdown]
 # No model is told the effects.
@@ -101,9 +106,16 @@ for model in models.values():
 # We take each held-out screen and ask the embedding for its ten nearest neighbours: which of them would you follow up?
 
 # %% mystnb={"image": {"alt": "Two tables of coloured squares, one for CLIP and one for InfoCORE. A row is a held-out screen, a column one of its ten nearest neighbours. The bars above give the shares over all screens: InfoCORE has more squares of the same effect from another batch and fewer from the same batch."}}
-screen, effect, batch_id = study.screen[held_out], study.effect[held_out], study.batch_id[held_out]
+screen, effect, batch_id = (
+    study.screen[held_out],
+    study.effect[held_out],
+    study.batch_id[held_out],
+)
 embeddings = {name: model.embed_screen(screen) for name, model in models.items()}
-kinds = {name: start.neighbour_kinds(embeddings[name], effect, batch_id) for name in ("CLIP", "InfoCORE")}
+kinds = {
+    name: start.neighbour_kinds(embeddings[name], effect, batch_id)
+    for name in ("CLIP", "InfoCORE")
+}
 start.neighbour_tables(kinds)
 
 # %% [markdown]
@@ -118,7 +130,9 @@ start.neighbour_tables(kinds)
 
 # %%
 def read(z):
-    shares = np.bincount(start.neighbour_kinds(z, effect, batch_id).ravel(), minlength=3) / (10 * len(z))
+    shares = np.bincount(
+        start.neighbour_kinds(z, effect, batch_id).ravel(), minlength=3
+    ) / (10 * len(z))
     return [*shares[:2], linear_probe(z, effect)[0], linear_probe(z, batch_id)[0]]
 
 
@@ -126,7 +140,12 @@ columns = ["finds", "same batch", "effect read", "batch read"]
 rows = {"the readout itself": screen, **embeddings}
 scores = pd.DataFrame({name: read(z) for name, z in rows.items()}, index=columns).T
 scores.loc["chance"] = [1 / 5 * 24 / 25, 1 / 25, 1 / 5, 1 / 25]
-(100 * scores).round(0).astype(int)
+captioned(
+    (100 * scores).round(0).astype(int),
+    "Held-out screens (simulated), percent: of the ten nearest neighbours those "
+    "of the same effect from another batch (finds) and those of the same batch; "
+    "effect and batch that a linear probe reads.",
+)
 
 # %% [markdown]
 # *Simulated data. Percent, on held-out screens: the kinds of neighbours as in the picture, then the accuracy of the two classifiers (5-fold cross-validation). For the readout itself the classifier sees all ten numbers.*
@@ -134,14 +153,18 @@ scores.loc["chance"] = [1 / 5 * 24 / 25, 1 / 25, 1 / 5, 1 / 25]
 # %% tags=["nbval-check-output"]
 clip, ccl, infocore = (scores.loc[name] for name in models)
 claims = {
-    "more neighbours are finds than with CLIP": bool(infocore["finds"] > clip["finds"]),
-    "fewer neighbours are from the same batch": bool(infocore["same batch"] < clip["same batch"]),
-    "the effect is read better than with CLIP": bool(infocore["effect read"] > clip["effect read"]),
-    "the batch is read less well": bool(infocore["batch read"] < clip["batch read"]),
-    "the batch is gone (read in under 6 %)": bool(infocore["batch read"] < 0.06),
-    "more neighbours are finds than with CCL": bool(infocore["finds"] > ccl["finds"]),
+    "more neighbours are finds than with CLIP": infocore["finds"] > clip["finds"],
+    "fewer are from the same batch": infocore["same batch"] < clip["same batch"],
+    "the effect is read better": infocore["effect read"] > clip["effect read"],
+    "the batch is read less well": infocore["batch read"] < clip["batch read"],
+    "the batch is gone (read in under 6 %)": infocore["batch read"] < 0.06,
+    "more neighbours are finds than with CCL": infocore["finds"] > ccl["finds"],
 }
-pd.Series(claims).to_frame("holds")
+claims = {claim: bool(holds) for claim, holds in claims.items()}
+captioned(
+    pd.Series(claims).to_frame("holds"),
+    "What was claimed of InfoCORE, and whether it holds in this run.",
+)
 
 # %% [markdown]
 # *InfoCORE on this draw.*
@@ -200,12 +223,17 @@ def unit(*degrees):
 
 
 drug, screens = unit(10.0, 75.0, 150.0, 270.0), unit(30.0, 60.0, 175.0, 250.0)
-from_drug = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.1, 0.9]])  # P(A), P(B)
+from_drug = torch.tensor(
+    [[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.1, 0.9]]
+)  # P(A), P(B)
 from_screen = torch.tensor([[0.8, 0.2], [0.7, 0.3], [0.2, 0.8], [0.1, 0.9]])
 in_batch = torch.tensor([0, 0, 1, 1])
 
 f = screens @ drug.T  # temperature 1
-M = ALPHA * from_screen.gather(1, in_batch[:, None]) + (1 - ALPHA) * from_drug[:, in_batch].T
+M = (
+    ALPHA * from_screen.gather(1, in_batch[:, None])
+    + (1 - ALPHA) * from_drug[:, in_batch].T
+)
 
 # %% mystnb={"image": {"alt": "Flow chart. Drugs and screens go through an encoder each and become embeddings. On the left their cosines form a four by four matrix f. On the right two batch classifiers turn the embeddings into a four by four matrix M of weights, large where anchor and candidate seem to be from the same batch. Both enter the loss: log of the sum over j of M_ij times e to the f_ij, minus f_ii."}}
 schematics.how_it_works(f, M, ["A", "A", "B", "B"])
@@ -231,7 +259,9 @@ schematics.how_it_works(f, M, ["A", "A", "B", "B"])
 
 # %% tags=["nbval-check-output"]
 loss = (M * f.exp()).sum(1).log() - f.diag()
-library = reweighted_info_nce(f, torch.arange(4), in_batch, from_screen.log(), from_drug.log(), alpha=ALPHA)
+library = reweighted_info_nce(
+    f, torch.arange(4), in_batch, from_screen.log(), from_drug.log(), alpha=ALPHA
+)
 bool(torch.allclose(loss, library))
 
 # %% [markdown]
@@ -242,11 +272,16 @@ bool(torch.allclose(loss, library))
 
 # %%
 X_drug, y_screen = study.drug.numpy(), study.screen.numpy()  # put your tables here
-plate = np.array([f"plate {code:02d}" for code in study.batch_id])  # and your labels here
+plate = np.array(
+    [f"plate {code:02d}" for code in study.batch_id]
+)  # and your labels here
 
 model = InfoCORE(embedding_dim=16, temperature=1.0, alpha=ALPHA, epochs=5)
 model.fit(X_drug[train], y_screen[train], batch_id=plate[train])
-z_drug, z_screen = model.embed_drug(X_drug[held_out]), model.embed_screen(y_screen[held_out])
+z_drug, z_screen = (
+    model.embed_drug(X_drug[held_out]),
+    model.embed_screen(y_screen[held_out]),
+)
 z_drug.shape, z_screen.shape
 
 # %% [markdown]
@@ -254,8 +289,15 @@ z_drug.shape, z_screen.shape
 
 # %%
 best = np.argsort(-z_drug @ z_screen[0])[:5]
-pd.DataFrame(
-    {"drug (row)": held_out[best], "cosine": (z_drug @ z_screen[0])[best].round(2), "run on": plate[held_out][best]}
+cosine = (z_drug @ z_screen[0])[best].round(2)
+nearest = {
+    "drug (row)": held_out[best],
+    "cosine": cosine,
+    "run on": plate[held_out][best],
+}
+captioned(
+    pd.DataFrame(nearest),
+    "The five drugs nearest to the first held-out screen (simulated).",
 )
 
 # %% [markdown]
@@ -330,6 +372,9 @@ pd.DataFrame(
 
 # %% tags=["hide-input", "remove-output"]
 path = save_results(
-    "00_start_here", chosen, {"scores": scores.round(4).to_dict("index"), "claims": claims}, output_dir=OUTPUT_DIR
+    "00_start_here",
+    chosen,
+    {"scores": scores.round(4).to_dict("index"), "claims": claims},
+    output_dir=OUTPUT_DIR,
 )
 path.name

@@ -35,18 +35,22 @@
 #
 # All information is in nats.
 
-# %% tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
-    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-    for _name, _version in _before.items():
-        if (_now := importlib.metadata.version(_name)) != _version:
-            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
+    _address = "https://github.com/infocore-mini/infocore-mini"
+    _package = f"infocore-mini[experiments] @ git+{_address}"
+    _names = ("numpy", "pandas", "torch")
+    _before = [importlib.metadata.version(name) for name in _names]
+    _pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*_pip, _package], check=True)
+    for _name, _old in zip(_names, _before):
+        if (_new := importlib.metadata.version(_name)) != _old:
+            print(f"{_name} {_old} became {_new}. Restart the session")
+            print("(Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
 SEED = 0
@@ -54,7 +58,7 @@ PROFILE = "quick"  # "paper": more random cases and Monte-Carlo draws
 OUTPUT_DIR = "output"
 ALPHA = 0.33
 
-# %%
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 import math
 
 import pandas as pd
@@ -65,9 +69,9 @@ from infocore_mini import losses
 from infocore_mini.bounds import distributions
 from infocore_mini.bounds import propositions as bounds
 from infocore_mini.experiments.derivation import figures, report, training
-from infocore_mini.experiments.notebook import check_parameters
+from infocore_mini.experiments.notebook import captioned, check_parameters
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.parameters import Fraction
 
@@ -112,8 +116,14 @@ screens = {
     "batch only": toy_screen(0.5, 0.9),
 }
 columns = ["I(Zd; Zg)", "I(Zd; Zg | Xb)", "I(Zd; Xb)"]
-rows = [(s.information, s.conditional_information, s.batch_information[0]) for s in screens.values()]
-pd.DataFrame(rows, index=list(screens), columns=columns).round(3) + 0.0
+rows = [
+    (s.information, s.conditional_information, s.batch_information[0])
+    for s in screens.values()
+]
+captioned(
+    pd.DataFrame(rows, index=list(screens), columns=columns).round(3),
+    "Information of three toy screens, in nats (exact sums).",
+)
 
 # %% [markdown]
 # In the last row nothing is left to learn, yet $I(Z_d; Z_g) > 0$.
@@ -207,7 +217,9 @@ pd.DataFrame(rows, index=list(screens), columns=columns).round(3) + 0.0
 # %% tags=["nbval-check-output"]
 code, holds = torch.tensor([0, 0, 1, 1]), []
 for _ in range(cases):
-    x = distributions.random_discrete(4, 4, 3, effect=1, confounding=1, interaction=1, generator=rng)
+    x = distributions.random_discrete(
+        4, 4, 3, effect=1, confounding=1, interaction=1, generator=rng
+    )
     drug_only, screen_only = x.encode(drug=code), x.encode(screen=code)
     left = drug_only.conditional_information + screen_only.conditional_information
     right = drug_only.encode(screen=code).conditional_information
@@ -263,7 +275,9 @@ print(f"Equation 1 holds in {sum(holds)} of {cases} random cases")
 
 # %% tags=["nbval-check-output"]
 tables = [
-    distributions.random_discrete(3, 3, 3, effect=1.5, confounding=1.5, interaction=0.5, generator=rng)
+    distributions.random_discrete(
+        3, 3, 3, effect=1.5, confounding=1.5, interaction=0.5, generator=rng
+    )
     for _ in range(cases)
 ]
 gaps, at_optimum = {"Proposition 1": [], "Proposition 2": []}, []
@@ -388,8 +402,7 @@ figures.bound_gaps(gaps)
 # Now the toy screen with effect and batch, at the stated optimum, as $K$ grows; beside it the posteriors that one can train (next section).
 
 # %%
-s, states = screens["effect and batch"], torch.arange(4)
-K = [2, 4, 8, 16, 32, 64]
+s, states, K = screens["effect and batch"], torch.arange(4), [2, 4, 8, 16, 32, 64]
 f_star = s.critic(states, states).T
 log_d, log_g = s.log_posterior_drug(states), s.log_posterior_screen(states)
 mixed = bounds.Posteriors.mixed
@@ -399,16 +412,21 @@ families = {
     "geometric": mixed(log_d, log_g, ALPHA, "geometric"),
     "experts": mixed(log_d, log_g, 0.5, "geometric", s.log_prior),
 }
-terms = pd.DataFrame(
-    {name: [bounds.multi_sample_bound(s.joint, f_star, p, k) for k in K] for name, p in families.items()},
-    index=pd.Index(K, name="K"),
-)
+terms = {
+    name: [bounds.multi_sample_bound(s.joint, f_star, p, k) for k in K]
+    for name, p in families.items()
+}
+terms = pd.DataFrame(terms, index=pd.Index(K, name="K"))
 
 # %% tags=["nbval-check-output"]
 full = terms.map(lambda term: term.full)
 reduced = terms.map(lambda term: term.reduced)
 ceiling = [math.log(k) - sum(s.batch_information) / 2 for k in K]
-full.assign(ceiling=ceiling, truth=s.conditional_information).round(3)
+captioned(
+    full.assign(ceiling=ceiling, truth=s.conditional_information).round(3),
+    "The multi-sample bound by the number of candidates K and by how the "
+    "posteriors are mixed, its ceiling and the truth, in nats (simulated).",
+)
 
 # %% mystnb={"figure": {"caption": "The multi-sample bound against the number of candidates (simulated, exact sums). Left: at the stated optimum, with C, under its ceiling, and without C, as in the training loss. Right: without C, posteriors mixed from two classifiers at the chosen alpha.", "name": "fig-saturation"}, "image": {"alt": "Two line charts of the bound against K. All curves stay below the dashed truth."}}
 figures.saturation(
@@ -446,14 +464,20 @@ single = estimates(bounds.single_sample_estimates)
 multi = estimates(bounds.multi_sample_estimates)
 both = {"Proposition 1": single.numpy(), "Proposition 2": multi.numpy()}
 errors = report.errors_at_the_optimum(truth.numpy(), both)
-errors.round(2)
+captioned(
+    errors.round(2),
+    "Error of both estimators at the optimum, in nats, by truth (simulated "
+    "Gaussian screens).",
+)
 
 # %% tags=["nbval-check-output"]
 allowed = truth + 4 * multi.std(1) / math.sqrt(cases)
 print("Proposition 2 too high:", bool((multi.mean(1) > allowed).any()))
 
 # %% mystnb={"figure": {"caption": "Both estimators on the same minibatches of 64 draws from a Gaussian screen (simulated), each with its own optimal critic: estimates with one standard deviation, the standard deviation, and the root mean squared error, in which bias counts too.", "name": "fig-spread"}, "image": {"alt": "Left, estimates against the truth: Proposition 1 follows the diagonal with growing error bars, Proposition 2 bends below a ceiling. Middle, the standard deviation of both; right, their root mean squared error."}}
-figures.estimator_spread(truth, both, ceiling=math.log(64) - sum(gaussians[0].batch_information) / 2)
+figures.estimator_spread(
+    truth, both, ceiling=math.log(64) - sum(gaussians[0].batch_information) / 2
+)
 
 # %%
 Markdown(report.at_the_optimum(errors))
@@ -486,11 +510,26 @@ Markdown(report.at_the_optimum(errors))
 # %%
 fractions = (0.1, 0.25, 0.5, 0.75, 0.9)
 signals = [
-    training.gradient_signal(g, fractions, n=64, repeats=cases, seed=SEED).assign(truth=g.conditional_information)
+    training.gradient_signal(g, fractions, n=64, repeats=cases, seed=SEED).assign(
+        truth=g.conditional_information
+    )
     for g in (gaussians[2], gaussians[3])
 ]
 signal = pd.concat(signals)
-signal.pivot(index=["truth", "c"], columns="bound").round(2)
+wide = signal.assign(truth=signal["truth"].round(2))
+wide = wide.pivot(index=["truth", "c"], columns="bound").round(2)
+captioned(
+    wide["signal to noise"],
+    "Signal to noise of the gradient by truth (nats) and by c, the fraction of "
+    "the optimal critic (simulated).",
+)
+
+# %%
+captioned(
+    wide["heaviest 1 %"],
+    "Mean share of the crossed pairs' weight that the heaviest 1 % of them have "
+    "(simulated).",
+)
 
 # %% [markdown]
 # Then critics from random weights, as in training: two encoders, $T = \cos/\tau$ with $\tau = 0.1$ and an offset that is learnt, since Proposition 1 needs one; minibatches of 64, the learning rate chosen for each bound on seeds of its own.
@@ -504,7 +543,11 @@ scores = report.final_scores(training.rows_of(study.results), study.parameters)
 Markdown(f"Seeds {study.parameters['seeds']}. Made by {study.made}")
 
 # %% tags=["nbval-check-output"]
-report.trained(scores)
+captioned(
+    report.trained(scores),
+    "What trained critics reach, in nats, mean ± half of the 95 % interval over "
+    "ten seeds (simulated Gaussian screens).",
+)
 
 # %% mystnb={"figure": {"caption": "Critics trained from random weights with three objectives on the same minibatches (simulated Gaussian screens): above, the score on fresh draws, dashed the truth; below, the norm of the mean gradient over the root of its variance. Mean and 95 % interval over ten seeds.", "name": "fig-critics"}, "image": {"alt": "Four columns, one for each truth. Above, the score of each objective's critic rises with the number of minibatches; below, the signal to noise of the gradient falls."}}
 figures.critics_in_training(scores)
@@ -574,22 +617,27 @@ Markdown(report.in_training(scores) + "\n" + report.gradients_said(signal, score
 # Then $C$ can be negative, and the bound *without* $C$ can exceed the truth; with $C$ it cannot.
 # The third family, the prior-corrected product of experts $\hat p_g \propto p(x_b)\, \frac{\hat p(x_b \mid z_g)}{p(x_b)}\, \frac{\hat p(x_b \mid z_d)}{p(x_b)}$, is Bayes' rule itself wherever the tie between drug and screen is the same in every experimental batch, as in the toy screen; but its $C$ has no sign over arbitrary posteriors.
 
-# %% tags=["nbval-check-output"]
-some = distributions.random_discrete(3, 3, 4, effect=1, confounding=1, generator=rng)
-C = pd.DataFrame(0.0, index=range(cases), columns=["arithmetic", "geometric", "product of experts", "stale candidates"])
-for i in C.index:
+# %%
+kinds = dict(effect=1, confounding=1)
+some, rows = distributions.random_discrete(3, 3, 4, generator=rng, **kinds), []
+for _ in range(cases):
     d, g, stale = random_log(3, 4), random_log(3, 4), random_log(3, 4)
-    lagging = bounds.Posteriors.lagging(d, g, stale, stale, ALPHA)
-    C.loc[i] = [
-        bounds.correction_term(some.joint, p)
-        for p in (
-            mixed(d, g, ALPHA),
-            mixed(d, g, ALPHA, "geometric"),
-            mixed(d, g, 0.5, "geometric", some.log_prior),
-            lagging,
-        )
-    ]
-(C.min() >= -1e-12).to_frame("never negative")
+    posteriors = {
+        "arithmetic": mixed(d, g, ALPHA),
+        "geometric": mixed(d, g, ALPHA, "geometric"),
+        "product of experts": mixed(d, g, 0.5, "geometric", some.log_prior),
+        "stale candidates": bounds.Posteriors.lagging(d, g, stale, stale, ALPHA),
+    }
+    c = bounds.correction_term
+    rows.append({name: c(some.joint, p) for name, p in posteriors.items()})
+C = pd.DataFrame(rows)
+
+# %% tags=["nbval-check-output"]
+captioned(
+    (C.min() >= -1e-12).to_frame("never negative"),
+    "Whether C is negative in no random case, by how the posteriors are made "
+    "(simulated).",
+)
 
 # %% mystnb={"figure": {"caption": "C for random classifiers (simulated, one dot a case) at the chosen alpha: the two mixtures of the paper, the product of experts, and classifiers that differ between weights and correction. Shaded: C below zero.", "name": "fig-c"}, "image": {"alt": "C of every random case in four rows, one for each family of posteriors; the range below zero is shaded."}}
 figures.correction_terms(C.to_dict("list"))
@@ -601,14 +649,12 @@ Markdown(report.signs(C, ALPHA))
 undecided = torch.full_like(log_d, -math.log(2))
 lagging = bounds.Posteriors.lagging(log_d, log_g, undecided, undecided, ALPHA)
 counter = bounds.multi_sample_bound(s.joint, f_star, lagging, 64)
-pd.Series(
-    {
-        "truth": s.conditional_information,
-        "with C": counter.full,
-        "without C": counter.reduced,
-        "C": counter.correction,
-    }
-).round(3).to_frame("K = 64")
+stands = {"truth": s.conditional_information, "with C": counter.full}
+stands |= {"without C": counter.reduced, "C": counter.correction}
+captioned(
+    pd.Series(stands).round(3).to_frame("K = 64"),
+    "The bound of the counterexample with and without C, in nats.",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(report.overshoot(counter, s.conditional_information, ALPHA))
@@ -683,8 +729,15 @@ print("by hand = library; alpha = 1: CLIP plus the mean log posterior")
 # On the embeddings of the cell above, with classifiers that get surer and surer of the right answer:
 
 # %% tags=["nbval-check-output"]
-sharpening = report.towards_ccl((*data[:2], batch_id), 5, (2, 5, 10, 15, 20, 25, 30), temperature=0.1)
-sharpening.map("{:.1e}".format)
+sharpening = report.towards_ccl(
+    (*data[:2], batch_id), 5, (2, 5, 10, 15, 20, 25, 30), temperature=0.1
+)
+captioned(
+    sharpening.map("{:.1e}".format),
+    "InfoCORE's loss at alpha = 0 minus CCL's (difference), between its bounds, "
+    "as the classifiers grow sure (logit); doubt is one minus the posterior of "
+    "the own batch, gradient the largest difference of the two gradients.",
+)
 
 # %% [markdown]
 # Loss and gradient both go to CCL's.
@@ -732,21 +785,40 @@ def clip_estimate(z_g, z_d, tau):
 def added_by_the_critic(table, tau):
     posteriors = bounds.Posteriors(*(random_log(*shape) for shape in shapes))
     f = (2.0 * torch.randint(2, (3, 3), generator=rng) - 1) / tau
-    with_f, without = (bounds.multi_sample_bound(table.joint, x, posteriors, 8).full for x in (f, 0 * f))
+    with_f, without = (
+        bounds.multi_sample_bound(table.joint, x, posteriors, 8).full
+        for x in (f, 0 * f)
+    )
     return with_f - without
 
 
 # %% tags=["nbval-check-output"]
 n, taus = 64, [0.1, 0.3, 0.5, 1.0]
 simplex = torch.nn.functional.normalize(torch.eye(n) - 1 / n, dim=1)
-ceilings = pd.DataFrame({"1/tau": [1 / tau for tau in taus], "log n": math.log(n)}, index=pd.Index(taus, name="tau"))
+ceilings = pd.DataFrame(
+    {"1/tau": [1 / tau for tau in taus], "log n": math.log(n)},
+    index=pd.Index(taus, name="tau"),
+)
 ceilings["ceiling"] = [bounds.temperature_ceiling(n, tau) for tau in taus]
 ceilings["simplex"] = [clip_estimate(simplex, simplex, tau) for tau in taus]
-highest = [max(clip_estimate(unit(n, 8), unit(n, 8), tau) for _ in range(20)) for tau in taus]
-most_added = [max(added_by_the_critic(table, tau) for table in tables[:100]) for tau in taus]
-print("no estimate above the ceiling:", bool((highest <= ceilings["ceiling"]).all()))
-print("the critic never adds more than 2/tau:", bool((most_added <= 2 * ceilings["1/tau"]).all()))
-ceilings.round(3)
+captioned(
+    ceilings.round(3),
+    "Ceiling of CLIP's estimate by temperature tau, and what a simplex of 64 "
+    "pairs reaches, in nats.",
+)
+
+# %% tags=["nbval-check-output"]
+highest = [
+    max(clip_estimate(unit(n, 8), unit(n, 8), tau) for _ in range(20))
+    for tau in taus
+]
+most_added = [
+    max(added_by_the_critic(table, tau) for table in tables[:100]) for tau in taus
+]
+below = bool((highest <= ceilings["ceiling"]).all())
+bounded = bool((most_added <= 2 * ceilings["1/tau"]).all())
+print(f"no estimate above the ceiling: {below}")
+print(f"the critic never adds more than 2/tau: {bounded}")
 
 # %% [markdown]
 # At the drug screens' $\tau = 0.1$ the logarithm of $K$ is the lower of the two limits, and the temperature takes little from it.
@@ -781,20 +853,28 @@ def appendix_d(anchor, candidates, b, W, alpha, tau):
     return clip_part, (from_anchor, from_candidates)
 
 
-# %% tags=["nbval-check-output"]
+# %%
 W = torch.randn(5, 8, generator=rng)
 positive, b = torch.tensor([0]), torch.tensor([2])
 z, c = unit(1, 8).requires_grad_(), unit(16, 8).requires_grad_()
 clip_part, competing = appendix_d(z[0].detach(), c.detach(), 2, W, ALPHA, 0.1)
+
+# %% tags=["nbval-check-output"]
 agrees = {}
 for scale in (0.0, 0.1, 1.0):
     log_p = (z @ W.T).log_softmax(1), (c @ W.T).log_softmax(1)
-    (loss,) = losses.reweighted_info_nce(z @ c.T / 0.1, positive, b, *log_p, alpha=ALPHA, gradient_scale=scale)
+    (loss,) = losses.reweighted_info_nce(
+        z @ c.T / 0.1, positive, b, *log_p, alpha=ALPHA, gradient_scale=scale
+    )
     found = torch.autograd.grad(loss, (z, c))
+    stated = [one + scale * two for one, two in zip(clip_part, competing)]
     agrees[f"lambda = {scale}"] = [
-        torch.allclose(found[side].squeeze(0), clip_part[side] + scale * competing[side]) for side in (0, 1)
+        torch.allclose(one.squeeze(0), two) for one, two in zip(found, stated)
     ]
-pd.DataFrame(agrees, index=["anchor", "candidates"]).T
+captioned(
+    pd.DataFrame(agrees, index=["anchor", "candidates"]).T,
+    "Whether autograd and the stated gradient agree, by lambda.",
+)
 
 # %% [markdown]
 # Autograd and {eq}`eq-gradient` agree.
@@ -816,7 +896,10 @@ shapes = {
     "soft labels: one sum per anchor and batch": (n, n_batches),
 }
 rows = [(str(shape), 4 * math.prod(shape) / 1e6) for shape in shapes.values()]
-pd.DataFrame(rows, index=list(shapes), columns=["shape", "MB"]).round(1)
+captioned(
+    pd.DataFrame(rows, index=list(shapes), columns=["shape", "MB"]).round(1),
+    "Numbers that each form of the loss holds at the paper's sizes, in float32.",
+)
 
 # %% [markdown]
 # None of the large one is needed.

@@ -29,18 +29,22 @@
 # The first block below sets the live runs, which illustrate them; it can be changed, in the notebook or from outside:
 # `papermill notebooks/02_simulation.ipynb out.ipynb -p ALPHA 0.5 -p SEED 3`.
 
-# %% tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
-    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-    for _name, _version in _before.items():
-        if (_now := importlib.metadata.version(_name)) != _version:
-            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
+    _address = "https://github.com/infocore-mini/infocore-mini"
+    _package = f"infocore-mini[experiments] @ git+{_address}"
+    _names = ("numpy", "pandas", "torch")
+    _before = [importlib.metadata.version(name) for name in _names]
+    _pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*_pip, _package], check=True)
+    for _name, _old in zip(_names, _before):
+        if (_new := importlib.metadata.version(_name)) != _old:
+            print(f"{_name} {_old} became {_new}. Restart the session")
+            print("(Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
 SEED = 0  # first draw; draw s is generated and trained with seed s
@@ -62,21 +66,27 @@ MINIBATCH_SIZE = 64
 EPOCHS = 120
 CLASSIFIER_STEPS = 2
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 from typing import Literal
 
 import pandas as pd
 from IPython.display import Markdown
 
-from infocore_mini.experiments.notebook import check_parameters
+from infocore_mini.experiments.notebook import captioned, check_parameters
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 from infocore_mini.experiments.results import save_results, stored
-from infocore_mini.experiments.simulation import figures, negatives, readings, report
+from infocore_mini.experiments.simulation import (
+    figures,
+    negatives,
+    readings,
+    report,
+)
 from infocore_mini.experiments.simulation import run as experiment
 from infocore_mini.parameters import Count, Method
 from infocore_mini.simulate.study import simulation_study
 
+# %% mystnb={"code_prompt_show": "Show the check of the parameters", "code_prompt_hide": "Hide the check of the parameters"} tags=["hide-input"]
 chosen = check_parameters(
     globals(),
     METHOD=Literal["all", Method],
@@ -120,7 +130,10 @@ chosen = check_parameters(
 
 # %% mystnb={"image": {"alt": "Dots with error bars: held-out effect accuracy of a supervised two-dimensional encoder, for the screen and for the drug, at three spreads of the noise. It falls as the noise grows; a grey band marks 85 to 95 percent."}} tags=["hide-input"]
 ceilings = experiment.ceilings(
-    experiment.TUNING_DRAWS, noises=(0.25, 0.5, 1.0), activation=ACTIVATION, generator_width=GENERATOR_WIDTH
+    experiment.TUNING_DRAWS,
+    noises=(0.25, 0.5, 1.0),
+    activation=ACTIVATION,
+    generator_width=GENERATOR_WIDTH,
 )
 figures.ceilings(ceilings, low=85, high=95)
 
@@ -138,15 +151,25 @@ Markdown(readings.noise_rule(ceilings, NOISE))
 # ### One draw, as the paper shows it
 
 # %% tags=["hide-input"]
-methods = list(experiment.METHODS) if METHOD == "all" else list(dict.fromkeys(["clip", METHOD]))
+methods = (
+    list(experiment.METHODS)
+    if METHOD == "all"
+    else list(dict.fromkeys(["clip", METHOD]))
+)
 generator = {name.lower(): chosen[name] for name in experiment.GENERATOR_PARAMETERS}
 settings = {name.lower(): chosen[name] for name in experiment.TRAINING_PARAMETERS}
 study = simulation_study(SEED, **generator)
-models = {method: experiment.train_on(study, experiment.config_of(method, SEED, settings)) for method in methods}
+models = {
+    method: experiment.train_on(study, experiment.config_of(method, SEED, settings))
+    for method in methods
+}
 
 # %% mystnb={"image": {"alt": "Rings of points, a column for each method. The points are held-out screens on the unit circle, in the upper row coloured by the five effects, in the lower row by the 25 batches."}}
 held_out = study.held_out
-z_screen = {method: model.embed_screen(study.screen[held_out]) for method, model in models.items()}
+z_screen = {
+    method: model.embed_screen(study.screen[held_out])
+    for method, model in models.items()
+}
 figures.embedding_rings(z_screen, study.effect[held_out], study.batch_id[held_out])
 
 # %% [markdown]
@@ -155,7 +178,10 @@ figures.embedding_rings(z_screen, study.effect[held_out], study.batch_id[held_ou
 # And the drug's side:
 
 # %% mystnb={"image": {"alt": "The same rings for the held-out drugs of the draw."}}
-z_drug = {method: model.embed_drug(study.drug[held_out]) for method, model in models.items()}
+z_drug = {
+    method: model.embed_drug(study.drug[held_out])
+    for method, model in models.items()
+}
 figures.embedding_rings(z_drug, study.effect[held_out], study.batch_id[held_out])
 
 # %% [markdown]
@@ -174,10 +200,14 @@ figures.embedding_rings(z_drug, study.effect[held_out], study.batch_id[held_out]
 # %% tags=["nbval-check-output"]
 rows = report.stored_rows()
 default = report.arms(rows)
-report.summary(default).rename(report.ARM_NAMES).round(1)
+captioned(
+    report.shown(report.summary(default)),
+    "Effect and batch that a linear probe reads from the embeddings, percent, "
+    "with half of the 95 % interval over draws (simulated).",
+)
 
 # %% [markdown]
-# *Simulated data, stored results. Means over 40 draws in percent; `_ci95` is half of the 95 % interval.*
+# *Simulated data, stored results. Means over 40 draws in percent, ± half of the 95 % interval.*
 
 # %% mystnb={"image": {"alt": "Four panels of dots, a dot a draw: effect accuracy above, batch accuracy below, screen on the left, drug on the right; columns CLIP, CCL, InfoCORE and two kinds of one-batch CCL. CLIP is lowest in effect and highest in batch; the others lie close together."}}
 paper = report.paper_accuracies()
@@ -191,7 +221,11 @@ figures.accuracies(default, paper)
 # Otherwise the table says how large a true difference such draws would show in four cases of five.
 
 # %% tags=["nbval-check-output"]
-report.comparisons(default)
+captioned(
+    report.comparisons(default).drop(columns="draws"),
+    "Differences of the arms in points, paired by draw, with the 95 % interval, "
+    "and the verdict on each (simulated).",
+)
 
 # %% tags=["hide-input"]
 Markdown(readings.methods(default))
@@ -227,8 +261,15 @@ Markdown(readings.neighbourhoods(three, chance))
 
 # %% tags=["nbval-check-output"]
 ours = report.summary(default)[["effect", "batch"]].stack()
-table6 = pd.DataFrame({(v, m): row for m, views in paper.items() for v, row in views.items()}).T.stack()
-pd.DataFrame({"paper, 1 draw": table6, "ours, 40 draws": ours.round(1)}).loc[["screen", "drug"]].dropna()
+table6 = pd.DataFrame(
+    {(v, m): row for m, views in paper.items() for v, row in views.items()}
+).T.stack()
+both = pd.DataFrame({"paper, 1 draw": table6, "ours, 40 draws": ours.round(1)})
+captioned(
+    both.loc[["screen", "drug"]].dropna(),
+    "Accuracy of linear probes in percent, as in the paper's Table 6 and ours "
+    "(both simulated).",
+)
 
 # %% [markdown]
 # *Percent. The paper prints one draw.*
@@ -258,7 +299,11 @@ figures.negatives(composed, references)
 # *Simulated data, stored results, $Z_g$: mean and 95 % interval over 20 draws, 1,080 steps; open: 2.8 times as many. Dashed: CLIP and InfoCORE with random minibatches of 64 on the same draws, at the temperatures at which they were run.*
 
 # %% tags=["nbval-check-output"]
-negatives.contrasts(composed)
+captioned(
+    negatives.contrasts(composed),
+    "Effect accuracy of CCL on the screen side by the make-up of its minibatches, "
+    "differences in points with the 95 % interval (simulated).",
+)
 
 # %% [markdown]
 # *Effect accuracy on $Z_g$, one composition minus another, paired by draw, in percentage points.*
@@ -299,14 +344,22 @@ Markdown(readings.flat(losses))
 
 # %% mystnb={"image": {"alt": "Lines over temperature, noise and learning rate: effect accuracy above, batch accuracy below, for three methods with 95 percent intervals."}}
 swept = report.stored_rows("simulation_sweeps")
-figures.sweeps({name: report.sweep(swept, name) for name in ("temperature", "noise", "learning_rate")})
+figures.sweeps(
+    {
+        name: report.sweep(swept, name)
+        for name in ("temperature", "noise", "learning_rate")
+    }
+)
 
 # %% [markdown]
 # *Simulated data, stored results: 8 draws a value, mean and 95 % interval; screen side $Z_g$; dotted: chance.*
 
 # %% mystnb={"image": {"alt": "The same for minibatch size, epochs, activation and width of the generator."}}
 figures.sweeps(
-    {name: report.sweep(swept, name) for name in ("minibatch_size", "epochs", "activation", "generator_width")}
+    {
+        name: report.sweep(swept, name)
+        for name in ("minibatch_size", "epochs", "activation", "generator_width")
+    }
 )
 
 # %% [markdown]
@@ -316,7 +369,12 @@ figures.sweeps(
 # At $\alpha = 1$ its weights no longer differ between candidates; what is left, at $\lambda > 0$, is CLIP with a pressure on every embedding to hide its own batch from the classifier.
 
 # %% mystnb={"image": {"alt": "The same for InfoCORE's alpha, gradient scale and classifier steps."}}
-figures.sweeps({name: report.sweep(swept, name) for name in ("alpha", "gradient_scale", "classifier_steps")})
+figures.sweeps(
+    {
+        name: report.sweep(swept, name)
+        for name in ("alpha", "gradient_scale", "classifier_steps")
+    }
+)
 
 # %% [markdown]
 # *Simulated data, stored results, as above.*
@@ -325,7 +383,11 @@ figures.sweeps({name: report.sweep(swept, name) for name in ("alpha", "gradient_
 # InfoCORE's lead over CLIP at the same setting, in effect accuracy on $Z_g$, for every value that we tried:
 
 # %% tags=["nbval-check-output"]
-readings.leads(swept)
+captioned(
+    readings.leads(swept),
+    "InfoCORE minus CLIP in effect accuracy, points, at every setting tried, "
+    "smallest lead first (simulated).",
+)
 
 # %% tags=["hide-input"]
 Markdown(readings.sweeps(swept))
@@ -344,7 +406,11 @@ frame = experiment.run(draws, methods, generator=generator, settings=settings)
 Markdown(readings.live(draws, chosen))
 
 # %%
-report.summary(frame).rename(report.ARM_NAMES).round(1)
+captioned(
+    report.shown(report.summary(frame)),
+    "The live run: effect and batch that a linear probe reads, percent, with half "
+    "of the 95 % interval over draws (simulated).",
+)
 
 # %%
 differences = report.comparisons(frame)

@@ -23,18 +23,22 @@
 #
 # **Time.** 15 minutes to read, about a minute to run on two CPU cores.
 
-# %% tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
-    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-    for _name, _version in _before.items():
-        if (_now := importlib.metadata.version(_name)) != _version:
-            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
+    _address = "https://github.com/infocore-mini/infocore-mini"
+    _package = f"infocore-mini[experiments] @ git+{_address}"
+    _names = ("numpy", "pandas", "torch")
+    _before = [importlib.metadata.version(name) for name in _names]
+    _pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*_pip, _package], check=True)
+    for _name, _old in zip(_names, _before):
+        if (_new := importlib.metadata.version(_name)) != _old:
+            print(f"{_name} {_old} became {_new}. Restart the session")
+            print("(Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
 SEED = 0  # of the map: which molecules are drawn, and t-SNE
@@ -42,13 +46,13 @@ PROFILE = "quick"  # "paper": five times as many molecules on the map
 OUTPUT_DIR = "output"
 MAP_MOLECULES = 1500
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 import numpy as np
 import pandas as pd
 
 from infocore_mini.experiments.molecules import figures
 from infocore_mini.experiments.molecules import report as chapter
-from infocore_mini.experiments.notebook import check_parameters
+from infocore_mini.experiments.notebook import captioned, check_parameters
 from infocore_mini.experiments.results import save_results
 from infocore_mini.featurize import mol2vec, substructure_sentences
 from infocore_mini.parameters import Count
@@ -97,7 +101,8 @@ figures.substructure_panels(aspirin)
 # %% tags=["nbval-check-output"]
 vectors = load_vectors()
 features = mol2vec([aspirin, chapter.NAMED["diazepam"]], vectors=vectors)
-print(f"{len(vectors.identifiers):,} substructures from {vectors.metadata['n_molecules']:,} molecules")
+n_molecules = vectors.metadata["n_molecules"]
+print(f"{len(vectors.identifiers):,} substructures from {n_molecules:,} molecules")
 print("two molecules:", features.shape, features.dtype)
 
 # %% [markdown]
@@ -132,7 +137,7 @@ except InvalidSmiles as error:
 #
 # Tellurium is rare in drug discovery. Its compounds still get a vector, because what is unknown is summed as `UNK`:
 
-# %% tags=["nbval-check-output"]
+# %%
 exotic = {
     "telluride": "C[Te]c1ccccc1",
     "selenide": "C[Se]c1ccccc1",
@@ -140,9 +145,17 @@ exotic = {
     "Eu(3+)": "[Eu+3]",
     "Tb(3+)": "[Tb+3]",
 }
-words = [np.array(words, dtype=np.int64) for words in substructure_sentences(exotic.values())]
-unseen = [int((vectors.rows(row) == len(vectors.identifiers)).sum()) for row in words]
-pd.DataFrame({"words": [len(row) for row in words], "unseen": unseen}, index=list(exotic))
+
+# %% tags=["nbval-check-output"]
+sentences = substructure_sentences(exotic.values())
+words = [np.array(sentence, dtype=np.int64) for sentence in sentences]
+none = len(vectors.identifiers)  # where a word has no vector
+unseen = [int((vectors.rows(row) == none).sum()) for row in words]
+counts = {"words": [len(row) for row in words], "unseen": unseen}
+captioned(
+    pd.DataFrame(counts, index=list(exotic)),
+    "Words of rare molecules, and how many of them have no vector.",
+)
 
 # %% [markdown]
 # The price: two molecules that differ only in what is unseen get the same vector, as the last two do.
@@ -159,7 +172,9 @@ neighbours = chapter.neighbours(chapter.QUERIES, library, found, vectors)
 print(f"library: {len(library):,} molecules")
 
 # %% mystnb={"figure": {"caption": "Five drugs (left) and the four most similar library molecules: by Mol2vec in the upper row of each pair, by Morgan fingerprint in the lower. A name is given where we know it.", "name": "fig-drug-neighbours"}, "image": {"alt": "Grid of molecule drawings, two rows for each of aspirin, diazepam, dexamethasone, imatinib and penicillin V; most neighbours share the ring system of the drug."}}
-figures.neighbour_panels(neighbours, {name: chapter.NAMED[name] for name in chapter.QUERIES})
+figures.neighbour_panels(
+    neighbours, {name: chapter.NAMED[name] for name in chapter.QUERIES}
+)
 
 # %% [markdown]
 # How a chemist may read it, when the library is the full list:
@@ -172,29 +187,40 @@ figures.neighbour_panels(neighbours, {name: chapter.NAMED[name] for name in chap
 
 # %% tags=["nbval-check-output"]
 classes = chapter.same_class(vectors)
-classes
+captioned(
+    classes,
+    "Drugs of a class, and how many of them have a nearest neighbour of the same "
+    "class.",
+)
 
 # %% [markdown]
-# *Well-known drugs, chosen by us; column Mol2vec and column Morgan: for how many of the `drugs` the nearest other one is of their class. A handful of famous, well-separated classes: a sanity check and no benchmark.*
+# *Well-known drugs, chosen by us; column Mol2vec and column Morgan: for how many of the *drugs* the nearest other one is of their class. A handful of famous, well-separated classes: a sanity check and no benchmark.*
 #
 # ### A map
 
 # %%
 n_map = MAP_MOLECULES * (5 if PROFILE == "paper" else 1)
 crowd = np.random.default_rng(SEED).permutation(len(library))[:n_map]
-rows = np.union1d(np.arange(min(len(chapter.NAMED), len(library))), crowd)  # the drugs come first in the library
+rows = np.union1d(
+    np.arange(min(len(chapter.NAMED), len(library))), crowd
+)  # the drugs come first in the library
 on_map = [library[row] for row in rows]
 groups = [chapter.class_of(smiles) for smiles in on_map]
 
 # %% mystnb={"figure": {"caption": "Library molecules in the space of Mol2vec. Left: the first two principal components, coloured by size. Right: a t-SNE of cosine distances, with the drug classes from above.", "name": "fig-molecule-map"}, "image": {"alt": "Two scatter plots. On the left, colour runs smoothly from small to large molecules along the first axis; on the right, coloured markers of a class lie in clumps."}}
-figures.size_and_map(found["Mol2vec"][rows], chapter.heavy_atoms(on_map), groups, seed=SEED)
+figures.size_and_map(
+    found["Mol2vec"][rows], chapter.heavy_atoms(on_map), groups, seed=SEED
+)
 
 # %% [markdown]
 # ## Limits, measured
 
 # %%
 measured = chapter.limits(library, found, vectors)
-measured.round(2).to_frame("this library")
+captioned(
+    measured.round(2).to_frame("this library"),
+    "Limits of Mol2vec, measured on the library of this chapter.",
+)
 
 # %% [markdown]
 # - **Counts dominate.** A sum over substructures grows with their number, so the length of a vector is little else than the size of the molecule.
@@ -203,16 +229,28 @@ measured.round(2).to_frame("this library")
 #
 # What lies behind the last point, pair by pair; 1 means that the two are the same to the featuriser:
 
-# %% tags=["nbval-check-output"]
+# %%
 pairs = {
-    "stereo: dexamethasone, betamethasone": (chapter.NAMED["dexamethasone"], chapter.NAMED["betamethasone"]),
+    "stereo: dexamethasone, betamethasone": (
+        chapter.NAMED["dexamethasone"],
+        chapter.NAMED["betamethasone"],
+    ),
     "position: 2- and 3-hexanol": ("CCCCC(C)O", "CCCC(O)CC"),
     "position: meta- and para-cresol": ("Cc1cccc(O)c1", "Cc1ccc(O)cc1"),
     "tautomers: 2-pyridone, 2-hydroxypyridine": ("O=c1cccc[nH]1", "Oc1ccccn1"),
-    "salt: lidocaine and its hydrochloride": (chapter.NAMED["lidocaine"], chapter.NAMED["lidocaine"] + ".Cl"),
+    "salt: lidocaine and its hydrochloride": (
+        chapter.NAMED["lidocaine"],
+        chapter.NAMED["lidocaine"] + ".Cl",
+    ),
     "unseen: ions of europium and terbium": ("[Eu+3]", "[Tb+3]"),
 }
-chapter.compare_pairs(pairs, vectors).round(2)
+
+# %% tags=["nbval-check-output"]
+captioned(
+    chapter.compare_pairs(pairs, vectors).round(2),
+    "Cosine of Mol2vec and Tanimoto similarity of Morgan fingerprints, of pairs "
+    "of molecules.",
+)
 
 # %% [markdown]
 # Stereochemistry is invisible to both; a betamethasone screen and a dexamethasone screen share one drug vector.

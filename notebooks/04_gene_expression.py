@@ -23,40 +23,52 @@
 #
 # **Time.** Three quarters of an hour to read, three minutes to run.
 
-# %% tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
-    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-    for _name, _version in _before.items():
-        if (_now := importlib.metadata.version(_name)) != _version:
-            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
+    _address = "https://github.com/infocore-mini/infocore-mini"
+    _package = f"infocore-mini[experiments] @ git+{_address}"
+    _names = ("numpy", "pandas", "torch")
+    _before = [importlib.metadata.version(name) for name in _names]
+    _pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*_pip, _package], check=True)
+    for _name, _old in zip(_names, _before):
+        if (_new := importlib.metadata.version(_name)) != _old:
+            print(f"{_name} {_old} became {_new}. Restart the session")
+            print("(Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
 SEED = 0  # of the live runs: split, training, and the simulated screen
-PROFILE = "quick"  # "paper": both studies whole and live, searches included, 120 and 42 runs (hours on two cores)
+PROFILE = "quick"  # "paper": both studies whole and live (hours on two cores)
 OUTPUT_DIR = "output"
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 import pandas as pd
 from IPython.display import Markdown
 
 from infocore_mini.experiments.calibration import figures as calibration_figures
 from infocore_mini.experiments.calibration.report import agreement, verdict
-from infocore_mini.experiments.gene_expression import connectivity_map, doses, figures
+from infocore_mini.experiments.gene_expression import (
+    connectivity_map,
+    doses,
+    figures,
+)
 from infocore_mini.experiments.gene_expression import report as chapter
 from infocore_mini.experiments.gene_expression import run as experiment
-from infocore_mini.experiments.notebook import check_parameters
+
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+from infocore_mini.experiments.notebook import (
+    captioned,
+    check_parameters,
+    with_intervals,
+)
 from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.deviations import deviations
 from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import study_of
-
-# %% tags=["hide-input"]
 from infocore_mini.experiments.results import checksums, save_results, stored
 from infocore_mini.experiments.retrieval import figures as retrieval_figures
 from infocore_mini.simulate.molecules import sample_molecules
@@ -80,7 +92,9 @@ Markdown(f"> {real.notice} {real.screen!r}.")
 
 # %% mystnb={"figure": {"caption": "Profiles of the six largest experimental batches of one cell line, each of some forty different drugs, as published and after the mean of each batch is subtracted. One colour a batch.", "name": "fig-cmap-batches"}, "image": {"alt": "Two scatter plots of principal components. As published the batches form separate clouds; after centring they lie on top of each other."}}
 names, raw, centred = zip(*connectivity_map.largest_batches(real.screen))
-figures.plates_in_two_dimensions({"as published": raw, "batch mean subtracted": centred}, names)
+figures.plates_in_two_dimensions(
+    {"as published": raw, "batch mean subtracted": centred}, names
+)
 
 # %% [markdown]
 # ### How confounded is it?
@@ -93,12 +107,18 @@ figures.plates_in_two_dimensions({"as published": raw, "batch mean subtracted": 
 # In percent:
 
 # %%
+given = {"simulated": real.simulated}
 splits = {
-    kind: [experiment.split_of(seed, kind, simulated=real.simulated) for seed in experiment.SEEDS]
+    kind: [experiment.split_of(seed, kind, **given) for seed in experiment.SEEDS]
     for kind in experiment.INPUTS
 }
-near = connectivity_map.neighbours_of_profiles(splits, experiment.before(simulated=real.simulated))
-near.round(1)
+near = connectivity_map.neighbours_of_profiles(splits, experiment.before(**given))
+captioned(
+    near.round(1),
+    "Percent of readouts whose nearest neighbour is of their own batch, or the "
+    "same drug in another batch; Connectivity Map, real unless the note above "
+    "says otherwise.",
+)
 
 # %% [markdown]
 # Four of five readouts lie nearest to another drug of their own batch, where permuted labels give one in fifty.
@@ -115,8 +135,14 @@ near.round(1)
 # Second, a ridge regression predicts the readout from the structure; how many of the other held-out molecules does the right one beat?
 
 # %%
-asked = connectivity_map.what_structure_tells({kind: splits[kind][0] for kind in experiment.INPUTS})
-asked.round(1).to_frame("first split")
+asked = connectivity_map.what_structure_tells(
+    {kind: splits[kind][0] for kind in experiment.INPUTS}
+)
+captioned(
+    asked.round(1).to_frame("first split"),
+    "What a linear model reads off the structure of new molecules, in percent; "
+    "Connectivity Map, first split.",
+)
 
 # %% [markdown]
 # The structure tells something of the batch, twice what a random order gives, and far less than the readout does, whose nearest neighbour is of its own batch thirty times as often as by chance.
@@ -132,7 +158,11 @@ asked.round(1).to_frame("first split")
 planned = stored("connectivity_map")
 overlap, rows = planned.parameters["overlap"], planned.results["chosen"]
 scored = connectivity_map.scores(rows)
-connectivity_map.side_by_side(scored, overlap)
+captioned(
+    connectivity_map.side_by_side(scored, overlap),
+    "The planned study on the Connectivity Map (real): percent, mean over the "
+    "splits ± half of the 95 % interval. In the last column less is better.",
+)
 
 # %% mystnb={"figure": {"caption": "Connectivity Map, real data, test molecules of five splits. Small points: single splits; large: mean with its 95 % interval. Dotted: chance, in the last panel permuted labels.", "name": "fig-cmap-scores"}, "image": {"alt": "Four panels of scores for CLIP, CCL and InfoCORE on raw and centred input. All methods lie above chance in retrieval, and their intervals overlap everywhere."}}
 figures.scores_by_method(scored, connectivity_map.chances(rows), overlap)
@@ -144,7 +174,11 @@ figures.scores_by_method(scored, connectivity_map.chances(rows), overlap)
 # Nor do the molecules that a readout retrieves follow its batch; of the first ten among all, in percent:
 
 # %% tags=["nbval-check-output"]
-connectivity_map.batch_followed(rows, overlap)
+captioned(
+    connectivity_map.batch_followed(rows, overlap),
+    "Of the first ten molecules retrieved, percent of the query's batch, and as "
+    "many as a random order has; Connectivity Map (real).",
+)
 
 # %% [markdown]
 # The plan's questions, InfoCORE against CLIP and against CCL on either input, answered by the numbers:
@@ -153,14 +187,26 @@ connectivity_map.batch_followed(rows, overlap)
 Markdown(connectivity_map.verdict(scored, overlap))
 
 # %% tags=["nbval-check-output"]
-connectivity_map.contrasts(scored, overlap)[["difference", "low", "high"]].round(1)
+captioned(
+    with_intervals(
+        connectivity_map.contrasts(scored, overlap),
+        {"difference": ("low", "high")},
+        places=1,
+    )[["difference"]],
+    "InfoCORE minus CLIP and minus CCL in points, paired by split, with the 95 % "
+    "interval; Connectivity Map (real).",
+)
 
 # %% [markdown]
 # **No method wins.**
 # A null result is worth what it could have seen, so compare the last part of each sentence with the gain that the paper reports on its own, much larger screen, translated to CLIP's level here (top 1):
 
 # %% tags=["nbval-check-output"]
-connectivity_map.paper_gain(scored).round(1)
+captioned(
+    connectivity_map.paper_gain(scored).round(1),
+    "The paper's gain of InfoCORE over CLIP in percent, and what it would be in "
+    "points at CLIP's level on the Connectivity Map (real).",
+)
 
 # %% [markdown]
 # A gain of the paper's size would have stayed below what five splits of a thousand molecules can show.
@@ -175,10 +221,17 @@ connectivity_map.paper_gain(scored).round(1)
 # The first candidate of each method on one split, the same code, one seed, nothing chosen:
 
 # %%
-everything = dict(seeds=experiment.SEEDS, n_candidates=4) if PROFILE == "paper" else dict(seeds=(SEED,), n_candidates=1)
+everything = (
+    dict(seeds=experiment.SEEDS, n_candidates=4)
+    if PROFILE == "paper"
+    else dict(seeds=(SEED,), n_candidates=1)
+)
 live_rows, _ = experiment.run_all(**everything, simulated=real.simulated)
 live_scores = connectivity_map.scores(experiment.chosen(live_rows))
-connectivity_map.side_by_side(live_scores, overlap)
+captioned(
+    connectivity_map.side_by_side(live_scores, overlap),
+    "The live run, percent; the same columns.",
+)
 
 # %% [markdown]
 # ## The plates of L1000
@@ -192,17 +245,26 @@ connectivity_map.side_by_side(live_scores, overlap)
 
 # %%
 shown = chapter.plates(SEED)
-Markdown(f"> **{shown.notice}**" if shown.notice else "> The three plates below are **real** L1000 level-3 data.")
+Markdown(
+    f"> **{shown.notice}**"
+    if shown.notice
+    else "> The three plates below are **real** L1000 level-3 data."
+)
 
 # %% mystnb={"figure": {"caption": "Treated wells of three plates, before and after the mean of each plate's DMSO wells is subtracted. One colour a plate.", "name": "fig-ge-plates"}, "image": {"alt": "Two scatter plots of principal components. Before subtraction the three plates form separate clouds; afterwards they move together but stay distinguishable."}}
 measured = [plate.treated for plate in shown.plates]
 subtracted = [plate.treated - plate.control.mean(0) for plate in shown.plates]
 figures.plates_in_two_dimensions(
-    {"as measured": measured, "DMSO mean subtracted": subtracted}, ["plate 1", "plate 2", "plate 3"]
+    {"as measured": measured, "DMSO mean subtracted": subtracted},
+    ["plate 1", "plate 2", "plate 3"],
 )
 
 # %%
-chapter.same_plate_table(shown.plates).round(1).to_frame("nearest other molecule is on the same plate (%)")
+captioned(
+    chapter.same_plate_table(shown.plates).round(1).to_frame("same plate (%)"),
+    "Percent of treated wells whose nearest other molecule is on their own plate; "
+    "three L1000 plates, real unless the note above says otherwise.",
+)
 
 # %% [markdown]
 # The picture improves, the number hardly moves.
@@ -232,8 +294,13 @@ chapter.same_plate_table(shown.plates).round(1).to_frame("nearest other molecule
 # %% tags=["nbval-check-output"]
 calibrated = stored("calibration").results["gene_expression"]
 table = agreement(calibrated)
-shown_of = ["real", "real_low", "real_high", "simulated", "simulated_low", "simulated_high"]
-table[[*shown_of, "distance", "limit", "agrees"]].round(2)
+ranges = {name: (f"{name}_low", f"{name}_high") for name in ("real", "simulated")}
+order = ["real", "simulated", "distance", "limit", "agrees"]
+captioned(
+    with_intervals(table, ranges, places=2)[order].round(2),
+    "Simulated plates beside the three real ones: mean and range, over plates and "
+    "over draws; the distance between the two, and its limit.",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(verdict(table))
@@ -242,10 +309,10 @@ Markdown(verdict(table))
 calibration_figures.real_and_simulated(calibrated)
 
 # %% [markdown]
-# `distance` is how far the simulated plates lie from the real ones, in standard deviations between the real plates; `limit` is how far a real plate lies from the other two when it is held out, at most.
+# *Distance* is how far the simulated plates lie from the real ones, in standard deviations between the real plates; *limit* is how far a real plate lies from the other two when it is held out, at most.
 # A simulated plate passes if it is no more unlike the real ones than they are unlike one another.
-# (The two same-plate rates and the two `structure` rows pool the plates; there the unit is the standard deviation between simulated draws.)
-# Three plates make a coarse ruler: real plates differ threefold in how much of their variance lies on one axis (`treated_pc1`), so that a simulator with half of it still passes.
+# (The two *same plate* rows and the two *structure* rows pool the plates; there the unit is the standard deviation between simulated draws.)
+# Three plates make a coarse ruler: real plates differ threefold in how much of their variance lies on one axis (*treated pc1*), so that a simulator with half of it still passes.
 #
 # Plates cannot tell everything.
 # The number of mechanisms and the share of an effect that structure explains are *choices*; they were made so that a linear model that is told the true effects, and is therefore no contestant, retrieves held-out molecules about as often as the paper's models do on their own screen.
@@ -253,9 +320,20 @@ calibration_figures.real_and_simulated(calibrated)
 # And since the level was chosen, that our accuracies are near the paper's reproduces nothing; what can be compared are ratios between methods.
 
 # %% tags=["nbval-check-output"]
-pd.DataFrame(calibrated["learnability"])[
-    ["r2", "whole_1", "chance_whole", "batch_1", "chance_batch", "oracle_whole_1", "oracle_batch_1"]
-].mean().round(2).to_frame("linear model, told the true effects")
+names = {
+    "r2": "R² of the readout",
+    "whole_1": "whole library, top 1 (%)",
+    "chance_whole": "whole library, chance (%)",
+    "batch_1": "batch library, top 1 (%)",
+    "chance_batch": "batch library, chance (%)",
+    "oracle_whole_1": "whole library, top 1, effects without noise (%)",
+    "oracle_batch_1": "batch library, top 1, effects without noise (%)",
+}
+linear = pd.DataFrame(calibrated["learnability"])[list(names)].mean()
+captioned(
+    linear.rename(names).round(2).to_frame("linear model"),
+    "A linear model that is told the true effects (simulated).",
+)
 
 # %% [markdown]
 # ## Pretraining, live and small
@@ -273,7 +351,11 @@ Markdown(f"> **Simulated screen**: {screen!r}; {sample_molecules(1, SEED).source
 # %%
 records = run_study(study)
 live = report.tables(records)
-report.side_by_side(live).map(lambda text: text.replace(" ± nan", ""))
+captioned(
+    report.side_by_side(live),
+    "Retrieval accuracy of the live run, percent, one seed (small simulated "
+    "screen).",
+)
 
 # %% [markdown]
 # ## The study: reduced GE shape, six seeds
@@ -283,7 +365,11 @@ report.side_by_side(live).map(lambda text: text.replace(" ± nan", ""))
 # Four candidates of its settings, the paper's among them, were tried for each on two more screens that are not reported, and the best on their validation molecules was taken (planned in `infocore_mini/experiments/pretraining/plan.md`):
 
 # %% tags=["nbval-check-output"]
-report.searched("gene_expression").round(1)
+captioned(
+    report.searched("gene_expression").round(1),
+    "Candidates of the search: mean retrieval accuracy on validation molecules of "
+    "the tuning screens (simulated).",
+)
 
 # %% [markdown]
 # For CLIP and InfoCORE that is the paper's setting, $\alpha = 0.33$.
@@ -292,7 +378,10 @@ report.searched("gene_expression").round(1)
 # Where the training differs from the paper's:
 
 # %%
-deviations("gene_expression")
+captioned(
+    deviations("gene_expression"),
+    "Where the study departs from the paper's settings, and why.",
+)
 
 # %%
 main = stored("gene_expression")
@@ -300,7 +389,11 @@ Markdown(f"Seeds {main.parameters['seeds']}. Made by {main.made}")
 
 # %% tags=["nbval-check-output"]
 by_arm = report.stored_tables("gene_expression")
-report.side_by_side(by_arm)
+captioned(
+    report.side_by_side(by_arm),
+    "Retrieval accuracy in the whole and in the batch library, percent, with half "
+    "of the 95 % interval over six seeds (simulated screen).",
+)
 
 # %% [markdown]
 # Top-1, 5 and 10 accuracy in percent, mean over cell lines, with half of the 95 % interval over the seeds.
@@ -310,10 +403,17 @@ report.side_by_side(by_arm)
 figures.seed_by_seed(by_arm)
 
 # %% tags=["nbval-check-output"]
-report.lead_in_percent(by_arm, "infocore", "clip", "InfoCORE over CLIP (%)")
+captioned(
+    report.lead_in_percent(by_arm, "infocore", "clip", "InfoCORE over CLIP (%)"),
+    "Accuracy of InfoCORE relative to CLIP's in percent, paired by seed, with the "
+    "95 % interval (simulated screen).",
+)
 
 # %% tags=["nbval-check-output"]
-report.lead_in_percent(by_arm, "infocore", "ccl", "InfoCORE over CCL (%)")
+captioned(
+    report.lead_in_percent(by_arm, "infocore", "ccl", "InfoCORE over CCL (%)"),
+    "The same relative to CCL's.",
+)
 
 # %% [markdown]
 # Within an experimental batch InfoCORE is above CLIP in every seed, by about as much as the paper's 14.7 %.
@@ -342,10 +442,20 @@ Markdown(report.verdict(by_arm, [("infocore", "ccl"), ("ccl", "clip")]))
 
 # %% tags=["nbval-check-output"]
 fresh = report.stored_tables("chosen_alpha")
-report.side_by_side(fresh)
+captioned(
+    report.side_by_side(fresh),
+    "Retrieval accuracy at the chosen alpha on fresh seeds, percent, with half of "
+    "the 95 % interval over six seeds (simulated screen).",
+)
 
 # %% tags=["nbval-check-output"]
-report.lead_in_percent(fresh, "infocore", "clip", "InfoCORE, 0.45, over CLIP (%)")
+captioned(
+    report.lead_in_percent(
+        fresh, "infocore", "clip", "InfoCORE, 0.45, over CLIP (%)"
+    ),
+    "The same relative to CLIP's in percent, paired by seed, with the 95 % "
+    "interval.",
+)
 
 # %% [markdown]
 # With that $\alpha$ the gain within an experimental batch is the paper's in size, and in every seed; among all molecules top-1 is where CLIP has it, and top-5 still a little below.
@@ -361,7 +471,11 @@ report.lead_in_percent(fresh, "infocore", "clip", "InfoCORE, 0.45, over CLIP (%)
 
 # %% tags=["nbval-check-output"]
 arrow = stored("structure_arrow")
-doses.arrows(arrow.results).round(1)
+captioned(
+    with_intervals(doses.arrows(arrow.results), {"auc": ("low", "high")}, places=1),
+    "How far structure gives the batch away: AUC in percent (50 is chance), with "
+    "the 95 % interval, the strongest first.",
+)
 
 # %% [markdown]
 # Real screens stand everywhere on this scale.
@@ -371,7 +485,10 @@ doses.arrows(arrow.results).round(1)
 # %% mystnb={"figure": {"caption": "Simulated screens that differ in the arrow from batch to structure alone: accuracy of InfoCORE relative to CLIP, 95 % intervals over four seeds.", "name": "fig-ge-doses"}, "image": {"alt": "Two panels, whole and batch library: the change of accuracy against the dose of the arrow, 0 to 3, at top 1, 5 and 10."}}
 swept = doses.at_doses()
 figures.sweep(
-    {dose: report.against(found, "infocore", "clip") for dose, found in swept.items()},
+    {
+        dose: report.against(found, "infocore", "clip")
+        for dose, found in swept.items()
+    },
     "dose of the arrow",
     clip_at=None,
 )
@@ -393,12 +510,19 @@ Markdown(doses.turning(swept))
 # Multiples of chance, and ratios between methods, can.
 
 # %% tags=["nbval-check-output"]
-chapter.beside_paper(by_arm, report.paper_accuracies("gene_expression")).round(2)
+captioned(
+    chapter.beside_paper(by_arm, report.paper_accuracies("gene_expression")).round(
+        2
+    ),
+    "Accuracy in percent and as a multiple of chance (lift): ours on a simulated "
+    "screen, the paper's on a real one.",
+)
 
 # %% mystnb={"figure": {"caption": "Simulated screen, 95 % interval over six seeds. Dotted: chance. Dashed: the paper's number on the real screen, where libraries are larger.", "name": "fig-ge-accuracies"}, "image": {"alt": "Accuracy of the three methods at top 1, 5 and 10 in the whole and in the batch library."}}
 rows = report.accuracies(by_arm)
 retrieval_figures.accuracies(
-    {arm: rows[rows["arm"] == arm] for arm in by_arm}, report.paper_accuracies("gene_expression")
+    {arm: rows[rows["arm"] == arm] for arm in by_arm},
+    report.paper_accuracies("gene_expression"),
 )
 
 # %% [markdown]
@@ -407,8 +531,17 @@ retrieval_figures.accuracies(
 # Two ways to look: of the ten molecules retrieved first from the whole library, how many share the query's experimental batch; and how well does a linear probe read the batch off an embedding, within a cell line.
 
 # %% tags=["nbval-check-output"]
-before = [row for row in stored("probed_inputs").results if row["study"] == "gene_expression"]
-report.what_the_batch_leaves(main.results, before=before)
+before = [
+    row
+    for row in stored("probed_inputs").results
+    if row["study"] == "gene_expression"
+]
+captioned(
+    report.what_the_batch_leaves(main.results, before=before),
+    "What is left of the batch, percent, with half of the 95 % interval over six "
+    "seeds (simulated screen): of the first ten molecules those of the query's "
+    "batch, and batches that a linear probe names.",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(report.left_of_the_batch(main.results))
@@ -431,14 +564,23 @@ Markdown(report.left_of_the_batch(main.results))
 
 # %% tags=["nbval-check-output"]
 plates_stored = report.stored_tables("l1000_plates")
-report.side_by_side(plates_stored)
+captioned(
+    report.side_by_side(plates_stored),
+    "Retrieval accuracy on the three L1000 plates (real), percent, with half of "
+    "the 95 % interval over the splits.",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(report.verdict(plates_stored, [("infocore", "clip"), ("infocore", "ccl")]))
 
 # %% tags=["nbval-check-output"]
-lift = report.accuracies(plates_stored).pivot(index="arm", columns=["library", "top"], values="lift")
-lift.loc[list(plates_stored)].round(1)
+lift = report.accuracies(plates_stored).pivot(
+    index="arm", columns=["library", "top"], values="lift"
+)
+captioned(
+    lift.loc[list(plates_stored)].round(1),
+    "The same as multiples of chance.",
+)
 
 # %% [markdown]
 # ## At the paper's full shape
@@ -448,9 +590,16 @@ lift.loc[list(plates_stored)].round(1)
 # Here the whole training, data included, runs at the paper's widths on a simulated screen of 82,914 pairs, 1,019 experimental batches and nine cell lines, with $K$ = 4,096 and minibatches of 256, is stopped, and resumes in a second process.
 
 # %% tags=["nbval-check-output"]
-full = pd.DataFrame(stored("full_shape").results, index=["first process", "resumed"])
+full = pd.DataFrame(
+    stored("full_shape").results, index=["first process", "resumed"]
+)
 full["peak memory (GB)"] = (full["peak_bytes"] / 1e9).round(1)
-full[["pairs", "profiles", "batches", "epochs", "epochs_of_this_process", "peak memory (GB)"]]
+columns = ["pairs", "profiles", "batches", "epochs", "epochs_of_this_process"]
+captioned(
+    full[[*columns, "peak memory (GB)"]],
+    "Two epochs at the paper's full shape, and two more after a restart "
+    "(simulated).",
+)
 
 # %% [markdown]
 # ## Exercises
@@ -496,15 +645,17 @@ full[["pairs", "profiles", "batches", "epochs", "epochs_of_this_process", "peak 
 # Method and reported numbers: {cite:t}`wang2024infocore`, section 3.2 and appendices F, H and I; Connectivity Map: {cite:t}`lamb2006cmap`; L1000: {cite:t}`subramanian2017l1000`; intervals over splits: {cite:t}`nadeau2003`; the baselines: {cite:t}`radford2021clip`, {cite:t}`ma2021ccl`; MoCo: {cite:t}`he2020moco`.
 
 # %% tags=["remove-output"]
-summary = {
-    "connectivity_map": connectivity_map.contrasts(scored, overlap).reset_index().to_dict("records"),
-    "neighbours": near.reset_index().to_dict("records"),
-    "structure": asked.to_dict(),
-    "connectivity_map_live": live_scores.reset_index().to_dict("records"),
-    "infocore_over_clip": report.against(by_arm, "infocore", "clip").to_dict("records"),
-    "live": report.accuracies(live).to_dict("records"),
-    "same_plate": chapter.same_plate_table(shown.plates).to_dict(),
+tables = {
+    "connectivity_map": connectivity_map.contrasts(scored, overlap).reset_index(),
+    "neighbours": near.reset_index(),
+    "connectivity_map_live": live_scores.reset_index(),
+    "infocore_over_clip": report.against(by_arm, "infocore", "clip"),
+    "live": report.accuracies(live),
 }
+summary = {name: table.to_dict("records") for name, table in tables.items()}
+summary["structure"] = asked.to_dict()
+summary["same_plate"] = chapter.same_plate_table(shown.plates).to_dict()
 data = study.checksums() | ({} if real.simulated else checksums(experiment.FILES))
-path = save_results("04_gene_expression", parameters, summary, output_dir=OUTPUT_DIR, data=data)
+given = {"output_dir": OUTPUT_DIR, "data": data}
+path = save_results("04_gene_expression", parameters, summary, **given)
 print(path.name)

@@ -25,25 +25,29 @@
 #
 # **Time.** Twenty minutes to read, two minutes to run.
 
-# %% tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
-    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-    for _name, _version in _before.items():
-        if (_now := importlib.metadata.version(_name)) != _version:
-            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
+    _address = "https://github.com/infocore-mini/infocore-mini"
+    _package = f"infocore-mini[experiments] @ git+{_address}"
+    _names = ("numpy", "pandas", "torch")
+    _before = [importlib.metadata.version(name) for name in _names]
+    _pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*_pip, _package], check=True)
+    for _name, _old in zip(_names, _before):
+        if (_new := importlib.metadata.version(_name)) != _old:
+            print(f"{_name} {_old} became {_new}. Restart the session")
+            print("(Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
 SEED = 0  # of the live runs: split, training and simulation
-PROFILE = "quick"  # "paper": the whole COMAS study live, 72 runs (a quarter of an hour)
+PROFILE = "quick"  # "paper": the whole COMAS study live, 72 runs (15 minutes)
 OUTPUT_DIR = "output"
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 from dataclasses import replace
 
 import pandas as pd
@@ -53,19 +57,19 @@ from infocore_mini.experiments.calibration.figures import real_and_simulated
 from infocore_mini.experiments.cell_painting import report as chapter
 from infocore_mini.experiments.gene_expression import figures as plate_figures
 from infocore_mini.experiments.names import label
-from infocore_mini.experiments.notebook import check_parameters
+from infocore_mini.experiments.notebook import captioned, check_parameters
 from infocore_mini.experiments.pretraining import figures as pretraining_figures
 from infocore_mini.experiments.pretraining import report, studies
 from infocore_mini.experiments.pretraining.deviations import deviations
 from infocore_mini.experiments.pretraining.run import run_study
+
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 from infocore_mini.experiments.pretraining.studies import (
     SMALL_CELL_PAINTING,
     quick,
     simulated_cell_painting,
     study_of,
 )
-
-# %% tags=["hide-input"]
 from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.experiments.retrieval import figures
 from infocore_mini.experiments.retrieval import report as retrieval_report
@@ -91,7 +95,11 @@ parameters = check_parameters(globals())
 study = study_of("comas", PROFILE, SEED)
 real = study.name == "comas"
 screen = study.screen(SEED)
-origin = "Real data" if real else "SIMULATED SCREEN: the COMAS files are not at hand (set INFOCORE_DATA)"
+origin = (
+    "Real data"
+    if real
+    else "SIMULATED SCREEN: the COMAS files are not at hand (set INFOCORE_DATA)"
+)
 Markdown(f"> **{origin}**: {screen!r}.")
 
 # %%
@@ -100,7 +108,8 @@ if real:
 
     whole = read_comas()
     first = whole.batch_id[0]
-    print(f"soft labels: {tuple(whole.batch_id.shape)}, first molecule {first[first > 0].tolist()}")
+    print(f"soft labels: {tuple(whole.batch_id.shape)}")
+    print(f"of the first molecule: {first[first > 0].tolist()}")
     print(f"cut by batch: {tuple(whole.per_batch().batch_id.shape)}")
 
 # %% [markdown]
@@ -109,13 +118,20 @@ if real:
 
 # %%
 told = chapter.batch_from_structure(screen).round(0) if real else pd.DataFrame()
+told = captioned(
+    told,
+    "Percent of conditions whose run or date a linear model reads off the "
+    "structure of held-out molecules; COMAS (real).",
+)
 told if real else Markdown("> Not shown: the real COMAS files are not at hand.")
 
 # %% mystnb={"figure": {"caption": "First two principal components of the conditions, after clipping at 10; one colour for each of the largest experimental batches.", "name": "fig-cp-batches"}, "image": {"alt": "Scatter plot of profiles coloured by experimental batch; the batches overlap but occupy different regions."}}
 largest = screen.batch_id.bincount().argsort(descending=True)[:6].tolist()
 profiles = screen.mean_profile().clamp(-10, 10).numpy()
 groups = [profiles[(screen.batch_id == code).numpy()] for code in largest]
-plate_figures.plates_in_two_dimensions({"conditions": groups}, [screen.batch_names[code] for code in largest])
+plate_figures.plates_in_two_dimensions(
+    {"conditions": groups}, [screen.batch_names[code] for code in largest]
+)
 
 # %% [markdown]
 # ### The study, stored
@@ -129,14 +145,25 @@ plate_figures.plates_in_two_dimensions({"conditions": groups}, [screen.batch_nam
 # %% tags=["nbval-check-output"]
 of_comas = stored("comas").results
 by_arm = report.stored_tables("comas")
-report.side_by_side(by_arm)
+captioned(
+    report.side_by_side(by_arm),
+    "Retrieval accuracy on COMAS (real) in the whole and in the batch library, "
+    "percent ± half of the 95 % interval over six splits.",
+)
 
 # %% mystnb={"figure": {"caption": "COMAS, real data: accuracy with 95 % intervals over six splits. Dotted: chance. Dashed: the paper's number on its own, much larger screen.", "name": "fig-cp-accuracies"}, "image": {"alt": "Accuracy of CLIP, CCL and InfoCORE at top 1, 5 and 10 in two panels, whole and batch library, each with its interval and the chance level."}}
 rows = report.accuracies(by_arm)
-figures.accuracies({arm: rows[rows["arm"] == arm] for arm in by_arm}, report.paper_accuracies("cell_painting"))
+figures.accuracies(
+    {arm: rows[rows["arm"] == arm] for arm in by_arm},
+    report.paper_accuracies("cell_painting"),
+)
 
 # %% tags=["nbval-check-output"]
-rows.pivot(index="arm", columns=["library", "top"], values="lift").loc[list(by_arm)].round(1)
+lift = rows.pivot(index="arm", columns=["library", "top"], values="lift")
+captioned(
+    lift.loc[list(by_arm)].round(1),
+    "The same as multiples of chance.",
+)
 
 # %% [markdown]
 # The plan's questions, answered by the numbers: *above* or *below* where the 95 % interval of the difference, paired by split, leaves out zero; *level* where it lies within a tenth of the other's accuracy.
@@ -150,7 +177,12 @@ Markdown(report.verdict(by_arm, pairs))
 
 # %% tags=["nbval-check-output"]
 before = [row for row in stored("probed_inputs").results if row["study"] == "comas"]
-report.what_the_batch_leaves(of_comas, by_arm.overlap, before)
+captioned(
+    report.what_the_batch_leaves(of_comas, by_arm.overlap, before),
+    "What is left of the batch on COMAS (real), percent ± half of the 95 % "
+    "interval: of the first ten molecules those of the query's batch, and batches "
+    "that a linear probe names.",
+)
 
 # %% [markdown]
 # **Within a batch six splits do not tell the three methods apart; among all molecules CCL loses.**
@@ -171,7 +203,10 @@ pretraining_figures.courses(of_comas)
 # Where these settings differ from the paper's:
 
 # %%
-deviations("comas")
+captioned(
+    deviations("comas"),
+    "Where the study departs from the paper's settings, and why.",
+)
 
 # %% [markdown]
 # ### A live run
@@ -179,7 +214,11 @@ deviations("comas")
 # %%
 records = run_study(study)
 live = report.tables(records)
-report.side_by_side(live).map(lambda text: text.replace(" ± nan", ""))
+captioned(
+    report.side_by_side(live),
+    "Retrieval accuracy of the live run, percent, one seed; COMAS, real unless "
+    "the note above says otherwise.",
+)
 
 # %% [markdown]
 # ## Eighty-four plates with their solvent wells
@@ -196,7 +235,11 @@ plates, notice = chapter.injury_plates()
 Markdown(f"> {notice}")
 
 # %%
-plates.round(0)
+captioned(
+    plates.round(0),
+    "Percent of wells whose nearest neighbour is of their own plate, or the same "
+    "drug on another plate; Dahlin and others (real).",
+)
 
 # %% [markdown]
 # A solvent well lies nearest to one of its own plate more than twice as often as it should, and so does a treated well.
@@ -226,11 +269,16 @@ try:
         "Real data: BBBC021. Week recognised on new plates, percent of wells.",
     )
 except DataUnavailable:
-    weeks, notice = pd.DataFrame(), "BBBC021 IS NOT AT HAND (set INFOCORE_DATA): nothing is shown in its place."
+    weeks = pd.DataFrame()
+    notice = "BBBC021 IS NOT AT HAND (set INFOCORE_DATA): nothing is shown for it."
 Markdown(f"> **{notice}**")
 
 # %%
-weeks
+captioned(
+    weeks,
+    "Percent of wells on new plates whose week a linear classifier recognises; "
+    "BBBC021 (real).",
+)
 
 # %% [markdown]
 # On shared wells the week is plain: that is a batch effect.
@@ -260,7 +308,11 @@ weeks
 
 # %% tags=["nbval-check-output"]
 labels = report.stored_tables("soft_labels")
-report.side_by_side(labels).rename(index=label)
+captioned(
+    report.side_by_side(labels).rename(index=label),
+    "Retrieval accuracy by the label that a condition measured in several batches "
+    "gets, percent ± half of the 95 % interval (simulated screen).",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(report.verdict(labels, studies.SOFT_AND_HARD))
@@ -285,11 +337,19 @@ real_and_simulated(stored("calibration").results["cell_painting"])
 # Every method has the settings of the COMAS study but for the size of the minibatches, and four candidates, tried on two more screens that are not reported:
 
 # %% tags=["nbval-check-output"]
-report.searched("cell_painting").round(1)
+captioned(
+    report.searched("cell_painting").round(1),
+    "Candidates of the search: mean retrieval accuracy on validation molecules of "
+    "the tuning screens (simulated).",
+)
 
 # %% tags=["nbval-check-output"]
 larger = report.stored_tables("cell_painting")
-report.side_by_side(larger)
+captioned(
+    report.side_by_side(larger),
+    "Retrieval accuracy on the simulated cell-painting screen, percent ± half of "
+    "the 95 % interval over six seeds.",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(report.verdict(larger, pairs))
@@ -298,8 +358,16 @@ Markdown(report.verdict(larger, pairs))
 # What each leaves of the batch, beside what the readouts and Mol2vec themselves tell of it:
 
 # %% tags=["nbval-check-output"]
-before = [row for row in stored("probed_inputs").results if row["study"] == "cell_painting"]
-report.what_the_batch_leaves(stored("cell_painting").results, before=before)
+before = [
+    row
+    for row in stored("probed_inputs").results
+    if row["study"] == "cell_painting"
+]
+captioned(
+    report.what_the_batch_leaves(stored("cell_painting").results, before=before),
+    "What is left of the batch on the simulated screen, percent ± half of the 95 "
+    "% interval over six seeds.",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(report.left_of_the_batch(stored("cell_painting").results))
@@ -312,7 +380,11 @@ Markdown(report.left_of_the_batch(stored("cell_painting").results))
 # In percent of CLIP's top-1 accuracy, beside the paper's on its 30,204 molecules:
 
 # %% tags=["nbval-check-output"]
-retrieval_report.beside_paper(larger, "simulated cell painting")
+captioned(
+    retrieval_report.beside_paper(larger, "simulated cell painting"),
+    "Top-1 accuracy relative to CLIP's in percent, with the 95 % interval: ours "
+    "on a simulated screen, the paper's on real ones.",
+)
 
 # %% [markdown]
 # A live run on a **simulated** screen of 1,500 molecules and ten experimental batches, one seed, and the lift over chance beside the paper's on its 30,204 molecules.
@@ -322,7 +394,12 @@ retrieval_report.beside_paper(larger, "simulated cell painting")
 toy = replace(quick("comas", SEED), name="simulated", files=(), minimum_library=20)
 toy = replace(toy, make_screen=simulated_cell_painting, shape=SMALL_CELL_PAINTING)
 simulated = report.tables(run_study(toy))
-chapter.lift_beside_paper(simulated, report.paper_accuracies("cell_painting")).round(1)
+paper = report.paper_accuracies("cell_painting")
+captioned(
+    chapter.lift_beside_paper(simulated, paper).round(1),
+    "Accuracy as a multiple of chance (lift): ours on a small simulated screen, "
+    "the paper's on its real one.",
+)
 
 # %% [markdown]
 # ## Exercises
@@ -375,8 +452,12 @@ summary = {
     "live_data": study.name,
     "batch_from_structure": told.to_dict(),
     "weeks": weeks.to_dict(),
-    "plates": plates.droplevel(0).stack([0, 1]).reset_index().to_dict("records") if len(plates) else [],
+    "plates": [],
     "simulated": report.accuracies(simulated).to_dict("records"),
 }
-path = save_results("05_cell_painting", parameters, summary, output_dir=OUTPUT_DIR, data=study.checksums())
+if len(plates):
+    rows = plates.droplevel(0).stack([0, 1]).reset_index()
+    summary["plates"] = rows.to_dict("records")
+given = {"output_dir": OUTPUT_DIR, "data": study.checksums()}
+path = save_results("05_cell_painting", parameters, summary, **given)
 print(path.name)

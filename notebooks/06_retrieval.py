@@ -23,25 +23,29 @@
 #
 # **Time.** Half an hour to read, under two minutes to run on two cores.
 
-# %% tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
-    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-    for _name, _version in _before.items():
-        if (_now := importlib.metadata.version(_name)) != _version:
-            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
+    _address = "https://github.com/infocore-mini/infocore-mini"
+    _package = f"infocore-mini[experiments] @ git+{_address}"
+    _names = ("numpy", "pandas", "torch")
+    _before = [importlib.metadata.version(name) for name in _names]
+    _pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*_pip, _package], check=True)
+    for _name, _old in zip(_names, _before):
+        if (_new := importlib.metadata.version(_name)) != _old:
+            print(f"{_name} {_old} became {_new}. Restart the session")
+            print("(Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
 SEED = 0  # of the live runs: split and training
-PROFILE = "quick"  # "paper": all stored runs again, and the live ones at full length (an hour and a half on two cores)
+PROFILE = "quick"  # "paper": all stored runs, the live ones whole (1.5 hours)
 OUTPUT_DIR = "output"
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
@@ -49,10 +53,20 @@ from IPython.display import Markdown, display
 from infocore_mini.evaluate.ranking import retrieval_hits
 from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
 from infocore_mini.evaluate.seeds import over_seeds
-from infocore_mini.experiments.notebook import check_parameters
+from infocore_mini.experiments.notebook import (
+    captioned,
+    check_parameters,
+    with_intervals,
+)
 from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.run import run_study
-from infocore_mini.experiments.pretraining.studies import STUDIES, simulated_stand_in, study_of
+
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+from infocore_mini.experiments.pretraining.studies import (
+    STUDIES,
+    simulated_stand_in,
+    study_of,
+)
 from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.experiments.retrieval import figures, molecules, sentences
 from infocore_mini.experiments.retrieval import report as chapter
@@ -83,16 +97,22 @@ parameters = check_parameters(globals())
 
 # %% tags=["nbval-check-output"]
 def at(*degrees):
-    return np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], axis=1)
+    angle = np.radians(degrees)
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
-library, query = at(0, 20, 20, 60, 90), at(5, 50, 10)  # molecules A to E; where the three profiles point
+library = at(0, 20, 20, 60, 90)  # molecules A to E
+query = at(5, 50, 10)  # where the three profiles point
 true = np.array([0, 1, 4])  # A, B, E
 hits, size = retrieval_hits(query, library, true, top=(1, 2, 3))
-table = pd.DataFrame(hits, index=["1: true A", "2: true B", "3: true E"], columns=["top 1", "top 2", "top 3"])
+queries = ["1: true A", "2: true B", "3: true E"]
+table = pd.DataFrame(hits, index=queries, columns=["top 1", "top 2", "top 3"])
 table.loc["accuracy"] = hits.mean(axis=0)
 table.loc["chance"] = [k / size[0] for k in (1, 2, 3)]
-table.round(2)
+captioned(
+    table.round(2),
+    "Hits of the three queries of the example, and accuracy as a fraction.",
+)
 
 # %% [markdown]
 # Query 1 points at A. Query 2 has D nearest, then B and C at one distance: B is second or third with equal odds, hence one half at top 2. Query 3 points away from its molecule.
@@ -115,15 +135,25 @@ table.round(2)
 
 # %% tags=["nbval-check-output"]
 simulated = simulated_stand_in(SEED).split(SEED).test
-print(f"simulated: {len(simulated)} held-out molecules, {len(simulated.batch_id.unique())} experimental batches")
-chapter.score_extremes(experiment.extremes(simulated, SEED), simulated, minimum_library=1).round(2)
+n_batches = len(simulated.batch_id.unique())
+print(f"simulated: {len(simulated)} held-out molecules, {n_batches} batches")
+extremes = experiment.extremes(simulated, SEED)
+captioned(
+    chapter.score_extremes(extremes, simulated, minimum_library=1).round(2),
+    "Top-1 accuracy of three extreme embeddings, in percent and as a multiple of "
+    "chance (simulated).",
+)
 
 # %% [markdown]
 # The same arithmetic on the paper's own table: random batch-library accuracy is what the batch alone would score on *whole*.
 # As a multiple of chance, and beside CLIP:
 
 # %% tags=["nbval-check-output"]
-chapter.batch_alone_in_paper().round(2)
+captioned(
+    chapter.batch_alone_in_paper().round(2),
+    "What the batch alone would score among all molecules of the paper's screens, "
+    "top 1, from its Table 2.",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(sentences.batch_in_the_paper())
@@ -144,13 +174,21 @@ near, notice = chapter.real_batches()
 Markdown(f"> {notice}")
 
 # %%
-near.round(1).astype(object).where(near.notna(), "")
+captioned(
+    near.round(1),
+    "Percent of wells whose nearest neighbour is of their own batch, or the same "
+    "drug in another batch, by correction (real screens).",
+)
 
 # %% [markdown]
 # In both, a readout lies nearest to its own batch more often than under permuted labels:
 
 # %%
-Markdown(sentences.corrections(near) if len(near) else "> Not shown: the real files are not at hand.")
+Markdown(
+    sentences.corrections(near)
+    if len(near)
+    else "> Not shown: the real files are not at hand."
+)
 
 # %% [markdown]
 # Part of the zebrafish number is biology, since some libraries are classes of targets; racks of LOPAC are not, and yeast is the plainer case.
@@ -181,7 +219,11 @@ study = study_of("toxcast", PROFILE, SEED)
 screen = study.screen(SEED)
 split = screen.split(SEED)
 display(Markdown("> " + chapter.banner(study)))
-print(screen, "\nmeasured:", f"{1 - screen.profile.isnan().float().mean():.0%} of the readouts")
+print(
+    screen,
+    "\nmeasured:",
+    f"{1 - screen.profile.isnan().float().mean():.0%} of the readouts",
+)
 
 # %% mystnb={"figure": {"caption": "Which readouts were measured (dark) of which molecules, sorted by experimental batch (testing campaign), the largest first; its number of molecules in brackets. The title names the screen.", "name": "fig-retrieval-campaigns"}, "image": {"alt": "A tall table of molecules against readouts, dark where measured. Each experimental batch is a band of its own pattern."}}
 figures.measured_by_campaign(screen, chapter.TITLES[study.name])
@@ -193,7 +235,10 @@ figures.measured_by_campaign(screen, chapter.TITLES[study.name])
 
 # %%
 readable = chapter.readability(split.test)
-readable.round(1).to_frame("batch named, %")
+captioned(
+    readable.round(1).to_frame("batch named, %"),
+    "Percent of conditions whose batch a linear probe names, by what it reads.",
+)
 
 # %%
 Markdown(sentences.readability(readable))
@@ -207,10 +252,18 @@ Markdown(sentences.readability(readable))
 # What that is worth with a linear model on the structure, beside the extremes, in the top-10 accuracy of this screen:
 
 # %%
-candidates = {"batch, from structure": experiment.campaign_from_structure(split)} | experiment.extremes(
-    split.test, SEED
+from_structure = {
+    "batch, from structure": experiment.campaign_from_structure(split)
+}
+candidates = from_structure | experiment.extremes(split.test, SEED)
+found = chapter.score_extremes(
+    candidates, split.test, study.minimum_library, top=10
 )
-chapter.score_extremes(candidates, split.test, study.minimum_library, top=10).round(1)
+captioned(
+    found.round(1),
+    "Top-10 accuracy of the extremes on the screen named above, in percent and as "
+    "a multiple of chance.",
+)
 
 # %% [markdown]
 # Were the batch written on the molecule, following it would go a long way; on ToxCast, as far as a linear model reads it off the structure, it goes a small part of that way, and in the batch library nowhere.
@@ -225,7 +278,9 @@ chapter.score_extremes(candidates, split.test, study.minimum_library, top=10).ro
 # %%
 try:
     z_screen, z_drug = experiment.extremes(split.validation, SEED)["constant"]
-    screen_retrieval(z_screen, z_drug, split.validation, seen=(split.train, split.validation))
+    screen_retrieval(
+        z_screen, z_drug, split.validation, seen=(split.train, split.validation)
+    )
 except ValueError as error:
     print(error)
 
@@ -251,19 +306,35 @@ main = stored("toxcast")
 # Accuracy in percent, mean over splits ± half of the 95 % interval:
 
 # %% tags=["nbval-check-output"]
-records = run_study(study) if PROFILE == "paper" and study.name == "toxcast" else main.results
+records = (
+    run_study(study)
+    if PROFILE == "paper" and study.name == "toxcast"
+    else main.results
+)
 by_arm = report.tables(records, study.overlap)
-report.side_by_side(by_arm)
+captioned(
+    report.side_by_side(by_arm),
+    "Retrieval accuracy on ToxCast (real) in the whole and in the batch library, "
+    "percent ± half of the 95 % interval over six splits.",
+)
 
 # %% mystnb={"figure": {"caption": "ToxCast, stored runs: how often the true molecule is found, mean of six splits with the 95 % interval over splits. Hollow: InfoCORE at alpha = 0. Dotted: chance.", "name": "fig-retrieval-toxcast"}, "image": {"alt": "Two panels, whole and batch library, top 1, 5 and 10. In the whole library CCL lies below the three others; in the batch library all arms lie close together, well above chance."}}
-rows = {arm: over_seeds(tables, overlap=study.overlap).query("cell_line == 'mean'") for arm, tables in by_arm.items()}
+rows = {
+    arm: over_seeds(tables, overlap=study.overlap).query("cell_line == 'mean'")
+    for arm, tables in by_arm.items()
+}
 figures.accuracies(rows, arms=study.arms)
 
 # %% [markdown]
 # How much of it is the campaign? The share of same-campaign molecules among the first ten, the share expected at random, and linear probes for the campaign on the two embeddings (percent):
 
 # %% tags=["nbval-check-output"]
-report.what_the_batch_leaves(records, study.overlap)
+captioned(
+    report.what_the_batch_leaves(records, study.overlap),
+    "What is left of the batch on ToxCast (real), percent ± half of the 95 % "
+    "interval: of the first ten molecules those of the query's batch, and batches "
+    "that a linear probe names.",
+)
 
 # %% [markdown]
 # ### Two questions
@@ -274,8 +345,19 @@ report.what_the_batch_leaves(records, study.overlap)
 Markdown(chapter.answers(records, study.arms, overlap=study.overlap))
 
 # %% tags=["nbval-check-output"]
-against_clip = {arm: report.against(by_arm, arm, "clip") for arm in by_arm if arm != "clip"}
-chapter.differences(against_clip).round(1)
+against_clip = {
+    arm: report.against(by_arm, arm, "clip") for arm in by_arm if arm != "clip"
+}
+ends = {
+    (arm, "difference"): ((arm, "difference_low"), (arm, "difference_high"))
+    for arm in against_clip
+}
+points = with_intervals(chapter.differences(against_clip), ends, places=1)
+captioned(
+    points.droplevel(1, axis=1),
+    "Accuracy minus CLIP's in points, paired by split, with the 95 % interval "
+    "(ToxCast, real).",
+)
 
 # %% [markdown]
 # *Does InfoCORE stop the model from pairing by campaign?*
@@ -289,7 +371,12 @@ Markdown(sentences.towards_random(records, study.arms, overlap=study.overlap))
 # Level with CLIP where it chose its $\alpha$, and at $\alpha = 0$ a little better at top 5:
 
 # %% tags=["nbval-check-output"]
-Markdown("\n".join(f"- {sentences.accuracies(by_arm, study.arms, library)}" for library in ("batch", "whole")))
+Markdown(
+    "\n".join(
+        f"- {sentences.accuracies(by_arm, study.arms, library)}"
+        for library in ("batch", "whole")
+    )
+)
 
 # %% [markdown]
 # The same by the rule of the plan, against CLIP and against CCL:
@@ -318,7 +405,11 @@ Markdown(report.verdict(by_arm, pairs))
 # %%
 runs = experiment.train(study, split, SEED)
 display(Markdown("> " + chapter.banner(study)))
-chapter.live_table(runs)
+captioned(
+    chapter.live_table(runs),
+    "The live run: accuracy in percent with the 95 % interval over molecules, and "
+    "of the first ten molecules those of the query's batch.",
+)
 
 # %% [markdown]
 # The mean share hides who follows the batch. Query by query, for CLIP and for InfoCORE at $\alpha = 0$:
@@ -326,7 +417,10 @@ chapter.live_table(runs)
 # %% mystnb={"figure": {"caption": "Live run: for each query, how many of the first ten molecules (the true one left out) come from its own experimental batch. Solid: mean; dotted: mean in a random order.", "name": "fig-retrieval-same-batch"}, "image": {"alt": "Two histograms of queries by the share of the first ten retrieved molecules from their own batch, with the mean and the mean expected at random."}}
 embedded = {arm: run.model.embed(split.test) for arm, run in runs.items()}
 figures.same_batch_histogram(
-    {arm: same_batch_share(*embedded[arm], split.test, top=(10,)) for arm in ("clip", "infocore, alpha = 0")},
+    {
+        arm: same_batch_share(*embedded[arm], split.test, top=(10,))
+        for arm in ("clip", "infocore, alpha = 0")
+    },
     arms=study.arms,
 )
 
@@ -336,7 +430,12 @@ figures.same_batch_histogram(
 # For an embedding that follows the batch and nothing else that is all there is, so the two columns agree, as they nearly do in the first row; what the other rows have beyond it, they owe to something else.
 
 # %%
-chapter.lift_from_batch({"batch, from structure": candidates["batch, from structure"]} | embedded, split.test).round(1)
+found = chapter.lift_from_batch(from_structure | embedded, split.test)
+captioned(
+    found.round(1),
+    "Top-10 accuracy in the whole library as a multiple of chance, and how much "
+    "of it the batch alone gives.",
+)
 
 # %% [markdown]
 # ## Look at molecules
@@ -349,14 +448,21 @@ shown = molecules.examples(embedded["infocore, alpha = 0"], split.test, SEED)
 figures.hits_and_misses(**shown.molecules)
 
 # %%
-shown.facts
+captioned(
+    shown.facts,
+    "The first wrong molecule of four queries beside the right one.",
+)
 
 # %% [markdown]
 # Four molecules are an anecdote. Over all queries, take the best-ranked *wrong* molecule, and ask whether it resembles the true one in structure or only comes from the same batch:
 
 # %%
 mistakes = molecules.first_mistakes(embedded, split.test)
-mistakes.round(2)
+captioned(
+    mistakes.round(2),
+    "First wrong molecules beside the right one: mean Tanimoto similarity, and "
+    "percent with its scaffold and its batch.",
+)
 
 # %% [markdown]
 # *Tanimoto* is the overlap of Morgan fingerprints (0 nothing, 1 all), *same scaffold* the share with the same Murcko scaffold {cite:p}`bemis1996scaffolds`; the last two rows say what a random molecule would give.
@@ -374,7 +480,13 @@ mistakes.round(2)
 # Half widths for top-1 in the batch library, in points, from the stored runs:
 
 # %% tags=["nbval-check-output"]
-chapter.intervals(by_arm).round(1)
+half = chapter.intervals(by_arm).round(1)
+half = half.rename(columns=lambda name: name.removeprefix("molecules, "))
+captioned(
+    half,
+    "Half of the 95 % interval of top-1 accuracy in the batch library, in points: "
+    "over the molecules of one seed, and over the seeds.",
+)
 
 # %% [markdown]
 # The first depends on little but the number of queries.
@@ -387,7 +499,11 @@ chapter.intervals(by_arm).round(1)
 # Levels do not compare between screens, but changes against CLIP do (top 1, percent; ours with the 95 % interval over seeds):
 
 # %% tags=["nbval-check-output"]
-chapter.beside_paper(by_arm, "ToxCast", study.arms)
+captioned(
+    chapter.beside_paper(by_arm, "ToxCast", study.arms),
+    "Top-1 accuracy relative to CLIP's in percent, with the 95 % interval: ours "
+    "on ToxCast, the paper's on its own screens.",
+)
 
 # %% [markdown]
 # The signs agree where the paper's effects are large: CCL loses on *whole*, told from CLIP at top 5 and 10, though far less than in the paper.
@@ -413,7 +529,11 @@ Markdown(sentences.beside_the_paper(by_arm))
 # Point (a) shows in print. The random accuracies of Table 2 allow only so many molecules in the whole library; set against a fifth of all molecules of each screen, and against a fifth of those measured in a cell line on average:
 
 # %% tags=["nbval-check-output"]
-chapter.paper_library_sizes().round(0).astype(int)
+captioned(
+    chapter.paper_library_sizes().round(0).astype(int),
+    "Molecules in the whole library, as the random accuracies of the paper's "
+    "Table 2 allow, and a fifth of its screens.",
+)
 
 # %% [markdown]
 # The gene-expression library holds about twice as many molecules as were measured in a cell line, and slightly more than a fifth of all; the cell-painting one is a fifth of all.
@@ -505,12 +625,16 @@ chapter.paper_library_sizes().round(0).astype(int)
 # %% tags=["remove-output"]
 results = {
     "screen": study.name,
-    "near": near.stack([0, 1]).reset_index().to_dict("records") if len(near) else [],
+    "near": [],
     "live": {arm: run.record for arm, run in runs.items()},
     "readability": readable.to_dict(),
     "mistakes": mistakes.to_dict("index"),
-    "stored_against_clip": {arm: table.to_dict("records") for arm, table in against_clip.items()},
 }
+clip = {arm: table.to_dict("records") for arm, table in against_clip.items()}
+results["stored_against_clip"] = clip
+if len(near):
+    results["near"] = near.stack([0, 1]).reset_index().to_dict("records")
 data = {} if study.name == "simulated" else stored_study.checksums()
-path = save_results("06_retrieval", parameters, results, output_dir=OUTPUT_DIR, data=data)
+given = {"output_dir": OUTPUT_DIR, "data": data}
+path = save_results("06_retrieval", parameters, results, **given)
 print(path.name)

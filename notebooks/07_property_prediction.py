@@ -23,40 +23,57 @@
 #
 # **Time.** Half an hour to read, two to four minutes to run.
 
-# %% tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
-    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-    for _name, _version in _before.items():
-        if (_now := importlib.metadata.version(_name)) != _version:
-            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
+    _address = "https://github.com/infocore-mini/infocore-mini"
+    _package = f"infocore-mini[experiments] @ git+{_address}"
+    _names = ("numpy", "pandas", "torch")
+    _before = [importlib.metadata.version(name) for name in _names]
+    _pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*_pip, _package], check=True)
+    for _name, _old in zip(_names, _before):
+        if (_new := importlib.metadata.version(_name)) != _old:
+            print(f"{_name} {_old} became {_new}. Restart the session")
+            print("(Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
-SEED = 0  # of the live study: pretraining, linear layer, order of molecules, forests
-PROFILE = "quick"  # "paper": all sets, all screens, three seeds (an hour on two cores)
+SEED = 0  # of the live study: pretraining, linear layer, order, forests
+PROFILE = "quick"  # "paper": all sets, all screens, three seeds (an hour)
 OUTPUT_DIR = "output"
 DATASETS = ["BBBP", "BACE", "ClinTox"]  # of the live study
-STUDIES = ["comas"]  # what the live study pretrains on: comas, toxcast, l1000_plates, or gene_expression (simulated)
-RUNS = ""  # folder that keeps encoders and scores, so that a rerun goes on where it stopped; empty for none
+# What the live study pretrains on: comas, toxcast, l1000_plates, or gene_expression
+# (simulated).
+STUDIES = ["comas"]
+# A folder that keeps encoders and scores, so that a rerun goes on where it stopped.
+RUNS = ""
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 from IPython.display import Markdown
 
-from infocore_mini.experiments.notebook import check_parameters
+from infocore_mini.experiments.notebook import captioned, check_parameters
 from infocore_mini.experiments.pretraining import ablation
-from infocore_mini.experiments.property import baseline, figures, report, run, sentences, sets
+
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+from infocore_mini.experiments.property import (
+    baseline,
+    figures,
+    report,
+    run,
+    sentences,
+    sets,
+)
 from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.readers import property as benchmarks
 
+# %% mystnb={"code_prompt_show": "Show the check of the parameters", "code_prompt_hide": "Hide the check of the parameters"} tags=["hide-input"]
 parameters = check_parameters(
     globals(),
     DATASETS=list[Literal[benchmarks.PROPERTY_SETS]],
@@ -86,11 +103,25 @@ parameters = check_parameters(
 # %%
 names = tuple(benchmarks.PROPERTY_SETS if PROFILE == "paper" else DATASETS)
 datasets, banner = sets.at_hand(names)
-Markdown(f"> **{banner}**" if banner else f"> {', '.join(datasets)}: **real** benchmark data.")
+Markdown(
+    f"> **{banner}**"
+    if banner
+    else f"> {', '.join(datasets)}: **real** benchmark data."
+)
 
 # %% tags=["nbval-check-output"]
-sizes = {name: [*map(len, sets.prepared(name).parts), sets.prepared(name).target.shape[1]] for name in datasets}
-pd.DataFrame.from_dict(sizes, orient="index", columns=["train", "validation", "test", "tasks"])
+sizes = {
+    name: [
+        *map(len, sets.prepared(name).parts),
+        sets.prepared(name).target.shape[1],
+    ]
+    for name in datasets
+}
+columns = ["train", "validation", "test", "tasks"]
+captioned(
+    pd.DataFrame.from_dict(sizes, orient="index", columns=columns),
+    "Molecules in each part of a data set, and its tasks.",
+)
 
 # %% [markdown]
 # ## Fine-tuning
@@ -104,16 +135,28 @@ pd.DataFrame.from_dict(sizes, orient="index", columns=["train", "validation", "t
 
 # %%
 studies, notice = sets.studies_at_hand(tuple(STUDIES))
-study = run.FULL if PROFILE == "paper" else run.PropertyStudy(datasets, studies, (SEED,))
+study = (
+    run.FULL
+    if PROFILE == "paper"
+    else run.PropertyStudy(datasets, studies, (SEED,))
+)
 Markdown(f"> {notice}")
 
 # %%
 results = run.run_study(study, Path(RUNS) if RUNS else None)
 live = report.scores(results["cells"])
-report.board(live)
+captioned(
+    report.board(live),
+    "The live study: ROC-AUC in percent (real data unless the note above says "
+    "otherwise).",
+)
 
 # %%
-report.leakage(results["pretraining"])
+captioned(
+    report.leakage(results["pretraining"]).round(1),
+    "Test molecules, how many of them the live screen held, and how many share a "
+    "scaffold with a molecule left in it.",
+)
 
 # %% [markdown]
 # One seed and test parts of about 150 molecules: differences of a few points are noise.
@@ -132,8 +175,13 @@ report.leakage(results["pretraining"])
 
 # %%
 if PROFILE == "paper":
-    variants = baseline.run_toxcast_variants(study.seeds, Path(RUNS) if RUNS else None)
-    full, made = results | {"toxcast_variants": [record.result for record in variants]}, "this run."
+    variants = baseline.run_toxcast_variants(
+        study.seeds, Path(RUNS) if RUNS else None
+    )
+    full, made = (
+        results | {"toxcast_variants": [record.result for record in variants]},
+        "this run.",
+    )
 else:
     full, made = stored("property").results, stored("property").made
 table = report.scores(full["cells"])
@@ -145,7 +193,11 @@ Markdown(f"Seeds {sorted(table['seed'].unique().tolist())}. Made by {made}")
 # Before anything is compared with it, the baseline must be right: Mol2vec features, an MLP of random weights.
 
 # %% tags=["nbval-check-output"]
-report.baseline_beside_paper(table).round(1)
+captioned(
+    report.baseline_beside_paper(table).round(1),
+    "ROC-AUC without pretraining in percent, ours over three seeds and the "
+    "paper's (PRISM: 100 times R²).",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(sentences.baseline(table))
@@ -156,14 +208,25 @@ Markdown(sentences.baseline(table))
 
 # %% tags=["nbval-check-output"]
 variants = pd.DataFrame(full["toxcast_variants"])
-(100 * variants.groupby("variant", sort=False)["test"].agg(["mean", "std"])).round(1)
+by_variant = variants.groupby("variant", sort=False)["test"]
+captioned(
+    (100 * by_variant.agg(["mean", "std"])).round(1),
+    "ROC-AUC of the encoder without pretraining on ToxCast, in percent, over "
+    "three seeds, by how it is scored.",
+)
 
 # %% tags=["nbval-check-output"]
-inactive = 100 * variants[variants["variant"] == "missing read as inactive"]["test"].mean()
-ours, paper = report.average_with(table, inactive), report.paper_means()["mol2vec", None][report.AVERAGE]
-print(
-    f"With ToxCast's missing entries read as inactive, the average of the seven is {ours:.1f}; the paper's is {paper}."
+inactive = (
+    100 * variants[variants["variant"] == "missing read as inactive"]["test"].mean()
 )
+ours, paper = (
+    report.average_with(table, inactive),
+    report.paper_means()["mol2vec", None][report.AVERAGE],
+)
+print(
+    "With ToxCast's missing entries read as inactive, the average of the seven is"
+)
+print(f"{ours:.1f}; the paper's is {paper}.")
 
 # %% [markdown]
 # Two things lift the number to the paper's: reading a missing entry as "inactive", and splitting molecules at random.
@@ -178,13 +241,21 @@ print(
 # ROC-AUC in percent, R² for PRISM; mean over three seeds, standard deviation in brackets.
 
 # %% tags=["nbval-check-output"]
-report.board(table)
+captioned(
+    report.board(table),
+    "ROC-AUC in percent, mean and, in brackets, s.d. over three seeds (PRISM: 100 "
+    "times R²); all data sets are real.",
+)
 
 # %% [markdown]
 # What the paper prints, on its own screens (17,753 and 30,204 molecules):
 
 # %% tags=["nbval-check-output"]
-report.paper_board()
+captioned(
+    report.paper_board(),
+    "The paper's Table 3 as printed. GE and CP are its gene-expression and cell- "
+    "painting screens.",
+)
 
 # %% mystnb={"figure": {"caption": "Difference in points from the encoder with random weights, paired by seed, with 95 % intervals over three seeds. Grey: the two controls. PRISM is left out: its R² spreads too far.", "name": "fig-property-gains"}, "image": {"alt": "Four panels, one for each screen, with points for CLIP, CCL and InfoCORE on every data set around a zero line, and grey triangles for the controls."}}
 figures.gains(*report.gains(table))
@@ -195,11 +266,18 @@ figures.gains(*report.gains(table))
 # All three methods minus the encoder without pretraining, then InfoCORE minus CLIP, in points with 95 % intervals over three seeds.
 
 # %% tags=["nbval-check-output"]
-report.all_paired(table, sentences.against_nothing())
+captioned(
+    report.by_study(report.all_paired(table, sentences.against_nothing())),
+    "Pretrained minus not pretrained (Mol2vec) in points, paired by seed, with "
+    "the 95 % interval.",
+)
 
 # %% tags=["nbval-check-output"]
 to_clip = [(f"infocore, {name}", f"clip, {name}") for name in run.PRETRAINED_IN]
-report.all_paired(table, to_clip)
+captioned(
+    report.all_paired(table, to_clip).T,
+    "InfoCORE minus CLIP in points, paired by seed, with the 95 % interval.",
+)
 
 # %% tags=["nbval-check-output"]
 verdicts = report.verdicts(table)
@@ -212,7 +290,13 @@ Markdown("\n".join(f"- **{name}**: {line}." for name, line in verdicts.items()))
 # PRISM is left out, since its R² spreads over tens of points.
 
 # %% tags=["nbval-check-output"]
-Markdown(sentences.told(table, sentences.against_nothing(), sentences.smallest_lead_of_the_paper("mol2vec")))
+Markdown(
+    sentences.told(
+        table,
+        sentences.against_nothing(),
+        sentences.smallest_lead_of_the_paper("mol2vec"),
+    )
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(sentences.highest_means(table, "toxcast"))
@@ -224,7 +308,9 @@ Markdown(sentences.highest_means(table, "toxcast"))
 # **Does it matter that the batch is weighted out?**
 
 # %% tags=["nbval-check-output"]
-Markdown(sentences.told(table, to_clip, sentences.smallest_lead_of_the_paper("clip")))
+Markdown(
+    sentences.told(table, to_clip, sentences.smallest_lead_of_the_paper("clip"))
+)
 
 # %% [markdown]
 # The paper finds 0.6 to 0.7 points on average, from screens many times as large.
@@ -253,13 +339,20 @@ Markdown(f"Seeds {simclr.parameters['seeds']}. Made by {simclr.made}")
 
 # %% tags=["nbval-check-output"]
 by_simclr = report.scores(simclr.results["cells"])
-report.board(by_simclr)
+captioned(
+    report.board(by_simclr),
+    "Encoders pretrained by SimCLR: ROC-AUC in percent, mean and, in brackets, "
+    "s.d. over three seeds.",
+)
 
 # %% [markdown]
 # What the paper prints for SimCLR:
 
 # %% tags=["nbval-check-output"]
-report.paper_board("SimCLR")
+captioned(
+    report.paper_board("SimCLR"),
+    "The paper's Table 8 as printed.",
+)
 
 # %% [markdown]
 # InfoCORE minus CLIP by SimCLR, and SimCLR minus MoCo, in points, paired by seed:
@@ -271,14 +364,26 @@ pairs += [
     for queued, alone in run.BY_SIMCLR.items()
     for method in ("clip", "infocore")
 ]
-report.all_paired(pd.concat([table, by_simclr]), pairs)
+both, n = pd.concat([table, by_simclr]), len(run.SIMCLR.studies)
+captioned(
+    report.all_paired(both, pairs[:n]).T,
+    "InfoCORE minus CLIP, both by SimCLR, in points, paired by seed, with the 95 "
+    "% interval.",
+)
 
 # %% tags=["nbval-check-output"]
-both, margin = pd.concat([table, by_simclr]), sentences.smallest_lead_of_the_paper("clip", "SimCLR")
-Markdown("InfoCORE minus CLIP:\n\n" + sentences.told(both, pairs[: len(run.SIMCLR.studies)], margin))
+captioned(
+    report.all_paired(both, pairs[n:]).T,
+    "SimCLR minus MoCo in the same study, in points, paired by seed, with the 95 "
+    "% interval.",
+)
 
 # %% tags=["nbval-check-output"]
-Markdown("SimCLR minus MoCo:\n\n" + sentences.told(both, pairs[len(run.SIMCLR.studies) :], margin))
+margin = sentences.smallest_lead_of_the_paper("clip", "SimCLR")
+Markdown("InfoCORE minus CLIP:\n\n" + sentences.told(both, pairs[:n], margin))
+
+# %% tags=["nbval-check-output"]
+Markdown("SimCLR minus MoCo:\n\n" + sentences.told(both, pairs[n:], margin))
 
 # %% [markdown]
 # The paper, from larger screens, prints InfoCORE 0.4 to 0.7 points above CLIP on average by SimCLR.
@@ -286,7 +391,11 @@ Markdown("SimCLR minus MoCo:\n\n" + sentences.told(both, pairs[len(run.SIMCLR.st
 # ### What the screens had seen of the test parts
 
 # %% tags=["nbval-check-output"]
-report.leakage(full["pretraining"]).round(1)
+captioned(
+    report.leakage(full["pretraining"]).round(1),
+    "Test molecules of each data set, how many of them the screen held, and how "
+    "many share a scaffold with a molecule left in it.",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(sentences.most_seen(full["pretraining"]))

@@ -30,25 +30,29 @@
 # | downstream: retrieval, properties | downstream: a 2-layer network predicts the label from the frozen embedding | `fit_head` |
 # | batch effects mislead | predictions err more often for one group than for another | `fairness_gaps` |
 
-# %% tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
-    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-    for _name, _version in _before.items():
-        if (_now := importlib.metadata.version(_name)) != _version:
-            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
+    _address = "https://github.com/infocore-mini/infocore-mini"
+    _package = f"infocore-mini[experiments] @ git+{_address}"
+    _names = ("numpy", "pandas", "torch")
+    _before = [importlib.metadata.version(name) for name in _names]
+    _pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*_pip, _package], check=True)
+    for _name, _old in zip(_names, _before):
+        if (_new := importlib.metadata.version(_name)) != _old:
+            print(f"{_name} {_old} became {_new}. Restart the session")
+            print("(Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
 SEED = 0  # first of the seeds that are run live
 PROFILE = "quick"  # "paper": every arm and ten seeds live (an hour or more)
 OUTPUT_DIR = "output"
 
-# %%
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 import pandas as pd
 import torch
 from IPython.display import Markdown, display
@@ -58,7 +62,13 @@ from infocore_mini.experiments.fairness import figures, intervals
 from infocore_mini.experiments.fairness import report as tables
 from infocore_mini.experiments.fairness import run as experiment
 from infocore_mini.experiments.fairness.training import Setting
-from infocore_mini.experiments.notebook import check_parameters
+
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+from infocore_mini.experiments.notebook import (
+    captioned,
+    check_parameters,
+    with_intervals,
+)
 from infocore_mini.experiments.results import save_results, stored
 
 parameters = check_parameters(globals())
@@ -89,10 +99,16 @@ pd.options.display.float_format = "{:.1f}".format
 label = [1, 1, 1, 0, 0, 1, 1, 0, 0, 0]
 predicted = [1, 1, 0, 0, 1, 1, 0, 0, 0, 0]
 group = ["men"] * 5 + ["women"] * 5
-group_rates(label, predicted, group).round(2)
+captioned(
+    group_rates(label, predicted, group).round(2),
+    "Rates of the two groups of the example, as fractions.",
+)
 
 # %% tags=["nbval-check-output"]
-{name: round(value, 2) for name, value in fairness_gaps(label, predicted, group).items()}
+{
+    name: round(value, 2)
+    for name, value in fairness_gaps(label, predicted, group).items()
+}
 
 # %% [markdown]
 # A useless predictor is perfectly fair: give everyone the same answer and every gap is zero.
@@ -110,14 +126,21 @@ group_rates(label, predicted, group).round(2)
 data, notices = experiment.available(seed=SEED)
 for notice in notices:
     display(Markdown(f"> **{notice}**"))
-tables.sizes(data)
+captioned(
+    tables.sizes(data),
+    "Rows of each table about people and of its groups in training, inputs, and "
+    "rows left out; real unless a note above says otherwise.",
+)
 
 # %% [markdown]
 # A gap is as sure as its smallest cell: a true-positive rate of one group is a share of its favourable *test* rows.
 # Those of the stored run, by group and label:
 
 # %% tags=["nbval-check-output"]
-tables.cell_counts()
+captioned(
+    tables.cell_counts(),
+    "Rows of the test parts by label and group.",
+)
 
 # %%
 Markdown(tables.said_of_cells())
@@ -132,13 +155,18 @@ Markdown(tables.said_of_cells())
 # Here CLIP and InfoCORE run for two seeds, so that you can see the whole path work; **for the numbers, read the full run below.**
 
 # %%
-chosen = {name: Setting(**setting) for name, setting in stored("fairness").results["chosen"].items()}
+found = stored("fairness").results["chosen"]
+chosen = {name: Setting(**setting) for name, setting in found.items()}
 every_arm = experiment.arms(chosen)
-arms = every_arm if PROFILE == "paper" else {name: every_arm[name] for name in ("clip", "infocore")}
+names = every_arm if PROFILE == "paper" else ("clip", "infocore")
+arms = {name: every_arm[name] for name in names}
 seeds = range(SEED, SEED + (10 if PROFILE == "paper" else 2))
 tasks = experiment.reported(arms.values(), seeds, list(data))
 live = experiment.scores_of(tasks, experiment.run_all(tasks, simulate=True))
-tables.averaged(live)
+captioned(
+    tables.averaged(live),
+    "The live run: accuracy and gaps in percent, mean over the seeds.",
+)
 
 # %% [markdown]
 # ## The full run, stored
@@ -167,10 +195,16 @@ facts
 # The rule favours settings in which CLIP is unfair, so each method is also run at *its own best*: the lowest gap within half a point of its own highest accuracy.
 
 # %% tags=["nbval-check-output"]
-pd.DataFrame(record.results["chosen"]).astype(str)
+captioned(
+    pd.DataFrame(record.results["chosen"]).T,
+    "The settings that the search chose, for all methods alike and for each by "
+    "itself.",
+)
 
 # %% mystnb={"figure": {"caption": "Every setting that was tried, on validation rows: accuracy against equalized odds gap, mean of the three tables. Ringed: the shared setting. Lower right is better.", "name": "fig-fairness-choice"}, "image": {"alt": "Scatter of validation accuracy against equalized odds gap, one colour per method, with the shared setting of InfoCORE ringed."}}
-figures.choice(pd.DataFrame(record.results["validation"]), record.results["chosen"]["shared"])
+figures.choice(
+    pd.DataFrame(record.results["validation"]), record.results["chosen"]["shared"]
+)
 
 # %% [markdown]
 # The methods get the same steps, rows and head, but not the same candidates.
@@ -178,13 +212,20 @@ figures.choice(pd.DataFrame(record.results["validation"]), record.results["chose
 # So the queues hold as many rows in all, and an anchor of CCL meets a quarter of them.
 
 # %% tags=["nbval-check-output"]
-tables.queues(chosen["shared"])
+captioned(
+    tables.queues(chosen["shared"]),
+    "Queues of the three methods, in rows.",
+)
 
 # %% [markdown]
 # ### Beside the paper
 
 # %% tags=["nbval-check-output"]
-tables.beside_paper(scores)
+captioned(
+    tables.beside_paper(scores),
+    "Accuracy and gaps in percent, ours over ten seeds and the paper's over five; "
+    "real tables about people.",
+)
 
 # %% mystnb={"figure": {"caption": "Equalized odds gap on the test rows: each dot one of ten seeds, with the mean and its 95 % interval over test rows and seeds. Dashed: the mean that the paper prints for its own runs.", "name": "fig-fairness-gaps"}, "image": {"alt": "Three panels, one per table; dots of the gap for CLIP, CCL, InfoCORE and the supervised network, with intervals wider than the dots' spread and dashed lines at the values of the paper."}}
 drawn = intervals.drawn()
@@ -207,26 +248,35 @@ figures.gaps(drawn, seeing, paper=tables.paper_means())
 # On simulated tables the percentile interval, more usual, misses the true cut about as often as not, the basic interval about once in ten (`tests/library/evaluate/test_resampling.py`).
 # What no interval here covers is another pool of training rows.
 #
-# `cut` is how far InfoCORE's mean gap lies below CLIP's.
+# *Cut* is how far InfoCORE's mean gap lies below CLIP's.
 # Over seeds alone the interval looks surer than it is.
 
 # %% tags=["nbval-check-output"]
 against_clip = intervals.paired(drawn)
-kinds = {"rows and seeds": "cut", "the same, percentiles": "cut_percentile", "seeds alone": "cut_alone"}
-found = {
-    name: [f"{row[k]:.0f} [{row[k + '_low']:.0f}, {row[k + '_high']:.0f}]" for _, row in against_clip.iterrows()]
-    for name, k in kinds.items()
-}
-pd.DataFrame(found, index=against_clip.index)
+kinds = {"cut": "rows and seeds", "cut_percentile": "the same, percentiles"}
+kinds["cut_alone"] = "seeds alone"
+ends = {kind: (f"{kind}_low", f"{kind}_high") for kind in kinds}
+found = with_intervals(against_clip, ends, places=0)[list(kinds)]
+captioned(
+    found.rename(columns=kinds),
+    "How much InfoCORE cuts CLIP's equalized-odds gap, in percent, with three "
+    "kinds of 95 % interval.",
+)
 
 # %% [markdown]
 # ### InfoCORE against CLIP and the other baselines
 #
 # The comparison is paired: the same rows, the same seed, another loss.
-# `difference` is InfoCORE's mean gap less the baseline's; `seen` is the true difference that would have been told from zero with a probability of 80 %; `accuracy_change` is what it costs in points of accuracy; `lower_in` counts the seeds, of ten, in which InfoCORE's gap is the smaller one.
+# *Baseline* and *arm* are the mean gaps of the two, *difference* is InfoCORE's less the baseline's; *could be seen* is the true difference that would have been told from zero with a probability of 80 %; *cut* is the difference in percent of the baseline's gap; *accuracy change* is what it costs in points of accuracy.
 
 # %% tags=["nbval-check-output"]
-against_clip.T.map("{:.1f}".format)
+columns = ["baseline", "arm", *intervals.SHOWN]
+captioned(
+    intervals.differences({"CLIP, same setting": against_clip}, columns),
+    "Equalized-odds gap of CLIP (baseline) and InfoCORE (arm), and their "
+    "comparison, in points, with 95 % intervals; the three tables about people "
+    "(real).",
+)
 
 # %% tags=["nbval-check-output"]
 comparisons = {
@@ -236,8 +286,11 @@ comparisons = {
     "CCL at its own best": intervals.paired(drawn, baseline="ccl, own best"),
     "supervised": intervals.paired(drawn, baseline="supervised"),
 }
-columns = ["difference", "difference_low", "difference_high", "seen", "cut", "cut_low", "cut_high", "accuracy_change"]
-intervals.differences(comparisons, columns)
+captioned(
+    intervals.differences(comparisons),
+    "InfoCORE against each baseline: equalized-odds gap and accuracy, in points, "
+    "the cut in percent of the baseline's gap, with 95 % intervals.",
+)
 
 # %% mystnb={"figure": {"caption": "By how much InfoCORE at the shared setting lowers the equalized odds gap, against five baselines. Thin: the 95 % interval over test rows and ten paired seeds; thick: over the seeds alone. Left of zero the baseline is fairer.", "name": "fig-fairness-cuts"}, "image": {"alt": "Three panels of horizontal intervals, one row per baseline; the thin intervals over rows and seeds are wider than the thick ones over seeds alone."}}
 figures.cuts(comparisons)
@@ -251,7 +304,11 @@ Markdown(tables.said_of(comparisons))
 # %%
 Markdown(
     " ".join(
-        [tables.said_of_halves(against_clip), tables.said_of_seeds(against_clip), tables.said_of_price(against_clip)]
+        [
+            tables.said_of_halves(against_clip),
+            tables.said_of_seeds(against_clip),
+            tables.said_of_price(against_clip),
+        ]
     )
 )
 
@@ -267,7 +324,11 @@ own_best = {
 Markdown(tables.said_of(own_best, "InfoCORE's gap, each at its own best,"))
 
 # %% tags=["nbval-check-output"]
-intervals.differences(own_best, ["baseline", "arm", *columns])
+captioned(
+    intervals.differences(own_best, columns),
+    "Each method at its own best setting, InfoCORE the arm: equalized-odds gap "
+    "and accuracy in points, the cut in percent, with 95 % intervals.",
+)
 
 # %% [markdown]
 # ## How long one trains
@@ -308,12 +369,20 @@ Markdown(tables.said_of_convergence())
 # %% tags=["nbval-check-output"]
 blind = {
     "inputs with race and sex": against_clip,
-    "inputs without": intervals.paired(drawn, "infocore, no race or sex", "clip, no race or sex"),
+    "inputs without": intervals.paired(
+        drawn, "infocore, no race or sex", "clip, no race or sex"
+    ),
 }
-intervals.differences(blind, ["baseline", "arm", *columns])
+captioned(
+    intervals.differences(blind, columns),
+    "CLIP (baseline) and InfoCORE (arm), with race and sex among the inputs and "
+    "without: points, the cut in percent, with 95 % intervals.",
+)
 
 # %% mystnb={"figure": {"caption": "The equalized odds gap with race and sex kept from every model (ten seeds, mean and 95 % interval over test rows and seeds).", "name": "fig-fairness-blind"}, "image": {"alt": "Three panels, one per table, with the gaps of CLIP, CCL, InfoCORE and the supervised network trained without race and sex."}}
-figures.gaps(drawn, [arm for arm in every_arm.values() if arm.note == "no race or sex"])
+figures.gaps(
+    drawn, [arm for arm in every_arm.values() if arm.note == "no race or sex"]
+)
 
 # %%
 hidden = {"CLIP with them": intervals.paired(drawn, "clip, no race or sex", "clip")}
@@ -338,7 +407,15 @@ figures.aggregations(scores)
 
 # %% tags=["nbval-check-output"]
 by_aggregate = tables.by_aggregate()
-pd.concat({how: table[["cut", "cut_low", "cut_high"]] for how, table in by_aggregate.items()}, axis=1).round(1)
+cuts = {
+    how: intervals.differences({"": table}, ["cut"])["cut (%)"].droplevel(0)
+    for how, table in by_aggregate.items()
+}
+captioned(
+    pd.DataFrame(cuts),
+    "How much InfoCORE cuts CLIP's gap, in percent, with the 95 % interval, by "
+    "how the pairs of groups are combined.",
+)
 
 # %%
 Markdown(tables.said_of_aggregates())
@@ -424,6 +501,12 @@ results = {
     "notices": notices,
     "stored_against_clip": against_clip.to_dict("index"),
 }
-checksums = {file: checksum for table in data.values() for file, checksum in table.sha256.items()}
-path = save_results("08_fairness", parameters, results, output_dir=OUTPUT_DIR, data=checksums)
+checksums = {
+    file: checksum
+    for table in data.values()
+    for file, checksum in table.sha256.items()
+}
+path = save_results(
+    "08_fairness", parameters, results, output_dir=OUTPUT_DIR, data=checksums
+)
 print(path.name)

@@ -23,34 +23,44 @@
 #
 # **Time.** Fifteen minutes to read, a minute and a half to run.
 
-# %% tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
-    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-    for _name, _version in _before.items():
-        if (_now := importlib.metadata.version(_name)) != _version:
-            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
+    _address = "https://github.com/infocore-mini/infocore-mini"
+    _package = f"infocore-mini[experiments] @ git+{_address}"
+    _names = ("numpy", "pandas", "torch")
+    _before = [importlib.metadata.version(name) for name in _names]
+    _pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*_pip, _package], check=True)
+    for _name, _old in zip(_names, _before):
+        if (_new := importlib.metadata.version(_name)) != _old:
+            print(f"{_name} {_old} became {_new}. Restart the session")
+            print("(Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
 SEED = 0  # of the live sweep: screen, split and training
-PROFILE = "quick"  # "paper": the whole ablation live, six seeds (three hours on two cores, minutes on a GPU)
+PROFILE = "quick"  # "paper": the whole ablation live, six seeds (three hours)
 OUTPUT_DIR = "output"
 ALPHA = 0.33  # of the live InfoCORE run; rerun over a grid with papermill
 GRADIENT_SCALE = 0.0  # lambda
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 from dataclasses import replace
 
 from IPython.display import Markdown
 
 from infocore_mini.experiments.gene_expression import figures
 from infocore_mini.experiments.names import Arm
-from infocore_mini.experiments.notebook import check_parameters
+from infocore_mini.experiments.notebook import (
+    captioned,
+    check_parameters,
+    with_intervals,
+)
+
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 from infocore_mini.experiments.pretraining import ablation, report
 from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import STUDIES, study_of
@@ -82,7 +92,11 @@ Markdown(f"Seeds {main.parameters['seeds']}. Made by {main.made}")
 
 # %% tags=["nbval-check-output"]
 by_arm = report.tables(main.results)
-report.side_by_side(by_arm)
+captioned(
+    report.side_by_side(by_arm),
+    "Retrieval accuracy in the whole and in the batch library, percent ± half of "
+    "the 95 % interval over six seeds (simulated screen).",
+)
 
 # %% mystnb={"figure": {"caption": "Top-1 accuracy of each arm relative to CLIP's: ours on a simulated screen with 95 % intervals over six seeds, and the paper's on the real one.", "name": "fig-ablation"}, "image": {"alt": "Two panels, whole and batch library, one row for each arm, with our point and interval and the paper's diamond."}}
 figures.ablation(report.accuracies(by_arm), report.paper_ablation())
@@ -94,7 +108,12 @@ figures.ablation(report.accuracies(by_arm), report.paper_ablation())
 
 # %% tags=["nbval-check-output"]
 chosen = report.steps_from(by_arm, "CLIP", report.paper_ablation())
-chosen.round(1)
+by_library = chosen.swaplevel().round(1)
+captioned(
+    with_intervals(by_library, {"ours": ("low", "high")}, places=1),
+    "Top-1 accuracy minus CLIP's, in points, paired by seed, with the 95 % "
+    "interval (simulated screen); the paper's difference on its real screen.",
+)
 
 # %% [markdown]
 # In percent of CLIP's accuracy, what six seeds tell; a null result says what would have been seen.
@@ -135,11 +154,17 @@ Markdown("\n".join(f"- {name}: {stored(name).made}" for name in names))
 
 # %% tags=["nbval-check-output"]
 frameworks = report.by_framework("gene_expression", "simclr")
-report.side_by_side(frameworks)
+captioned(
+    report.side_by_side(frameworks),
+    "Retrieval accuracy by method and framework, percent ± half of the 95 % "
+    "interval over six seeds (simulated screen).",
+)
 
 # %% mystnb={"figure": {"caption": "Top-1 accuracy by method and framework relative to CLIP by MoCo: ours on the simulated screen with 95 % intervals over six seeds, and the paper's on the real one.", "name": "fig-frameworks"}, "image": {"alt": "Two panels, whole and batch library, one row for each method and framework, with our point and interval and the paper's diamond."}}
 paper_frameworks = report.paper_frameworks("gene_expression")
-figures.ablation(report.accuracies(frameworks), paper_frameworks, reference="CLIP (MoCo)")
+figures.ablation(
+    report.accuracies(frameworks), paper_frameworks, reference="CLIP (MoCo)"
+)
 
 # %% [markdown]
 # What the method changes within a framework, and the framework within a method, in percent of top-1 accuracy, paired by seed; the paper's beside it:
@@ -152,7 +177,11 @@ pairs = [
     ("CLIP (SimCLR)", "CLIP (MoCo)"),
     ("InfoCORE (SimCLR)", "InfoCORE (MoCo)"),
 ]
-ablation.beside_paper(frameworks, pairs, paper_frameworks)
+captioned(
+    ablation.beside_paper(frameworks, pairs, paper_frameworks),
+    "Change of top-1 accuracy in percent, with the 95 % interval (simulated "
+    "screen), and the paper's (real).",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(ablation.lines(frameworks, pairs))
@@ -166,7 +195,12 @@ Markdown(ablation.lines(frameworks, pairs))
 
 # %% tags=["nbval-check-output"]
 on_comas = report.by_framework("comas", "comas_simclr")
-ablation.beside_paper(on_comas, pairs, report.paper_frameworks("cell_painting"))
+captioned(
+    ablation.beside_paper(
+        on_comas, pairs, report.paper_frameworks("cell_painting")
+    ),
+    "The same on COMAS (real), and the paper's on its cell-painting screen.",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(ablation.lines(on_comas, pairs))
@@ -183,7 +217,11 @@ Markdown(ablation.lines(on_comas, pairs))
 
 # %% tags=["nbval-check-output"]
 sweep = report.stored_tables("alpha_sweep")
-report.versus(sweep, [(arm, "clip") for arm in sweep if arm != "clip"])
+captioned(
+    report.versus(sweep, [(arm, "clip") for arm in sweep if arm != "clip"]),
+    "Change of accuracy relative to CLIP in percent, with the 95 % interval over "
+    "three seeds (simulated screen).",
+)
 
 # %% mystnb={"figure": {"caption": "What alpha trades: accuracy relative to CLIP on the same simulated screens, 95 % intervals over three seeds.", "name": "fig-alpha-sweep"}, "image": {"alt": "Two panels, whole and batch library: the change of accuracy against alpha, from 0 to 0.8, with CLIP drawn at 1."}}
 figures.sweep(
@@ -196,7 +234,16 @@ figures.sweep(
 
 # %% tags=["nbval-check-output"]
 to_clip = [(arm, "clip") for arm in sweep if arm != "clip"]
-Markdown(ablation.lines(sweep, [*to_clip, ("lambda = 0.1", "alpha = 0.0"), ("lambda = 0.1", "alpha = 0.33")]))
+Markdown(
+    ablation.lines(
+        sweep,
+        [
+            *to_clip,
+            ("lambda = 0.1", "alpha = 0.0"),
+            ("lambda = 0.1", "alpha = 0.33"),
+        ],
+    )
+)
 
 # %% [markdown]
 # A smaller $\alpha$ trades the whole library for the batch library.
@@ -212,7 +259,11 @@ Markdown(ablation.lines(sweep, [*to_clip, ("lambda = 0.1", "alpha = 0.0"), ("lam
 
 # %% tags=["nbval-check-output"]
 sweep_records = stored("alpha_sweep").results
-ablation.what_each_side_keeps(sweep_records)
+captioned(
+    ablation.what_each_side_keeps(sweep_records),
+    "Experimental batches that a linear probe names, in percent, and the change "
+    "against CLIP in points, with the 95 % interval (simulated screen).",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(ablation.drug_side(sweep_records))
@@ -227,22 +278,31 @@ Markdown(ablation.drug_side(sweep_records))
 # It is far too short for the two settings to make a difference that means anything, and is here as a template for yours.
 
 # %%
-arms = {f"alpha = {alpha}": Arm("infocore", change={"alpha": alpha}) for alpha in sorted({0.0, ALPHA, 0.66, 1.0})}
-arms |= {
-    f"lambda = {scale}": Arm("infocore", change={"alpha": ALPHA, "gradient_scale": scale})
-    for scale in sorted({GRADIENT_SCALE, 0.1, 1.0} - {0.0})
-}
+arms = {"clip": Arm("clip")}
+for alpha in sorted({0.0, ALPHA, 0.66, 1.0}):
+    arms[f"alpha = {alpha}"] = Arm("infocore", change={"alpha": alpha})
+for scale in sorted({GRADIENT_SCALE, 0.1, 1.0} - {0.0}):
+    change = {"alpha": ALPHA, "gradient_scale": scale}
+    arms[f"lambda = {scale}"] = Arm("infocore", change=change)
 study = study_of("ablation", PROFILE, SEED)
-study = study if PROFILE == "paper" else replace(study, arms={"clip": Arm("clip")} | arms)
+study = study if PROFILE == "paper" else replace(study, arms=arms)
 records = run_study(study)
 Markdown(f"> **Simulated screen**; {sample_molecules(1, SEED).source}.")
 
 # %%
 live = report.tables(records)
-report.side_by_side(live, top=(1, 10)).map(lambda text: text.replace(" ± nan", ""))
+captioned(
+    report.side_by_side(live, top=(1, 10)),
+    "Retrieval accuracy of the live run, percent, one seed (small simulated "
+    "screen).",
+)
 
 # %%
-report.what_the_batch_leaves(records)[["same batch", "expected"]].map(lambda text: text.replace(" ± nan", ""))
+captioned(
+    report.what_the_batch_leaves(records)[["same batch", "expected"]],
+    "Of the first ten molecules retrieved, percent of the query's batch, and as "
+    "many as a random order has (small simulated screen).",
+)
 
 # %% [markdown]
 # For a real grid, let papermill vary the parameters and read the JSON that every run writes:
@@ -297,5 +357,11 @@ summary = {
     "live": report.accuracies(live).to_dict("records"),
     "stored_minus_clip": chosen.reset_index().to_dict("records"),
 }
-path = save_results("09_ablations", parameters, summary, output_dir=OUTPUT_DIR, data=study.checksums())
+path = save_results(
+    "09_ablations",
+    parameters,
+    summary,
+    output_dir=OUTPUT_DIR,
+    data=study.checksums(),
+)
 print(path.name)

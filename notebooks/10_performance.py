@@ -23,30 +23,34 @@
 #
 # **Time.** Ten minutes to read, half a minute to run.
 
-# %% tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
-    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-    for _name, _version in _before.items():
-        if (_now := importlib.metadata.version(_name)) != _version:
-            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
+    _address = "https://github.com/infocore-mini/infocore-mini"
+    _package = f"infocore-mini[experiments] @ git+{_address}"
+    _names = ("numpy", "pandas", "torch")
+    _before = [importlib.metadata.version(name) for name in _names]
+    _pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*_pip, _package], check=True)
+    for _name, _old in zip(_names, _before):
+        if (_new := importlib.metadata.version(_name)) != _old:
+            print(f"{_name} {_old} became {_new}. Restart the session")
+            print("(Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
 SEED = 0  # of the embeddings of the live comparison
-PROFILE = "quick"  # "paper": at the size of the paper's gene-expression screen but for n_B, a minute more
+PROFILE = "quick"  # "paper": at the size of the paper's screen but for n_B
 OUTPUT_DIR = "output"
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 import pandas as pd
 import torch
 from IPython.display import Markdown
 
-from infocore_mini.experiments.notebook import check_parameters
+from infocore_mini.experiments.notebook import captioned, check_parameters
 from infocore_mini.experiments.performance import figures, gpu
 from infocore_mini.experiments.performance import report as benchmarks
 from infocore_mini.experiments.results import save_results, stored
@@ -69,18 +73,22 @@ from infocore_mini.losses import reweighted_info_nce
 n, m, n_batches = (64, 512, 40) if PROFILE == "quick" else (256, 4097, 97)
 generator = torch.Generator().manual_seed(SEED)
 similarity = torch.randn(n, m, generator=generator)
-anchor, candidate = (torch.randn(rows, n_batches, generator=generator).log_softmax(1) for rows in (n, m))
+anchor = torch.randn(n, n_batches, generator=generator).log_softmax(1)
+candidate = torch.randn(m, n_batches, generator=generator).log_softmax(1)
 batch_id = torch.randint(n_batches, (n,), generator=generator)
-positive = torch.arange(n)
 
-scalable = reweighted_info_nce(similarity, positive, batch_id, anchor, candidate, alpha=0.33)
+pairs = (similarity, positive := torch.arange(n), batch_id, anchor, candidate)
+scalable = reweighted_info_nce(*pairs, alpha=0.33)
 mixture = 0.33 * anchor.exp()[:, None] + 0.67 * candidate.exp()[None]  # (n, m, n_B)
-weight = (mixture * torch.nn.functional.one_hot(batch_id, n_batches)[:, None]).sum(2)
+of_batch = torch.nn.functional.one_hot(batch_id, n_batches)[:, None]
+weight = (mixture * of_batch).sum(2)
 dense = (similarity.exp() * weight).sum(1).log() - similarity[positive, positive]
 same = bool(torch.allclose(scalable, dense, rtol=1e-5))
 
 # %% tags=["nbval-check-output"]
-print(f"{n} x {m} x {n_batches} numbers against {n} x {m}; the losses agree: {same}")
+print(
+    f"{n} x {m} x {n_batches} numbers against {n} x {m}; the losses agree: {same}"
+)
 
 # %% [markdown]
 # ## Measured
@@ -98,7 +106,11 @@ Markdown("\n".join(f"- `{name}`: {stored(name).made}" for name in benchmarks.NAM
 
 # %% tags=["nbval-check-output"]
 against_dense = benchmarks.loss_against_dense()
-against_dense.map(lambda value: "" if pd.isna(value) else f"{value:.0f}")
+captioned(
+    against_dense.round(0),
+    "The loss against its dense formulation: times faster (median, quartiles), "
+    "times less memory, and memory; empty where the dense one does not fit.",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(benchmarks.against_dense_in_words())
@@ -108,7 +120,11 @@ growth = benchmarks.growth()
 figures.loss_sizes(against_dense, growth)
 
 # %% tags=["nbval-check-output"]
-growth.round(2)
+captioned(
+    growth.round(2),
+    "Time of the loss over the time at the smallest number of experimental "
+    "batches: median and quartiles.",
+)
 
 # %% [markdown]
 # ### A whole training step
@@ -117,34 +133,50 @@ growth.round(2)
 # The limit is the time of the matrix products that such a step cannot do without, at their own shapes, measured in the same run: a step at 100 % would do nothing else.
 
 # %% tags=["nbval-check-output"]
-benchmarks.step_shares().round(1)
+captioned(
+    benchmarks.step_shares().round(1),
+    "A training step at the paper's sizes (GE gene expression, CP cell painting): "
+    "percent of the speed of its own matrix products, with quartiles.",
+)
 
 # %% mystnb={"figure": {"caption": "Time of a training step at gene-expression size as one size grows, over the time at the smallest. Dotted: in proportion to the size.", "name": "fig-performance-step"}, "image": {"alt": "Three panels with logarithmic axes. The time hardly changes with the number of experimental batches until thousands, and grows more slowly than queue and minibatch."}}
 scaling = benchmarks.scaling()
 figures.step_scaling(scaling)
 
 # %% tags=["nbval-check-output"]
-scaling.round({"time": 2, "of the limit (%)": 0}).set_index(["axis", "size"])
+by_size = scaling.round({"time": 2, "of the limit (%)": 0})
+captioned(
+    by_size.set_index(["axis", "size"]),
+    "Time of a training step as one size grows, over the time at the smallest, "
+    "and percent of the speed of its matrix products.",
+)
 
 # %% [markdown]
 # Molecules that a minibatch meets twice are encoded twice. Encoding them once would save next to nothing on these screens:
 
 # %% tags=["nbval-check-output"]
 stored_step = stored("benchmark_step").results
-repeated = pd.Series(
-    stored_step["repeated_molecules"], name="rows of a minibatch whose molecule an earlier row has (%)"
+repeated = 100 * pd.Series(stored_step["repeated_molecules"])
+captioned(
+    repeated.round(2).to_frame("repeated (%)"),
+    "Percent of the rows of a minibatch whose molecule an earlier row has.",
 )
-(100 * repeated).round(2).to_frame()
 
 # %% [markdown]
 # `Config(precision="bf16-mixed")` runs the networks in bfloat16, `Config(compile=True)` compiles them.
 # Times faster than plain float32 on the processor of the benchmark, below 1 slower:
 
 # %% tags=["nbval-check-output"]
-benchmarks.step_options().round(2)
+captioned(
+    benchmarks.step_options().round(2),
+    "Times faster than a plain step (below 1: slower), median and quartiles.",
+)
 
 # %% tags=["nbval-check-output"]
-print("bfloat16 instructions of that processor:", ", ".join(stored_step["bfloat16_instructions"]) or "none")
+print(
+    "bfloat16 instructions of that processor:",
+    ", ".join(stored_step["bfloat16_instructions"]) or "none",
+)
 
 # %% [markdown]
 # Compiling gains nothing on a processor, where the products are nearly all there is.
@@ -152,7 +184,11 @@ print("bfloat16 instructions of that processor:", ", ".join(stored_step["bfloat1
 # What it costs: change of retrieval accuracy in percent on the **simulated** gene-expression screen of {doc}`04_gene_expression`, six seeds, paired, by library and top (`data/results/bf16.json` beside `gene_expression.json`, each with its provenance).
 
 # %% tags=["nbval-check-output"]
-benchmarks.bfloat16_accuracy()
+captioned(
+    benchmarks.bfloat16_accuracy(),
+    "Change of retrieval accuracy by networks in bfloat16, in percent, paired by "
+    "seed, with the 95 % interval (simulated screen).",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(benchmarks.bfloat16_in_words())
@@ -161,7 +197,10 @@ Markdown(benchmarks.bfloat16_in_words())
 # Peak memory of a training process at the paper's shapes, data included, all queues filled:
 
 # %% tags=["nbval-check-output"]
-benchmarks.step_memory().astype(float).round(2)
+captioned(
+    benchmarks.step_memory().astype(float).round(2),
+    "Peak memory of a training process at the paper's shapes.",
+)
 
 # %% [markdown]
 # What stands above the data is Python with torch imported, weights, their slow copy, gradients and the two moments of Adam; a process that reads its screen through pandas, or validates, takes some more.
@@ -174,13 +213,24 @@ benchmarks.step_memory().astype(float).round(2)
 # Percent of the speed of the matrix product alone, with the same tiles, embeddings of 256 numbers:
 
 # %% tags=["nbval-check-output"]
-benchmarks.retrieval_shares().round(0).astype(int)
+captioned(
+    benchmarks.retrieval_shares().round(0).astype(int),
+    "Retrieval in a large library: percent of the speed of the matrix product "
+    "alone.",
+)
 
 # %% tags=["nbval-check-output"]
-benchmarks.retrieval_rivals().round(1)
+captioned(
+    benchmarks.retrieval_rivals().round(1),
+    "Times faster than two rivals (below 1: slower), median and quartiles.",
+)
 
 # %% tags=["nbval-check-output"]
-benchmarks.retrieval_memory().round(2)
+captioned(
+    benchmarks.retrieval_memory().round(2),
+    "Peak memory of a process that ranks a large library, by where the library "
+    "comes from.",
+)
 
 # %% [markdown]
 # Against faiss, whose exact index looks for neighbours in float32 without deciding ties, ours is slower for one query and for a thousand, and faster in between. Its index, all unit vectors in memory, was built beforehand and does not count; ours takes the library as it comes, lengths included, on every call.
@@ -191,7 +241,10 @@ benchmarks.retrieval_memory().round(2)
 # The features of the HIV benchmark's molecules on one core, against the path of the `mol2vec` package, which gives the same numbers:
 
 # %% tags=["nbval-check-output"]
-benchmarks.mol2vec_speed().round(1)
+captioned(
+    benchmarks.mol2vec_speed().round(1),
+    "Times faster than the package mol2vec, median.",
+)
 
 # %% [markdown]
 # ## On a GPU
@@ -208,7 +261,10 @@ Markdown(f"{gpu.ceilings()} Made by {gpu.measured().made}")
 # **Is it the same?** Largest relative difference to a CPU, trainings without dropout and noise:
 
 # %% tags=["nbval-check-output"]
-gpu.equality()
+captioned(
+    gpu.equality(),
+    "Largest relative difference between the results of GPU and CPU.",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(gpu.repeats())
@@ -218,7 +274,11 @@ Markdown(gpu.repeats())
 # "bf16" is `precision="bf16-mixed"` with `torch.set_float32_matmul_precision("high")`, "compiled" is `compile=True` besides, which compiles networks and loss.
 
 # %% tags=["nbval-check-output"]
-gpu.steps()
+captioned(
+    gpu.steps(),
+    "Share of the GPU's own matrix products that a training step reaches, in "
+    "percent, and InfoCORE's step over CLIP's.",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(gpu.steps_in_words())
@@ -230,7 +290,10 @@ Markdown(gpu.steps_in_words())
 # Where the time goes when kernels are launched one by one, in bfloat16:
 
 # %% tags=["nbval-check-output"]
-gpu.kernels()
+captioned(
+    gpu.kernels(),
+    "What a launched step in bfloat16 is made of.",
+)
 
 # %% [markdown]
 # The longest kernel of the large minibatch added up the gradient of the heads' biases, one row after the other.
@@ -246,7 +309,11 @@ Markdown(gpu.growth())
 # The two draw other random numbers, so they agree as two seeds would.
 
 # %% tags=["nbval-check-output"]
-gpu.study()
+captioned(
+    gpu.study(),
+    "Accuracy on the GPU / on a CPU, in percent, one seed (simulated screen), and "
+    "times faster.",
+)
 
 # %% [markdown]
 # ## When the screen outgrows the machine
@@ -298,6 +365,10 @@ gpu.study()
 # The loss: {cite:t}`wang2024infocore`, propositions 2 and 3; queues: {cite:t}`he2020moco`.
 
 # %% tags=["remove-output"]
-summary = {"agree": same, "growth_in_n_B": growth.to_dict("records"), "step": benchmarks.step_shares().to_dict("index")}
+summary = {
+    "agree": same,
+    "growth_in_n_B": growth.to_dict("records"),
+    "step": benchmarks.step_shares().to_dict("index"),
+}
 path = save_results("10_performance", parameters, summary, output_dir=OUTPUT_DIR)
 print(path.name)

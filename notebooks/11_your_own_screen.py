@@ -23,18 +23,22 @@
 #
 # **Time.** Ten minutes to read, one or two to run on two CPU cores.
 
-# %% tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
-    _package = "infocore-mini[experiments] @ git+https://github.com/infocore-mini/infocore-mini"
-    _before = {name: importlib.metadata.version(name) for name in ("numpy", "pandas", "torch")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", _package], check=True)
-    for _name, _version in _before.items():
-        if (_now := importlib.metadata.version(_name)) != _version:
-            print(f"{_name} {_version} became {_now}. Restart the session (Runtime menu), then go on below this cell.")
+    _address = "https://github.com/infocore-mini/infocore-mini"
+    _package = f"infocore-mini[experiments] @ git+{_address}"
+    _names = ("numpy", "pandas", "torch")
+    _before = [importlib.metadata.version(name) for name in _names]
+    _pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.run([*_pip, _package], check=True)
+    for _name, _old in zip(_names, _before):
+        if (_new := importlib.metadata.version(_name)) != _old:
+            print(f"{_name} {_old} became {_new}. Restart the session")
+            print("(Runtime menu), then go on below this cell.")
 
 # %% tags=["parameters"]
 SEED = 0
@@ -42,14 +46,24 @@ PROFILE = "quick"  # "paper": train for longer
 OUTPUT_DIR = "output"
 ALPHA = 0.33  # InfoCORE's one dial, from 0 to 1
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 from pathlib import Path
 
 import pandas as pd
 from IPython.display import Markdown
 
-from infocore_mini.experiments.audit.report import calibration_table, screens_table, trained_table
-from infocore_mini.experiments.notebook import check_parameters
+from infocore_mini.experiments.audit.report import (
+    calibration_table,
+    screens_table,
+    trained_table,
+)
+from infocore_mini.experiments.notebook import (
+    captioned,
+    check_parameters,
+    with_intervals,
+)
+
+# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
 from infocore_mini.experiments.nuisances import report as nuisances
 from infocore_mini.experiments.results import checksums, save_results, stored
 from infocore_mini.experiments.your_own_screen import figures, sentences, tables
@@ -69,10 +83,15 @@ folder = Path(OUTPUT_DIR)
 folder.mkdir(parents=True, exist_ok=True)
 table, origin = tables.measured_or_simulated(SEED)
 table.to_csv(folder / "wells.csv", index=False)
-Markdown(f"> **{origin}**: {len(table):,} wells, {len(tables.readouts(table))} readouts.")
+Markdown(
+    f"> **{origin}**: {len(table):,} wells, {len(tables.readouts(table))} readouts."
+)
 
 # %%
-table.iloc[[0, 1, -2, -1], :7]
+captioned(
+    table.iloc[[0, 1, -2, -1], :7],
+    "Four wells of the file, and its first columns.",
+)
 
 # %% [markdown]
 # ## Read it
@@ -83,7 +102,9 @@ table.iloc[[0, 1, -2, -1], :7]
 # %%
 from infocore_mini.readers import read_profiles
 
-columns = dict(smiles="smiles", name="smiles", batch="run", plate="plate", controls=None)
+columns = dict(
+    smiles="smiles", name="smiles", batch="run", plate="plate", controls=None
+)
 screen = read_profiles(folder / "wells.csv", **columns, separate=["collection"])
 screen
 
@@ -94,8 +115,12 @@ screen
 
 # %%
 taken = screen.left_out["reason"].value_counts().to_dict()
-print(f"left out: {taken or 'nothing'}; spellings of molecules that have several: {len(screen.merged)}")
-screen.merged.iloc[:3]
+print(f"left out: {taken or 'nothing'}")
+print(f"spellings of molecules that have several: {len(screen.merged)}")
+captioned(
+    screen.merged.iloc[:3],
+    "Spellings that were read as one molecule, and their profiles.",
+)
 
 # %% [markdown]
 # ## Audit it
@@ -118,7 +143,11 @@ found
 # Here is what it has on the run:
 
 # %%
-sentences.checks_of(found, "experimental batch").round(3)
+captioned(
+    sentences.checks_of(found, "experimental batch").round(3),
+    "The audit's checks of the experimental batch: observed shares, what permuted "
+    "labels give (expected), adjusted p, rows asked, and the verdict.",
+)
 
 # %% [markdown]
 # *Observed* is a share of the wells, or of the values of the run, for which the check tells the run; *expected* is the mean over permuted labels; the p-value counts all checks of the audit.
@@ -137,8 +166,15 @@ sentences.checks_of(found, "experimental batch").round(3)
 from infocore_mini import Config, pretrain_screen
 
 split = screen.split(seed=SEED)
-config = Config(alpha=ALPHA, minibatch_size=64, epochs={"quick": 40, "paper": 120}[PROFILE], seed=SEED)
-model = pretrain_screen(split.train, config, validation=split.validation, validate_every=1, patience=20)
+config = Config(
+    alpha=ALPHA,
+    minibatch_size=64,
+    epochs={"quick": 40, "paper": 120}[PROFILE],
+    seed=SEED,
+)
+model = pretrain_screen(
+    split.train, config, validation=split.validation, validate_every=1, patience=20
+)
 model.save(folder / "model.safetensors")
 split.test
 
@@ -153,7 +189,13 @@ from infocore_mini.evaluate.retrieval import screen_retrieval
 
 z_screen, z_drug = model.embed(split.test)
 accuracy = screen_retrieval(z_screen, z_drug, split.test, minimum_library=5)
-accuracy[accuracy["cell_line"] == "mean"].drop(columns="cell_line").round(3)
+of_lines = with_intervals(accuracy, {"accuracy": ("low", "high")}, places=3)
+columns_of = ["library", "top", "accuracy", "chance", "lift", "n_queries"]
+captioned(
+    of_lines.loc[of_lines["cell_line"] == "mean", columns_of].round(3),
+    "Retrieval of held-out molecules: accuracy as a fraction with its 95 % "
+    "interval over molecules, chance, and how many times chance (lift).",
+)
 
 # %%
 Markdown(sentences.retrieved(accuracy, len(split.test.drug)))
@@ -167,7 +209,11 @@ from infocore_mini.evaluate.ranking import nearest
 
 row, cosine = nearest(z_screen[:2], z_drug, n=3)
 smiles = split.test.smiles[split.test.drug_id.numpy()]
-pd.DataFrame({"query": [0] * 3 + [1] * 3, "molecule": smiles[row.ravel()], "cosine": cosine.ravel().round(2)})
+nearest = {"molecule": smiles[row.ravel()], "cosine": cosine.ravel().round(2)}
+captioned(
+    pd.DataFrame({"query": [0] * 3 + [1] * 3} | nearest),
+    "The three molecules nearest to each of two held-out readouts.",
+)
 
 # %% [markdown]
 # ## Audit what was learnt
@@ -231,18 +277,29 @@ done = main(["audit", str(folder / "one_run_each.csv"), *asked])
 # %%
 tables.untidy(table, SEED).to_csv(folder / "untidy.csv", index=False)
 untidy = read_profiles(folder / "untidy.csv", **columns, separate=["collection"])
-untidy.left_out
+captioned(
+    untidy.left_out,
+    "What was left out of the untidy file, and why.",
+)
 
 # %%
-print(f"{len(untidy.drug)} molecules; {len(untidy.merged)} spellings of molecules that have several")
-untidy.merged.iloc[:2]
+n_spellings = len(untidy.merged)
+print(f"{len(untidy.drug)} molecules; of several spellings: {n_spellings}")
+captioned(
+    untidy.merged.iloc[:2],
+    "Spellings of the untidy file that were read as one molecule.",
+)
 
 # %% [markdown]
 # Had the salts stayed molecules of their own, a split would have put one spelling into training and the other into the test.
 # What cannot be mended ends with what came and what was expected:
 
 # %%
-for wrong in ({"batch": "rnu"}, {"smiles": "collection", "name": "collection"}, {"controls": ("collection", "DMSO")}):
+for wrong in (
+    {"batch": "rnu"},
+    {"smiles": "collection", "name": "collection"},
+    {"controls": ("collection", "DMSO")},
+):
     try:
         read_profiles(folder / "untidy.csv", **(columns | wrong))
     except ValueError as error:
@@ -259,14 +316,20 @@ before, after = tables.combat_on_all_rows(table)
 names = tables.readouts(after)
 told = dict(molecule=after["smiles"], before=before[names], seed=SEED)
 corrected = audit(after[names], {"run": after["run"]}, **told)
-sentences.checks_of(corrected, "run").round(3)
+captioned(
+    sentences.checks_of(corrected, "run").round(3),
+    "The audit's checks of the run after ComBat on all rows.",
+)
 
 # %%
 Markdown(sentences.only_looks_clean(corrected, "run"))
 
 # %% tags=["nbval-check-output"]
 linear = sentences.checks_of(corrected, "run").loc[("treated", "linear probe")]
-print("the linear probe lies below what permuted labels give:", bool(linear["observed"] < linear["expected"]))
+print(
+    "the linear probe lies below what permuted labels give:",
+    bool(linear["observed"] < linear["expected"]),
+)
 
 # %% [markdown]
 # An accuracy *below* chance is no success.
@@ -279,7 +342,11 @@ print("the linear probe lies below what permuted labels give:", bool(linear["obs
 # On **simulated** designs, where the truth is known, by a plan that was written first (`infocore_mini/experiments/audit/plan.md`):
 
 # %% tags=["nbval-check-output"]
-calibration_table(stored("audit_calibration"))
+captioned(
+    calibration_table(stored("audit_calibration")),
+    "The audit on simulated screens of known make-up: what is wanted of it, and "
+    "how often it did it, percent of the draws.",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(sentences.error_and_power(stored("audit_calibration")))
@@ -288,7 +355,22 @@ Markdown(sentences.error_and_power(stored("audit_calibration")))
 # On the book's **real** screens, as they come and corrected; percent, in brackets what permuted labels give:
 
 # %% tags=["nbval-check-output"]
-screens_table(stored("audit_screens")).rename(columns=lambda name: name.removeprefix("experimental batch, "))
+of_screens = screens_table(stored("audit_screens")).rename(
+    columns=lambda name: name.removeprefix("experimental batch, ")
+)
+captioned(
+    of_screens.iloc[:, :5],
+    "What the audit says of real screens before and after corrections: its "
+    "verdict, and the verdicts on the experimental batch by the rows that it "
+    "asks.",
+)
+
+# %% tags=["nbval-check-output"]
+captioned(
+    of_screens.iloc[:, 5:],
+    "The same screens: accuracy of the linear probe for the batch, and replicates "
+    "found across batches, in percent; in brackets what permuted labels give.",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(sentences.of_real_screens(stored("audit_screens")))
@@ -297,7 +379,21 @@ Markdown(sentences.of_real_screens(stored("audit_screens")))
 # And after training: wells of molecules that no training saw, and the control wells, as readouts ("none") and as embeddings, one setting for all screens, no correction (`data/results/audit_trained.json`, **real**):
 
 # %% tags=["nbval-check-output"]
-trained_table(stored("audit_trained")).rename(columns=lambda name: name.removeprefix("experimental batch, "))
+of_trained = trained_table(stored("audit_trained")).rename(
+    columns=lambda name: name.removeprefix("experimental batch, ")
+)
+captioned(
+    of_trained.iloc[:, :5],
+    "The same verdicts on embeddings of held-out molecules, beside the readouts "
+    "of the same wells (training: none); real screens.",
+)
+
+# %% tags=["nbval-check-output"]
+captioned(
+    of_trained.iloc[:, 5:],
+    "The same embeddings: linear probe for the batch and replicates found, in "
+    "percent; in brackets what permuted labels give.",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(sentences.of_trained(stored("audit_trained")))
@@ -316,7 +412,11 @@ Markdown(sentences.of_trained(stored("audit_trained")))
 # What it does where the truth is known, **simulated**, eight draws, planned (`data/results/nuisances.json`): accuracy of linear probes in percent, with 95 % intervals; of the nuisances in points above permuted labels.
 
 # %% tags=["nbval-check-output"]
-nuisances.table(stored("nuisances"))
+captioned(
+    nuisances.table(stored("nuisances")),
+    "Two nuisances at once: effect read in percent, and plate and second nuisance "
+    "read, in points above permuted labels (simulated).",
+)
 
 # %% tags=["nbval-check-output"]
 Markdown(nuisances.sentences(stored("nuisances")))
@@ -392,7 +492,10 @@ Markdown(nuisances.sentences(stored("nuisances")))
 # %% tags=["hide-input", "remove-output"]
 from infocore_mini.readers.cell_painting import COMAS
 
-verdicts = {name: one.verdict for name, one in (audits | {"file": found, "ComBat": corrected}).items()}
+verdicts = {
+    name: one.verdict
+    for name, one in (audits | {"file": found, "ComBat": corrected}).items()
+}
 path = save_results(
     "11_your_own_screen",
     chosen,

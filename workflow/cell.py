@@ -21,7 +21,7 @@
 STUDY = "gene_expression"
 ARM = "clip"
 SEED = 0  # of data, split and training
-CHANGE = {}  # settings that differ from the arm's own, such as {"framework": "simclr"}
+CHANGE = {}  # of the arm's own settings, such as {"framework": "simclr"}
 PROFILE = "quick"  # "paper": the runs that the book reports
 OUTPUT_DIR = "output"
 RUNS = "output/runs"  # finished runs, and checkpoints of those that are not
@@ -47,9 +47,17 @@ parameters = check_parameters(
 torch.set_num_threads(1)  # a cell is one thread: many cells run side by side
 
 # %%
-rows, records = grid.run_cell(STUDY, ARM, SEED, change=CHANGE, profile=PROFILE, runs=Path(RUNS))
+rows, records = grid.run_cell(
+    STUDY, ARM, SEED, change=CHANGE, profile=PROFILE, runs=Path(RUNS)
+)
 rows
 
 # %%
-path = save_results("cell", parameters, rows, output_dir=OUTPUT_DIR, runs=[record.provenance for record in records])
+path = save_results(
+    "cell",
+    parameters,
+    rows,
+    output_dir=OUTPUT_DIR,
+    runs=[record.provenance for record in records],
+)
 print(path.name)

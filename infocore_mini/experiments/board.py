@@ -15,7 +15,7 @@ import pandas as pd
 from infocore_mini.evaluate.seeds import half_width
 from infocore_mini.experiments.fairness import report as fairness_report
 from infocore_mini.experiments.fairness.intervals import MEASURES, drawn, means
-from infocore_mini.experiments.names import METHOD_NAMES, STUDY_NAMES, Arm
+from infocore_mini.experiments.names import DATASET_NAMES, METHOD_NAMES, STUDY_NAMES, Arm
 from infocore_mini.experiments.pretraining import report as pretraining_report
 from infocore_mini.experiments.pretraining.report import FRAMEWORKS, Tables
 from infocore_mini.experiments.property import report as property_report
@@ -322,7 +322,7 @@ def _fairness(number: str, measures: Sequence[str]) -> Section:
     lines = []
     for row in paper_table("table4_and_9_fairness"):
         dataset, arm = fairness_report.PAPER_NAMES.get(row["dataset"], row["dataset"]), row["method"].lower()
-        name = f"{row['method']}, {fairness_report.DATASET_NAMES[dataset]}"
+        name = f"{row['method']}, {DATASET_NAMES[dataset]}"
         printed = {names[m]: f"{row[m]:.1f} ({row[f'{m}_sd']:.1f})" for m in measures}
         found = {}
         for measure in measures:

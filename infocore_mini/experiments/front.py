@@ -9,7 +9,7 @@ from infocore_mini.experiments import board
 from infocore_mini.experiments.fairness import report as fairness_report
 from infocore_mini.experiments.fairness.intervals import drawn
 from infocore_mini.experiments.fairness.intervals import paired as paired_gaps
-from infocore_mini.experiments.names import METHOD_NAMES, Arm
+from infocore_mini.experiments.names import DATASET_NAMES, METHOD_NAMES, Arm
 from infocore_mini.experiments.pretraining import report as pretraining_report
 from infocore_mini.experiments.property import report as property_report
 from infocore_mini.experiments.property.run import BASELINE
@@ -117,7 +117,7 @@ def properties() -> list[Gain]:
 def fairness() -> list[Gain]:
     """By how much the equalized-odds gap falls on each data set, real."""
     rows, printed = paired_gaps(drawn(arms=tuple(METHOD_NAMES))), fairness_report.paper_means()["equalized_odds"]
-    names = fairness_report.DATASET_NAMES
+    names = DATASET_NAMES
     return [
         gain(
             names[dataset],

@@ -8,6 +8,7 @@ from typing import Any
 
 METHOD_NAMES = {"clip": "CLIP", "ccl": "CCL", "infocore": "InfoCORE"}
 RIVAL_NAMES = {"ccl_k": "CCL-K", "reversal": "CLIP, gradient reversal", "hsic": "CLIP, HSIC penalty"}
+DATASET_NAMES = {"adult": "UCI Adult", "law_school": "Law School", "compas": "COMPAS"}  # of tables about people
 STUDY_NAMES = {  # of the pretraining studies, by what they train on
     "gene_expression": "simulated L1000",
     "l1000_plates": "three L1000 plates",

@@ -1,4 +1,4 @@
-"""What a notebook needs and the library does not: the check of its parameters."""
+"""What a notebook needs and the library does not: the check of its parameters, and one look for its tables."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from typing import Any
 
 from pydantic import ConfigDict, ValidationError, create_model
 
+from infocore_mini.experiments.tables import captioned, register, with_intervals
 from infocore_mini.parameters import OutputDir, ParameterError, Profile, Seed, explain
+
+__all__ = ["captioned", "check_parameters", "with_intervals"]
 
 _EVERY = {"SEED": Seed, "PROFILE": Profile, "OUTPUT_DIR": OutputDir}
 _PLAIN = (bool, int, float, str, list, dict, tuple, type(None))
 _SHELL = {"In", "Out"}  # IPython's own
+
+register()  # a notebook imports this module, and shows its tables as `tables.html` has them
 
 
 def check_parameters(namespace: Mapping[str, Any], **allowed: Any) -> dict[str, Any]:

@@ -33,7 +33,7 @@ COMPARISON = re.compile(
     re.IGNORECASE,
 )
 GENERATED = re.compile(
-    r"Markdown\(.*\b(report|sentences|ablation|chapter|benchmarks|connectivity_map|readings|negatives|tables)\.\w+\(|in verdicts"
+    r"Markdown\(\s*.*\b(report|sentences|ablation|chapter|benchmarks|connectivity_map|readings|negatives|tables)\.\w+\(|in verdicts"
 )
 
 

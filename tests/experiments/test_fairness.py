@@ -440,3 +440,12 @@ def test_the_chapter_says_what_the_stored_numbers_say(sentence):
     text = (Path(__file__).parents[2] / "notebooks" / "08_fairness.py").read_text(encoding="utf-8")
     assert sentence in text
     assert SAID[sentence]()
+
+
+def test_differences_are_shown_with_their_intervals():
+    table = intervals.paired(made_up([40, 20, 30], [30, 15, 30]))
+    shown, row = intervals.differences({"made up": table}, ["baseline", "cut", "seen"]), table.loc["compas"]
+    assert list(shown) == ["baseline", "cut (%)", "could be seen"]
+    found = shown.loc[("made up", "compas")]
+    assert found["cut (%)"] == f"{row['cut']:.1f} [{row['cut_low']:.1f}, {row['cut_high']:.1f}]"
+    assert found["could be seen"] == round(float(row["seen"]), 1)

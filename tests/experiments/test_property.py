@@ -355,3 +355,13 @@ def test_encoders_by_simclr_are_pretrained_at_the_alpha_that_the_search_chose():
     assert all(candidate["alpha"] == experiment.CHOSEN["simclr"]["alpha"] for candidate in searched)
     config = property_sets.pretraining_study("simclr").config("infocore", 0, experiment.CHOSEN["simclr"])
     assert config.alpha == 0.2 and config.framework == "simclr"
+
+
+def test_comparisons_by_study_hold_the_same_cells():
+    table = report.scores(stored("property").results["cells"])
+    wide = report.all_paired(table, sentences.against_nothing())
+    narrow = report.by_study(wide)
+    assert narrow.index.names == ["study", "data set"] and list(narrow.index.unique("data set")) == list(wide)
+    for name, row in wide.iterrows():
+        study, against = name.split(": ", 1)
+        assert narrow.loc[study, against].to_dict() == row.to_dict()

@@ -352,3 +352,10 @@ def test_infocore_beats_clip_on_a_simulated_draw():
         z = simulation.train_on(study, config).embed_screen(study.screen[rows])
         scores[method] = linear_probe(z, study.effect[rows])[0], linear_probe(z, study.batch_id[rows])[0]
     assert scores["infocore"][0] > scores["clip"][0] and scores["infocore"][1] < scores["clip"][1], scores
+
+
+def test_a_summary_is_shown_by_names_and_with_half_of_its_interval():
+    summed = report.summary(report.arms(report.stored_rows()))
+    row, shown = summed.loc[("screen", "infocore")], report.shown(summed)
+    assert list(shown) == [*report.TARGETS, "draws"]
+    assert shown.loc[("screen", "InfoCORE"), "effect"] == f"{row['effect']:.1f} ± {row['effect_ci95']:.1f}"

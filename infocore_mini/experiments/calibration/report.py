@@ -51,7 +51,7 @@ def verdict(table: pd.DataFrame) -> str:
     """Markdown: how many diagnostics agree, and which do not, by how much; of `agreement`."""
     apart = table[~table["agrees"]]
     said = [
-        f"`{name}` ({row.simulated:.2f} against {row.real:.2f}, {abs(row.distance):.1f} of that unit apart where "
+        f"*{name.replace('_', ' ')}* ({row.simulated:.2f} against {row.real:.2f}, {abs(row.distance):.1f} of that unit apart where "
         f"{row.limit:.1f} would be allowed)"
         for name, row in apart.iterrows()
     ]

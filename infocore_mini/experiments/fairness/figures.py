@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from infocore_mini.experiments.fairness import intervals
 from infocore_mini.experiments.fairness.intervals import Drawn
-from infocore_mini.experiments.fairness.report import DATASET_NAMES, averaged
+from infocore_mini.experiments.fairness.report import averaged
 from infocore_mini.experiments.fairness.run import METHODS
-from infocore_mini.experiments.names import METHOD_NAMES, Arm
+from infocore_mini.experiments.names import DATASET_NAMES, METHOD_NAMES, Arm
 from infocore_mini.experiments.style import METHOD_COLOURS, NEUTRAL, figure, finish
 
 MEASURE_NAMES = {

@@ -6,7 +6,7 @@ basic bootstrap intervals.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -17,8 +17,11 @@ from infocore_mini.evaluate.fairness import GAPS, resampled_gaps, weighted_gaps
 from infocore_mini.evaluate.seeds import basic_interval, resampled_detectable, resampled_means
 from infocore_mini.experiments.fairness.training import unpacked
 from infocore_mini.experiments.results import stored
+from infocore_mini.experiments.tables import with_intervals
 
 MEASURES = ("accuracy", *GAPS)
+SHOWN = ("difference", "seen", "cut", "accuracy_change")  # of `paired`, in the tables of the chapter
+INTERVALS = ("difference", "cut", "accuracy_change")
 DRAWS = 2000
 
 
@@ -129,6 +132,15 @@ def _rows(rows: dict, wide: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.nd
     return unpacked(rows["label"], n), group, np.array(predicted)
 
 
-def differences(tables: dict[str, pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
-    """Several `paired` tables under their names, some columns, rounded for print."""
-    return pd.concat({name: table[list(columns)] for name, table in tables.items()}).astype(float).round(1)
+def differences(tables: Mapping[str, pd.DataFrame], columns: Sequence[str] = SHOWN) -> pd.DataFrame:
+    """Several `paired` tables under their names for readers: one decimal, intervals as text "-19.5 [-28.1, -12.4]".
+
+    Args:
+        columns: of `paired`, without the ends of intervals; "seen" is shown as "could be seen".
+    """
+    ends = {name: (f"{name}_low", f"{name}_high") for name in columns if name in INTERVALS}
+    rest = [end for both in ends.values() for end in both]
+    found = {
+        name: with_intervals(table[[*columns, *rest]].astype(float), ends, places=1) for name, table in tables.items()
+    }
+    return pd.concat(found).round(1).rename(columns={"seen": "could be seen", "cut": "cut (%)"})

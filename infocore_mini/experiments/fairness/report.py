@@ -12,12 +12,11 @@ from infocore_mini.evaluate.seeds import outcome
 from infocore_mini.experiments.fairness.intervals import MEASURES, Drawn, drawn, paired
 from infocore_mini.experiments.fairness.run import DATASETS, MARGIN, METHODS
 from infocore_mini.experiments.fairness.training import Budget, Setting, config_for, unpacked
-from infocore_mini.experiments.names import METHOD_NAMES, listed
+from infocore_mini.experiments.names import DATASET_NAMES, METHOD_NAMES, listed
 from infocore_mini.experiments.results import paper_table, stored
 from infocore_mini.readers.fairness import GROUPS, FairnessData
 
 PAPER_NAMES = {"uci_adult": "adult", "law_school": "law_school", "compas": "compas"}
-DATASET_NAMES = {"adult": "UCI Adult", "law_school": "Law School", "compas": "COMPAS"}
 LEVEL = 2.0  # points of the equalized odds gap, either way, within which two methods are called level (`plan.md`)
 PRICE = 100 * MARGIN  # points of accuracy
 

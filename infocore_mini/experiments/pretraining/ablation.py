@@ -165,8 +165,8 @@ def what_each_side_keeps(records: Sequence[Mapping], reference: str = "clip") ->
                 table[arm][side, "change"] = f"{found.mean:+.1f} [{found.low:.1f}, {found.high:.1f}]"
                 table[arm][side, "could be seen"] = f"{detectable(change):.1f}"
     wide = pd.DataFrame.from_dict(table, orient="index").fillna("")
-    wide.columns = pd.MultiIndex.from_tuples(wide.columns)
-    return wide
+    columns = [(side, what) for side in ("screen", "drug") for what in ("percent", "change", "could be seen")]
+    return wide.reindex(columns=pd.MultiIndex.from_tuples(columns), fill_value="")
 
 
 def drug_side(records: Sequence[Mapping], reference: str = "clip", setting: str = "alpha = 0.33") -> str:

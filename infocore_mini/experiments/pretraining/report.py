@@ -151,7 +151,7 @@ def versus(by_arm: Tables, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
         rows[f"{arm} over {reference}"] = {
             key: f"{change:+.0f} [{low:.0f}, {high:.0f}]" for key, change, low, high in cells
         }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns=["library", "top"])
 
 
 def side_by_side(by_arm: Tables, top: Sequence[int] = (1, 5, 10)) -> pd.DataFrame:
@@ -159,9 +159,13 @@ def side_by_side(by_arm: Tables, top: Sequence[int] = (1, 5, 10)) -> pd.DataFram
     rows = accuracies(by_arm)
     rows = rows[rows["top"].isin(top)]
     half = (rows["high"] - rows["low"]) / 2
-    text = [f"{100 * a:.1f} ± {100 * h:.1f}" for a, h in zip(rows["accuracy"], half)]
+    text = [_with_half(100 * a, 100 * h) for a, h in zip(rows["accuracy"], half)]
     wide = rows.assign(text=text).pivot(index="arm", columns=["library", "top"], values="text")
     return wide.loc[list(by_arm), [("whole", k) for k in top] + [("batch", k) for k in top]]
+
+
+def _with_half(mean: float, half: float) -> str:  # alone where one seed gives no interval
+    return f"{mean:.1f}" if np.isnan(half) else f"{mean:.1f} ± {half:.1f}"
 
 
 def what_the_batch_leaves(
@@ -189,12 +193,12 @@ def what_the_batch_leaves(
     )
     grouped = rows.groupby("arm", sort=False)
     mean, half = 100 * grouped.mean(), 100 * grouped.agg(half_width, overlap=overlap)
-    text = {name: [f"{m:.1f} ± {h:.1f}" for m, h in zip(mean[name], half[name])] for name in mean}
+    text = {name: [_with_half(m, h) for m, h in zip(mean[name], half[name])] for name in mean}
     table = pd.DataFrame(text, index=mean.index)
     if before:
         probes = 100 * pd.DataFrame(before)[["screen", "drug", "chance"]]
         level, room = probes.mean(), probes.agg(half_width, overlap=overlap)
-        cell = {name: f"{level[name]:.1f} ± {room[name]:.1f}" for name in probes}
+        cell = {name: _with_half(level[name], room[name]) for name in probes}
         table.loc[INPUTS] = ["", "", cell["screen"], cell["drug"]]
         table.loc["chance"] = ["", "", f"{level['chance']:.1f}", f"{level['chance']:.1f}"]
     return table

@@ -115,6 +115,15 @@ def all_paired(table: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.Data
     return _in_order(pd.DataFrame.from_dict(rows, orient="index"))
 
 
+def by_study(pairs: pd.DataFrame) -> pd.DataFrame:
+    """``all_paired`` in a narrow form: rows (study, data set), a column a comparison."""
+    long = pairs.set_axis(pairs.index.str.split(": ", n=1, expand=True)).rename_axis(["study", "against"])
+    order = long.index.unique("against")
+    wide = long.rename_axis(columns="data set").stack().unstack("against")[order].rename_axis(columns=None)
+    studies, sets = long.index.unique("study"), list(long.columns)
+    return wide.reindex(pd.MultiIndex.from_product([studies, sets], names=wide.index.names)).fillna("")
+
+
 def _in_order(wide: pd.DataFrame) -> pd.DataFrame:
     """Data sets as in the paper's table, others behind them; "" where nothing was scored."""
     order = [name for name in (*CLASSIFICATION, AVERAGE, "PRISM") if name in wide]

@@ -108,6 +108,15 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     return mean.join(half.add_suffix("_ci95")).assign(draws=grouped.size())
 
 
+def shown(summed: pd.DataFrame) -> pd.DataFrame:
+    """`summary` for readers: "80.5 ± 2.4", views and arms by their names."""
+    text = {
+        score: [f"{mean:.1f} ± {half:.1f}" for mean, half in zip(summed[score], summed[f"{score}_ci95"], strict=True)]
+        for score in TARGETS
+    }
+    return pd.DataFrame(text | {"draws": summed["draws"]}, index=summed.index).rename(ARM_NAMES)
+
+
 def difference(
     frame: pd.DataFrame, method: str, baseline: str, *, view: str = "screen", score: str = "effect"
 ) -> Difference:
