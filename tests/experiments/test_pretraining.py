@@ -285,8 +285,8 @@ def test_the_probe_reads_a_batch_that_is_there_and_none_that_is_not():
 
 @pytest.mark.parametrize("name", studies.STUDIES)
 def test_stored_studies_are_those_of_the_code(name):
-    study = studies.STUDIES[name]
     held = stored(name)
+    study = studies.STUDIES[name].on(held.parameters["settings"].get("device", "cpu"))
     plain = json.loads(
         json.dumps([dict(study.settings), {k: arm.settings for k, arm in study.arms.items()}, list(study.seeds)])
     )
