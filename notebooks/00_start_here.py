@@ -23,7 +23,7 @@
 #
 # **Time.** Ten minutes to read, under a minute to run. All data on this page are *simulated*.
 
-# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
@@ -46,7 +46,7 @@ PROFILE = "quick"  # "paper": twice the training
 OUTPUT_DIR = "output"
 ALPHA = 0.09  # InfoCORE's one dial, from 0 to 1
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 import numpy as np
 import pandas as pd
 import torch

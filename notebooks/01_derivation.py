@@ -35,7 +35,7 @@
 #
 # All information is in nats.
 
-# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
@@ -58,7 +58,7 @@ PROFILE = "quick"  # "paper": more random cases and Monte-Carlo draws
 OUTPUT_DIR = "output"
 ALPHA = 0.33
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 import math
 
 import pandas as pd
@@ -71,7 +71,7 @@ from infocore_mini.bounds import propositions as bounds
 from infocore_mini.experiments.derivation import figures, report, training
 from infocore_mini.experiments.notebook import captioned, check_parameters
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.parameters import Fraction
 

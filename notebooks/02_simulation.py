@@ -29,7 +29,7 @@
 # The first block below sets the live runs, which illustrate them; it can be changed, in the notebook or from outside:
 # `papermill notebooks/02_simulation.ipynb out.ipynb -p ALPHA 0.5 -p SEED 3`.
 
-# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
@@ -66,7 +66,7 @@ MINIBATCH_SIZE = 64
 EPOCHS = 120
 CLASSIFIER_STEPS = 2
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 from typing import Literal
 
 import pandas as pd
@@ -74,7 +74,7 @@ from IPython.display import Markdown
 
 from infocore_mini.experiments.notebook import captioned, check_parameters
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.experiments.simulation import (
     figures,
@@ -86,7 +86,7 @@ from infocore_mini.experiments.simulation import run as experiment
 from infocore_mini.parameters import Count, Method
 from infocore_mini.simulate.study import simulation_study
 
-# %% mystnb={"code_prompt_show": "Show the check of the parameters", "code_prompt_hide": "Hide the check of the parameters"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the check of the parameters", "code_prompt_show": "Show the check of the parameters"} tags=["hide-input"]
 chosen = check_parameters(
     globals(),
     METHOD=Literal["all", Method],

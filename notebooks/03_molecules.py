@@ -23,7 +23,7 @@
 #
 # **Time.** 15 minutes to read, about a minute to run on two CPU cores.
 
-# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
@@ -46,7 +46,7 @@ PROFILE = "quick"  # "paper": five times as many molecules on the map
 OUTPUT_DIR = "output"
 MAP_MOLECULES = 1500
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 import numpy as np
 import pandas as pd
 

@@ -23,7 +23,7 @@
 #
 # **Time.** Three quarters of an hour to read, three minutes to run.
 
-# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
@@ -45,7 +45,7 @@ SEED = 0  # of the live runs: split, training, and the simulated screen
 PROFILE = "quick"  # "paper": both studies whole and live (hours on two cores)
 OUTPUT_DIR = "output"
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 import pandas as pd
 from IPython.display import Markdown
 
@@ -59,7 +59,7 @@ from infocore_mini.experiments.gene_expression import (
 from infocore_mini.experiments.gene_expression import report as chapter
 from infocore_mini.experiments.gene_expression import run as experiment
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 from infocore_mini.experiments.notebook import (
     captioned,
     check_parameters,

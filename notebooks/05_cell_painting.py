@@ -25,7 +25,7 @@
 #
 # **Time.** Twenty minutes to read, two minutes to run.
 
-# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
@@ -47,7 +47,7 @@ SEED = 0  # of the live runs: split, training and simulation
 PROFILE = "quick"  # "paper": the whole COMAS study live, 72 runs (15 minutes)
 OUTPUT_DIR = "output"
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 from dataclasses import replace
 
 import pandas as pd
@@ -63,7 +63,7 @@ from infocore_mini.experiments.pretraining import report, studies
 from infocore_mini.experiments.pretraining.deviations import deviations
 from infocore_mini.experiments.pretraining.run import run_study
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 from infocore_mini.experiments.pretraining.studies import (
     SMALL_CELL_PAINTING,
     quick,

@@ -23,7 +23,7 @@
 #
 # **Time.** Half an hour to read, under two minutes to run on two cores.
 
-# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
@@ -45,7 +45,7 @@ SEED = 0  # of the live runs: split and training
 PROFILE = "quick"  # "paper": all stored runs, the live ones whole (1.5 hours)
 OUTPUT_DIR = "output"
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
@@ -61,7 +61,7 @@ from infocore_mini.experiments.notebook import (
 from infocore_mini.experiments.pretraining import report
 from infocore_mini.experiments.pretraining.run import run_study
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 from infocore_mini.experiments.pretraining.studies import (
     STUDIES,
     simulated_stand_in,

@@ -23,7 +23,7 @@
 #
 # **Time.** Half an hour to read, two to four minutes to run.
 
-# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
@@ -51,7 +51,7 @@ STUDIES = ["comas"]
 # A folder that keeps encoders and scores, so that a rerun goes on where it stopped.
 RUNS = ""
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 from pathlib import Path
 from typing import Literal
 
@@ -61,7 +61,7 @@ from IPython.display import Markdown
 from infocore_mini.experiments.notebook import captioned, check_parameters
 from infocore_mini.experiments.pretraining import ablation
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 from infocore_mini.experiments.property import (
     baseline,
     figures,
@@ -73,7 +73,7 @@ from infocore_mini.experiments.property import (
 from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.readers import property as benchmarks
 
-# %% mystnb={"code_prompt_show": "Show the check of the parameters", "code_prompt_hide": "Hide the check of the parameters"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the check of the parameters", "code_prompt_show": "Show the check of the parameters"} tags=["hide-input"]
 parameters = check_parameters(
     globals(),
     DATASETS=list[Literal[benchmarks.PROPERTY_SETS]],

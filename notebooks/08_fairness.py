@@ -30,7 +30,7 @@
 # | downstream: retrieval, properties | downstream: a 2-layer network predicts the label from the frozen embedding | `fit_head` |
 # | batch effects mislead | predictions err more often for one group than for another | `fairness_gaps` |
 
-# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
@@ -52,7 +52,7 @@ SEED = 0  # first of the seeds that are run live
 PROFILE = "quick"  # "paper": every arm and ten seeds live (an hour or more)
 OUTPUT_DIR = "output"
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 import pandas as pd
 import torch
 from IPython.display import Markdown, display
@@ -63,7 +63,7 @@ from infocore_mini.experiments.fairness import report as tables
 from infocore_mini.experiments.fairness import run as experiment
 from infocore_mini.experiments.fairness.training import Setting
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 from infocore_mini.experiments.notebook import (
     captioned,
     check_parameters,

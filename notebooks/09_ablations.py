@@ -23,7 +23,7 @@
 #
 # **Time.** Fifteen minutes to read, a minute and a half to run.
 
-# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
@@ -47,7 +47,7 @@ OUTPUT_DIR = "output"
 ALPHA = 0.33  # of the live InfoCORE run; rerun over a grid with papermill
 GRADIENT_SCALE = 0.0  # lambda
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 from dataclasses import replace
 
 from IPython.display import Markdown
@@ -60,7 +60,7 @@ from infocore_mini.experiments.notebook import (
     with_intervals,
 )
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 from infocore_mini.experiments.pretraining import ablation, report
 from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import STUDIES, study_of

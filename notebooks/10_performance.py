@@ -23,7 +23,7 @@
 #
 # **Time.** Ten minutes to read, half a minute to run.
 
-# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
@@ -45,7 +45,7 @@ SEED = 0  # of the embeddings of the live comparison
 PROFILE = "quick"  # "paper": at the size of the paper's screen but for n_B
 OUTPUT_DIR = "output"
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 import pandas as pd
 import torch
 from IPython.display import Markdown

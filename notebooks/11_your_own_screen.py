@@ -23,7 +23,7 @@
 #
 # **Time.** Ten minutes to read, one or two to run on two CPU cores.
 
-# %% mystnb={"code_prompt_show": "Show what Colab installs", "code_prompt_hide": "Hide what Colab installs"} tags=["colab", "hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
 import subprocess
 import sys
@@ -46,7 +46,7 @@ PROFILE = "quick"  # "paper": train for longer
 OUTPUT_DIR = "output"
 ALPHA = 0.33  # InfoCORE's one dial, from 0 to 1
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 from pathlib import Path
 
 import pandas as pd
@@ -63,7 +63,7 @@ from infocore_mini.experiments.notebook import (
     with_intervals,
 )
 
-# %% mystnb={"code_prompt_show": "Show the imports", "code_prompt_hide": "Hide the imports"} tags=["hide-input"]
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 from infocore_mini.experiments.nuisances import report as nuisances
 from infocore_mini.experiments.results import checksums, save_results, stored
 from infocore_mini.experiments.your_own_screen import figures, sentences, tables
