@@ -252,7 +252,7 @@ captioned(
 # The networks of this book are small for a GPU. A step is more than a thousand kernels, most of a few microseconds, and launching them one by one from Python takes ten times as long as their work.
 # So the trainer records the step of each kind of minibatch as a CUDA graph and replays it from then on (`infocore_mini/training/graphs.py`): one launch, the same arithmetic, the same random numbers.
 #
-# Measured once, on a rented card, by `python -m benchmarks.gpu` (`data/results/benchmark_gpu.json`):
+# Measured once, on one card, by `python -m benchmarks.gpu` (`data/results/benchmark_gpu.json`):
 
 # %% tags=["nbval-check-output"]
 Markdown(f"{gpu.ceilings()} Made by {gpu.measured().made}")

@@ -117,7 +117,7 @@ def steps_in_words() -> str:
     reached = "reaches" if share >= SHARE_OF_PRODUCTS else "does not reach"
     within = "within" if over <= OVER_CLIP else "not within"
     return (
-        f"- Replaying makes a step of {_size('GE 256')} {faster:.0f} times faster than launching it.\n"
+        f"- Replaying makes a step at gene-expression size, minibatches of 256, {faster:.0f} times faster than launching it.\n"
         f"- At a minibatch of 4,096 in bfloat16, compiled, InfoCORE's step runs at {100 * share:.0f} % of the speed of its own "
         f"products: it {reached} the half that was hoped for. Compiling makes it {row['faster']['median']:.1f} times faster, "
         f"after {row['seconds_to_compile']:.0f} s of compiling.\n"
