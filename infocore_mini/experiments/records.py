@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from joblib import Parallel
 
 from infocore_mini.experiments.results import as_json, plain, provenance
 
@@ -86,3 +87,12 @@ def _read(path: Path, kind: str, settings: dict[str, Any]) -> Record:
     if (record.kind, record.settings) != (kind, settings):
         raise ValueError(f"{path}: got a run of other settings, expected {kind} of {settings}; delete it")
     return record
+
+
+def in_parallel(n_jobs: int, **options: Any) -> Parallel:
+    """joblib's workers, one run at a time each; ``options`` are joblib's.
+
+    Runs that are kept take no time, from which joblib would guess that the next ones take none either, and hand out so
+    many at once that in the end one worker has all that is left.
+    """
+    return Parallel(n_jobs=n_jobs, batch_size=1, **options)

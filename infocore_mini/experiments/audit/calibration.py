@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
+from joblib import delayed
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from infocore_mini import PairedScreen, audit
 from infocore_mini.confounding.verdict import ALARMS, LEVEL, POWER
 from infocore_mini.correct import ComBat
-from infocore_mini.experiments.records import Record, kept
+from infocore_mini.experiments.records import Record, in_parallel, kept
 from infocore_mini.experiments.results import save_results
 
 N, FEATURES, BATCHES = 500, 16, 8
@@ -154,7 +154,7 @@ def store(output: Path, runs: Path, n_jobs: int = 1) -> Path:
         for design, case in cases()
         for first in range(FIRST_SEED, FIRST_SEED + DRAWS[case], AT_A_TIME)
     ]
-    records = Parallel(n_jobs=n_jobs, verbose=10)(delayed(run)(*task, runs) for task in tasks)
+    records = in_parallel(n_jobs, verbose=10)(delayed(run)(*task, runs) for task in tasks)
     results: dict[str, dict[str, list]] = {}
     for (design, case, *_), record in zip(tasks, records, strict=True):
         found = results.setdefault(f"{design} / {case}", {name: [] for name in record.result})

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from infocore_mini import Config, audit, pretrain_screen
 from infocore_mini.confounding import Audit, labelled_rows
@@ -18,7 +18,7 @@ from infocore_mini.experiments.audit import screens
 from infocore_mini.experiments.names import METHOD_NAMES
 from infocore_mini.experiments.pretraining.run import METHODS
 from infocore_mini.experiments.pretraining.studies import STUDIES
-from infocore_mini.experiments.records import Made, Record, kept
+from infocore_mini.experiments.records import Made, Record, in_parallel, kept
 from infocore_mini.experiments.results import checksums, save_results
 from infocore_mini.screens import Split
 
@@ -82,7 +82,7 @@ def _read(name: str) -> Split:
 def store(output: Path, runs: Path, n_jobs: int = 2) -> Path:
     """Train and audit what is missing in the folder ``runs``, and write ``results/audit_trained.json``."""
     tasks = [(name, training) for name in screens.SCREENS for training in TRAININGS]
-    records = Parallel(n_jobs=n_jobs, verbose=10)(delayed(run)(*task, runs) for task in tasks)
+    records = in_parallel(n_jobs, verbose=10)(delayed(run)(*task, runs) for task in tasks)
     table, audits = [], {}
     for (name, training), record in zip(tasks, records, strict=True):
         table.append({"screen": name, "training": training, **screens.row(record.result)})

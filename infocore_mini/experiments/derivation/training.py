@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
+from joblib import delayed
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot, silu
 
 from infocore_mini.bounds.distributions import GaussianScreen
-from infocore_mini.experiments.records import Made, Record, kept
+from infocore_mini.experiments.records import Made, Record, in_parallel, kept
 from infocore_mini.experiments.results import save_results
 
 _OF = ("truth", "bound", "learning rate")  # of a run
@@ -243,7 +243,7 @@ def run(dimension: int, bound: str, learning_rate: float, settings: Training, fo
 def store(output: Path, runs: Path, n_jobs: int = 2, settings: Training = Training()) -> Path:
     """Run what is missing in the folder ``runs`` and write ``results/critics.json``: what each run is of, and its columns."""
     tasks = list(itertools.product(settings.dimensions, BOUNDS, settings.learning_rates))
-    records = Parallel(n_jobs=n_jobs, verbose=10)(delayed(run)(*task, settings, runs) for task in tasks)
+    records = in_parallel(n_jobs, verbose=10)(delayed(run)(*task, settings, runs) for task in tasks)
     made = [record.provenance for record in records]
     results = [_columns(pd.DataFrame(record.result)) for record in records]
     return save_results("critics", asdict(settings), results, output_dir=output, runs=made)

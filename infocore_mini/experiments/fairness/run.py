@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
+from joblib import delayed
 from tqdm import tqdm
 
 from infocore_mini.evaluate.fairness import AGGREGATES
 from infocore_mini.experiments.fairness.training import Budget, Setting, packed, run_method
 from infocore_mini.experiments.names import Arm
-from infocore_mini.experiments.records import Record, kept
+from infocore_mini.experiments.records import Record, in_parallel, kept
 from infocore_mini.experiments.results import save_results
 from infocore_mini.readers.fairness import SIMULATED_NOTICE, FairnessData, load_fairness
 from infocore_mini.sources import DataUnavailable
@@ -89,7 +89,7 @@ def run_all(
 ) -> list[Record]:
     """Records in the order of the tasks, ``n_jobs`` at a time with one thread each; `progress` names a bar, if any."""
     jobs = (delayed(run)(task, folder, simulate=simulate) for task in tasks)
-    records = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+    records = in_parallel(n_jobs, return_as="generator")(jobs)
     return list(tqdm(records, total=len(tasks), desc=progress, disable=not progress))
 
 

@@ -26,14 +26,14 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from infocore_mini.config import Config, settings_of
 from infocore_mini.correct import BatchCentring
 from infocore_mini.experiments.chances import best_on_validation, candidates
 from infocore_mini.experiments.neighbours import neighbours
 from infocore_mini.experiments.pretraining.run import score
-from infocore_mini.experiments.records import Made, Record, kept
+from infocore_mini.experiments.records import Made, Record, in_parallel, kept
 from infocore_mini.experiments.results import checksums, save_results
 from infocore_mini.pretrained import Pretrained
 from infocore_mini.readers import read_connectivity_map
@@ -142,7 +142,7 @@ def run_all(
     """
     keys = ("seed", "input", "method", "candidate")
     tasks = [dict(zip(keys, values)) for values in product(seeds, INPUTS, CANDIDATES, range(n_candidates))]
-    records = Parallel(n_jobs=n_jobs, verbose=verbose)(
+    records = in_parallel(n_jobs, verbose=verbose)(
         delayed(run)(task["method"], task["candidate"], task["input"], task["seed"], folder, simulated=simulated)
         for task in tasks
     )

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
+from joblib import delayed
 from numpy.typing import NDArray
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import roc_auc_score
@@ -23,7 +23,7 @@ from sklearn.metrics import roc_auc_score
 from infocore_mini.config import Config, settings_of
 from infocore_mini.evaluate.mixing import same_label_neighbours
 from infocore_mini.experiments.new_plates.scores import retrieval
-from infocore_mini.experiments.records import Made, Record, kept
+from infocore_mini.experiments.records import Made, Record, in_parallel, kept
 from infocore_mini.experiments.results import save_results
 from infocore_mini.train import pretrain
 
@@ -192,7 +192,7 @@ def tasks(axis: str) -> Iterator[tuple[Dials, int]]:
 
 def store(axis: str, output: Path, runs: Path, n_jobs: int = 2) -> Path:
     """Run what is missing in the folder ``runs`` and write ``results/new_plates_phases_<axis>.json``."""
-    parallel = Parallel(n_jobs=n_jobs, verbose=5)
+    parallel = in_parallel(n_jobs, verbose=5)
     todo = [(dials, method, seed) for dials, seed in tasks(axis) for method in METHODS]
     records = parallel(delayed(run)(*task, runs) for task in todo)
     looked_at = parallel(delayed(measured)(dials, seed, runs) for dials, seed in tasks(axis))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
+from joblib import delayed
 from numpy.typing import NDArray
 
 from infocore_mini import audit
@@ -30,7 +30,7 @@ from infocore_mini.experiments.new_plates.arms import (
 from infocore_mini.experiments.new_plates.folds import BOTH, N_FOLDS, NEW_BATCHES, SCREENS, TESTS, TRAIN, Folded
 from infocore_mini.experiments.new_plates.search import ALPHAS, SEARCH_FOLDS, TRIALS, alpha_run, choice, trial
 from infocore_mini.experiments.new_plates.untrained import UNTRAINED, Views
-from infocore_mini.experiments.records import Made, Record, kept
+from infocore_mini.experiments.records import Made, Record, in_parallel, kept
 from infocore_mini.experiments.results import checksums, save_results, stored
 from infocore_mini.screens import PairedScreen
 
@@ -122,7 +122,7 @@ def run_all(
         {"chosen": method -> `choice`, "cells": rows {"correction", "method", "fold"} and the result of `cell`, "alpha":
         rows {"alpha", "fold"} and the result of `alpha_run`}, and all records.
     """
-    parallel = Parallel(n_jobs=n_jobs, verbose=verbose)
+    parallel = in_parallel(n_jobs, verbose=verbose)
     trials = [(method, candidate, fold) for method in METHODS for candidate in range(TRIALS) for fold in SEARCH_FOLDS]
     searched = parallel(delayed(trial)(name, *task, folder) for task in trials)
     scores_of: dict[str, dict[int, list]] = {}

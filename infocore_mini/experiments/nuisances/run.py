@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
+from joblib import delayed
 from numpy.typing import NDArray
 
 from infocore_mini import CLIP, InfoCORE
 from infocore_mini.evaluate.mixing import linear_probe
-from infocore_mini.experiments.records import Made, Record, kept
+from infocore_mini.experiments.records import Made, Record, in_parallel, kept
 from infocore_mini.experiments.results import save_results
 from infocore_mini.nuisance import binned
 
@@ -107,7 +107,7 @@ def run(second: str, seed: int, arm: str, folder: Path | None = None) -> Record:
 def store(output: Path, runs: Path, n_jobs: int = 2) -> Path:
     """Run what is missing in the folder ``runs`` and write ``results/nuisances.json``; everything is simulated."""
     tasks = [(second, seed, arm) for second in SECOND for seed in DRAWS for arm in ARMS]
-    records = Parallel(n_jobs=n_jobs)(delayed(run)(*task, runs) for task in tasks)
+    records = in_parallel(n_jobs)(delayed(run)(*task, runs) for task in tasks)
     rows = [
         dict(zip(("design", "draw", "arm"), task, strict=True)) | record.result
         for task, record in zip(tasks, records, strict=True)

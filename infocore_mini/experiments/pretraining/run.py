@@ -13,14 +13,14 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from infocore_mini.config import Config, settings_of
 from infocore_mini.evaluate.mixing import linear_probe
 from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
 from infocore_mini.experiments.chances import best_on_validation
 from infocore_mini.experiments.names import Arm
-from infocore_mini.experiments.records import Made, Record, kept, path_of
+from infocore_mini.experiments.records import Made, Record, in_parallel, kept, path_of
 from infocore_mini.experiments.results import checksums, save_results
 from infocore_mini.pretrained import Pretrained
 from infocore_mini.screens import PairedScreen, Split
@@ -276,7 +276,7 @@ def run_all(study: Study, folder: Path | None = None, *, n_jobs: int = 2, verbos
 
     def side_by_side(seeds: Sequence[int], candidates: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Record]:
         tasks = [(seed, arm, candidate) for seed in seeds for arm in study.arms for candidate in candidates[arm]]
-        return Parallel(n_jobs=n_jobs, verbose=verbose)(delayed(one)(*task) for task in tasks)
+        return in_parallel(n_jobs, verbose=verbose)(delayed(one)(*task) for task in tasks)
 
     candidates = {arm: study.candidates_of(arm) for arm in study.arms}
     tried = side_by_side(study.tuning_seeds, candidates)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
+from joblib import delayed
 from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.model_selection import GroupKFold
@@ -25,7 +25,7 @@ from infocore_mini.experiments.names import METHOD_NAMES, Arm
 from infocore_mini.experiments.property.baseline import BODY, FINE_TUNING, LARGE, untrained
 from infocore_mini.experiments.property.run import BASELINE, PropertyStudy, pretrain_without
 from infocore_mini.experiments.property.sets import Prepared, checksums_behind, prepared, pretraining_study
-from infocore_mini.experiments.records import Made, Record, kept
+from infocore_mini.experiments.records import Made, Record, in_parallel, kept
 from infocore_mini.experiments.results import save_results
 from infocore_mini.featurize import Parts, murcko_scaffold, scaffold_split, skeletons
 from infocore_mini.pretrained import Pretrained
@@ -223,7 +223,7 @@ def scaffold_folds(smiles: NDArray) -> list[Parts]:
 
 def store(output: Path, runs: Path, n_jobs: int = 2) -> Path:
     """Run what is missing in the folder ``runs`` and write ``results/property_protocols.json``."""
-    parallel, by_key = Parallel(n_jobs=n_jobs, verbose=10), arms()
+    parallel, by_key = in_parallel(n_jobs, verbose=10), arms()
     without = PropertyStudy(datasets=DATASETS, studies=(SCREEN,), seeds=SEEDS)
     models = [(key, seed) for key, arm in by_key.items() if arm.study for seed in SEEDS]
     pretraining = parallel(delayed(pretrain_without)(without, by_key[key], seed, runs) for key, seed in models)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
+from joblib import delayed
 from torch import Tensor, nn
 
 from infocore_mini.config import settings_of
@@ -31,7 +31,7 @@ from infocore_mini.experiments.property.sets import (
     prepared,
     pretraining_study,
 )
-from infocore_mini.experiments.records import Made, Record, kept, path_of
+from infocore_mini.experiments.records import Made, Record, in_parallel, kept, path_of
 from infocore_mini.experiments.results import save_results
 from infocore_mini.featurize import murcko_scaffold, skeletons
 from infocore_mini.pretrained import Pretrained
@@ -100,7 +100,7 @@ def run_all(study: PropertyStudy, folder: Path, *, n_jobs: int = 2, verbose: int
     Args:
         folder: where encoders and records are kept and found again.
     """
-    parallel = Parallel(n_jobs=n_jobs, verbose=verbose)
+    parallel = in_parallel(n_jobs, verbose=verbose)
     models = [(arm, seed) for seed in study.seeds for arm in study.arms.values() if arm.study]
     pretraining = parallel(delayed(pretrain_without)(study, *model, folder) for model in models)
     encoder = {model: folder / record.result["encoder"] for model, record in zip(models, pretraining, strict=True)}

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from infocore_mini.config import Config, settings_of
 from infocore_mini.encoders import MLP
 from infocore_mini.evaluate.mixing import batch_mixing_entropy, knn_purity, linear_probe
-from infocore_mini.experiments.records import Record, kept
+from infocore_mini.experiments.records import Record, in_parallel, kept
 from infocore_mini.parameters import Count, Fraction, NonNegative, Positive
 from infocore_mini.simulate.study import SimulationStudy, simulation_study
 from infocore_mini.train import Pretrained, pretrain
@@ -149,7 +149,7 @@ def run(
 def run_all(tasks: Sequence[Task], folder: Path | None = None, *, n_jobs: int = 2) -> list[Record]:
     """Records of ``run_one`` in the order of the tasks; ``n_jobs`` at a time."""
     jobs = (delayed(run_one)(*task, folder) for task in tasks)
-    records = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+    records = in_parallel(n_jobs, return_as="generator")(jobs)
     return list(tqdm(records, total=len(tasks), desc="simulation"))
 
 
