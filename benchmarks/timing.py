@@ -49,9 +49,12 @@ def bfloat16_instructions() -> list[str]:
     return sorted({flag for flag in flags.split() if "bf16" in flag})
 
 
-def products(shapes: Sequence[tuple[int, int, int]]) -> Callable[[], None]:
+def products(shapes: Sequence[tuple[int, int, int]], dtype: torch.dtype = torch.float32) -> Callable[[], None]:
     """Work that is nothing but matrix products (n, k) @ (k, m), one for each (n, k, m), into memory at hand."""
-    operands = [(torch.randn(n, k), torch.randn(m, k).T, torch.empty(n, m)) for n, k, m in shapes]
+    operands = [
+        (torch.randn(n, k).to(dtype), torch.randn(m, k).to(dtype).T, torch.empty(n, m, dtype=dtype))
+        for n, k, m in shapes
+    ]
 
     def run() -> None:
         for left, right, out in operands:
