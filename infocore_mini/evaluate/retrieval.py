@@ -174,8 +174,8 @@ def same_batch_share(
         parts.append(pd.DataFrame(columns | {"cell_line": task.cell_line} | scores))
     if not parts:
         raise ValueError("screen: got one molecule in each cell line, expected at least 2 to rank")
-    columns = ["condition", "cell_line", "top", "share", "expected"]
-    return pd.concat(parts)[columns].sort_values(["condition", "top"], ignore_index=True)
+    order = ["condition", "cell_line", "top", "share", "expected"]
+    return pd.concat(parts)[order].sort_values(["condition", "top"], ignore_index=True)
 
 
 # ------------------------------------------------------------------ a screen, cell line by cell line
