@@ -9,6 +9,7 @@ data.
 from __future__ import annotations
 
 import argparse
+import resource
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -145,9 +146,9 @@ class Step:
         for _ in self.kinds:
             self.trainer.augmented(self._chosen())
 
-    def limit(self):
+    def limit(self, dtype: torch.dtype = torch.float32):
         """The matrix products of the same steps, alone."""
-        run = products(step_products(self.trainer.config, self.trainer.shapes))
+        run = products(step_products(self.trainer.config, self.trainer.shapes), dtype=dtype)
         return lambda: [run() for _ in self.kinds]
 
 
@@ -191,6 +192,20 @@ def options(name: str, config: Config, repeats: int, **screen_options) -> dict[s
     steps = {choice: Step(screen, replace(config, **changes)) for choice, changes in choices.items()}
     seconds = interleaved({choice: step.run for choice, step in steps.items()}, repeats)
     return {choice: ratio(seconds["plain"], taken) for choice, taken in seconds.items() if choice != "plain"}
+
+
+def in_bfloat16(name: str, config: Config, repeats: int, **screen_options) -> dict:
+    """A step in bfloat16 against its own products in bfloat16, the similarities (in float32 there) among them.
+
+    What is left of it is memory: Adam, the slow copies and the casts of all weights, masks of dropout, the losses in
+    float32, and pages that the system hands out anew for every large buffer.
+    """
+    step = Step(random_screen(**shape_of(name, **screen_options)), replace(config, precision="bf16-mixed"))
+    seconds = interleaved({"limit": step.limit(torch.bfloat16), "step": step.run}, repeats)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    step.run()
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    return {"fraction_of_limit": ratio(seconds["limit"], seconds["step"]), "page_faults": faults / len(step.kinds)}
 
 
 def soft_over_hard(
@@ -253,6 +268,7 @@ def measure(repeats: int, *, quick: bool = False) -> dict:
         },
         "options": {name: options(name, config_of(name, **changes), repeats, share=share) for name in SCREENS},
         "bfloat16_instructions": bfloat16_instructions(),
+        "in_bfloat16": {name: in_bfloat16(name, config_of(name, **changes), repeats, share=share) for name in SCREENS},
         "repeated_molecules": {
             name: repeated_molecules(name, config_of(name, **changes), share=share) for name in SCREENS
         },

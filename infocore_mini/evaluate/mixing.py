@@ -25,6 +25,8 @@ def linear_probe(
 ) -> tuple[float, float]:
     """Accuracy of a linear classifier of ``label`` on ``z``, by stratified cross-validation.
 
+    Needs 16 bytes for every row and class: 2 GB for 100,000 rows in 1,019 experimental batches.
+
     Args:
         z: (n, d) embeddings.
         label: (n,) effect or batch_id.

@@ -207,8 +207,7 @@ def activity(
     distance = np.sqrt(model.mahalanobis(np.stack([points[rows].mean(0) for rows in wells])))
     p_value = np.empty(len(table))
     for size in np.unique(sizes):
-        chosen = rng.random((n_permutations, len(held_out))).argsort(1)[:, :size]
-        null = np.sqrt(model.mahalanobis(points[held_out[chosen]].mean(1)))
+        null = np.sqrt(model.mahalanobis(_means_of_controls(points, held_out, int(size), n_permutations, rng)))
         reached = len(null) - np.searchsorted(np.sort(null), distance[sizes == size])
         p_value[sizes == size] = (1 + reached) / (1 + n_permutations)
     corrected = false_discovery_control(p_value)
@@ -220,6 +219,17 @@ def activity(
         distance_corrected_p_value=corrected,
         distant=corrected < level,
     )
+
+
+def _means_of_controls(
+    points: NDArray[np.float64], controls: NDArray[np.int64], size: int, n: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """(n, d) means of as many control wells, drawn without repetition; some draws at a time."""
+    means = np.empty((n, points.shape[1]))
+    for some in np.array_split(means, 1 + n * max(len(controls), size * points.shape[1]) // ENTRIES):
+        chosen = rng.random((len(some), len(controls))).argsort(1)[:, :size]
+        some[:] = points[controls[chosen]].mean(1)
+    return means
 
 
 class _Pairs:

@@ -151,27 +151,31 @@ def same_batch_share(
     Raises:
         ValueError: as `screen_retrieval`; also if no cell line has 2 molecules.
     """
-    parts = []
+    parts, tops = [], checked_top(top)
     for task in _tasks(z_screen, z_drug, screen):
         n_others = len(task.z_library) - 1
         if not n_others:
             continue
         z_query = unit_rows("z_screen", task.z_query)
         z_library = unit_rows("z_drug", task.z_library, z_query.shape[1])
+        # Filled in place: small results of their own would keep the heap from giving back what lay between them.
+        share, expected = torch.empty(len(z_query), len(tops)), torch.empty(len(z_query))
         for queries, cosine in cosines(z_query, z_library):
             batches = task.query_member[queries].any(0)  # few: the rest would cost (m, n_B) floats
             same = (task.query_member[queries][:, batches].float() @ task.library_member[:, batches].T.float()) > 0
             itself = task.target[queries, None]
             cosine.scatter_(1, itself, -torch.inf)
             same.scatter_(1, itself, False)
-            expected = same.sum(1) / n_others
-            for k in checked_top(top):
-                share = share_among_first(cosine, same, min(k, n_others))
-                columns = {"condition": task.condition[queries], "cell_line": task.cell_line, "top": k}
-                parts.append(pd.DataFrame(columns | {"share": share, "expected": expected}))
+            expected[queries] = same.sum(1) / n_others
+            for column, k in enumerate(tops):
+                share[queries, column] = share_among_first(cosine, same, min(k, n_others))
+        columns = {"condition": task.condition.repeat_interleave(len(tops)), "top": tops * len(z_query)}
+        scores = {"share": share.flatten(), "expected": expected.repeat_interleave(len(tops))}
+        parts.append(pd.DataFrame(columns | {"cell_line": task.cell_line} | scores))
     if not parts:
         raise ValueError("screen: got one molecule in each cell line, expected at least 2 to rank")
-    return pd.concat(parts).sort_values(["condition", "top"], ignore_index=True)
+    order = ["condition", "cell_line", "top", "share", "expected"]
+    return pd.concat(parts)[order].sort_values(["condition", "top"], ignore_index=True)
 
 
 # ------------------------------------------------------------------ a screen, cell line by cell line

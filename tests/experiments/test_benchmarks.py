@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import formulations, loss, step, timing
+from benchmarks import evaluate, formulations, loss, step, timing
 from benchmarks.gpu import __main__ as gpu
 from infocore_mini.experiments.performance import gpu as gpu_report
 from infocore_mini.experiments.performance import report as performance
@@ -70,6 +70,21 @@ def test_a_stage_that_fails_leaves_the_others(tmp_path, monkeypatch):
     gpu.main(["--device", "cpu", "--tiny", "--output", str(tmp_path), "--stages", "losses", "ceilings"])
     found = json.loads((tmp_path / "results" / "benchmark_gpu.json").read_text())["results"]
     assert found["losses"] == {"error": "RuntimeError: no such kernel"} and found["ceilings"]["tflops_fp32"] > 0
+
+
+@pytest.mark.parametrize("name", evaluate.CALLS)
+def test_every_function_of_the_evaluation_takes_the_benchmarks_input(name):
+    evaluate.CALLS[name](evaluate.Inputs(400))
+
+
+def test_the_evaluation_takes_little_above_its_input(tmp_path, monkeypatch):
+    """Small tables of every block of 8,000 conditions kept 1.1 GB of the heap from being used again."""
+    monkeypatch.setattr("sys.argv", ["benchmark", "--rows", "8000", "--output", str(tmp_path)])
+    monkeypatch.setattr(evaluate, "CALLS", {"same_batch_share": ...})  # the process that measures has them all
+    monkeypatch.chdir(loss.Path(__file__).parents[1])
+    evaluate.main()
+    found = json.loads((tmp_path / "results" / "benchmark_evaluate.json").read_text())["results"]
+    assert 0 < found["same_batch_share"] < 4e8
 
 
 def results(name: str) -> dict:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from infocore_mini.labels import FEW, SoftLabels, cross_entropy, few_or_all, rows_of
+from infocore_mini.losses import reweighted_info_nce_from_labels
 
 N_BATCHES = 3 * FEW
 
@@ -60,3 +61,16 @@ def test_a_process_without_a_share_adds_nothing(labels):
     loss = cross_entropy(empty.log_softmax(1), rows_of(labels, slice(0)))
     loss.backward()
     assert float(loss.detach()) == 0 and empty.grad is not None
+
+
+def test_no_value_is_asked_for_off_the_cpu():
+    """On the meta device, which holds none: shapes are those of the labels, and a GPU is never waited for."""
+    few = SoftLabels(*(part.to("meta") for part in few_or_all(shares())))
+    row, code, share = few.named()
+    assert row.shape == code.shape == share.shape == (36,)
+    similarity, log_posterior = (torch.empty(12, m, device="meta", requires_grad=True) for m in (40, N_BATCHES))
+    columns = log_posterior[row, code], torch.empty(40, N_BATCHES, device="meta").T[code]
+    positive = torch.arange(12, device="meta")
+    loss = reweighted_info_nce_from_labels(similarity, positive, row, share, *columns, gradient_scale=1.0)
+    (loss.sum() + cross_entropy(log_posterior, few) + few.dense(N_BATCHES).sum()).backward()
+    assert similarity.grad.shape == (12, 40) and log_posterior.grad.shape == (12, N_BATCHES)

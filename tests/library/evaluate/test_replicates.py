@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import permutations
 
 import numpy as np
@@ -139,6 +140,18 @@ def test_treatments_that_were_planted_are_called_active():
     assert found["active"][:5].all() and found["distant"][:5].all()
     assert found["active"][5:].sum() <= 1 and found["distant"][5:].sum() <= 1
     assert (found["n"] == 4).all() and found.index.tolist() == [f"drug {i:02d}" for i in range(20)]
+
+
+def test_means_of_controls_are_drawn_in_blocks_as_at_once():
+    """The draws of all at once, without their memory: an order of all controls for every draw, 320 MB here."""
+    points, controls, n = np.random.default_rng(1).normal(size=(20_000, 4)), np.arange(0, 20_000, 2), 2000
+    chosen = np.random.default_rng(0).random((n, len(controls))).argsort(1)[:, :5]
+    tracemalloc.start()
+    found = replicates._means_of_controls(points, controls, 5, n, np.random.default_rng(0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(found, points[controls[chosen]].mean(1))
+    assert peak < 1e8
 
 
 @pytest.mark.parametrize(
