@@ -321,6 +321,27 @@ def test_three_tests_stand_side_by_side():
     assert list(report.tests_of(made_up(0.0), ("raw", "clip")).index) == list(TESTS)
 
 
+def test_screens_stand_side_by_side():
+    real, simulated = made_up(0.05), made_up(-0.05, simulated=True, screen="simulated")
+    lacking = made_up(0.0, screen="dahlin")
+    for cell in real.results["cells"]:
+        if cell["correction"] == "sphering":
+            cell |= {"tests": {}, "not possible": "screen: got no control wells"}
+    boards = {"yeast": real, "simulated": simulated, "dahlin": lacking}
+    table = report.across(boards)
+    assert list(table) == ["yeast growth", "simulated gene expression"] and len(table) == len(list(arms.cells()))
+    assert table.loc["CLIP, sphering", "yeast growth"] == "" != table.loc["CLIP, sphering", "simulated gene expression"]
+    assert table.loc["InfoCORE, batch centring", "yeast growth"].endswith("*")
+    assert table["yeast growth"].str.endswith("*").sum() == 1
+    said = report.compared(boards).iloc[0]
+    assert said["yeast growth"].endswith("above") and said["simulated gene expression"].endswith("below")
+    tests = report.seen_and_new(boards, [("raw", "clip")])
+    assert tests.shape == (2, 3) and tests.loc[("yeast growth", "CLIP, raw")].between(50, 70).all()
+    gaps = report.missing(boards)
+    assert gaps.loc[0, "why"] == "screen: got no control wells" and "CLIP, sphering" in gaps.loc[0, "arms"]
+    assert list(report.sizes(stored(folds.STUDY)).index) == list(report.SCREEN_NAMES.values())
+
+
 def test_the_board_is_drawn_with_a_dot_a_fold():
     axis = figures.board_figure(made_up(0.0)).axes[0]
     assert len(axis.get_yticks()) == len(list(arms.cells()))

@@ -223,6 +223,80 @@ def claim(boards: Mapping[str, StoredResult], *, margin: float = MARGIN) -> str:
     return f"On new molecules on new plates, InfoCORE on centred batches, against CLIP on them, {what} ({'; '.join(said)})."
 
 
+def across(boards: Mapping[str, StoredResult], score: str = "beaten") -> pd.DataFrame:
+    """A row an arm, a column a screen that molecules are retrieved from: mean over folds ± half of the 95 % interval.
+
+    On new molecules and new batches, in the whole library; "" where the arm is not possible. The highest inductive
+    mean of a screen is marked by an asterisk: named, not tested.
+    """
+    columns = {}
+    for name, of in boards.items():
+        if name not in RETRIEVED:
+            continue
+        table, share = by_fold(of)[score], overlap(of)
+        means = table.groupby(level=["correction", "method"]).mean()
+        best = means[[c not in of.parameters["transductive"] for c, _ in means.index]].idxmax()
+        arms = dict.fromkeys((cell["correction"], cell["method"]) for cell in of.results["cells"])
+        columns[_title(name, of)] = {
+            label(arm, of): _text(table.loc[arm], share) + ("*" if arm == best else "") if arm in means.index else ""
+            for arm in arms
+        }
+    return pd.DataFrame(columns).rename_axis("arm")
+
+
+def _title(name: str, of: StoredResult) -> str:
+    """The screen's name, and that it is simulated if it is."""
+    title = SCREEN_NAMES[name]
+    return title if not of.parameters["simulated"] or "simulated" in title else f"{title} (simulated)"
+
+
+def compared(boards: Mapping[str, StoredResult]) -> pd.DataFrame:
+    """The planned comparisons: a row each, a column a screen: "+1.2 [-0.3, 2.7], level", in points of "beaten"."""
+    columns = {
+        _title(name, of): {
+            row.Index: f"{row.difference:+.1f} [{row.low:.1f}, {row.high:.1f}], {row.said}"
+            for row in comparisons(of).itertuples()
+        }
+        for name, of in boards.items()
+        if name in RETRIEVED
+    }
+    return pd.DataFrame(columns).fillna("").rename_axis("comparison")
+
+
+def seen_and_new(boards: Mapping[str, StoredResult], arms: Sequence[Arm]) -> pd.DataFrame:
+    """Mean "beaten" of the three tests: a row a screen and an arm, a column a test; NaN where a screen has no such test."""
+    rows = {
+        (_title(name, of), label(arm, of)): tests_of(of, arm)["beaten"].reindex(list(TESTS))
+        for name, of in boards.items()
+        if name in RETRIEVED
+        for arm in arms
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["screen", "arm"])
+
+
+def sizes(folds: StoredResult) -> pd.DataFrame:
+    """Molecules and batches of each part of a fold, mean over the folds: a row a screen."""
+    rows: dict[str, dict[str, float]] = {}
+    for name, of in folds.results.items():
+        for part in ("training", *TESTS):
+            for what in ("molecules", "batches"):
+                rows.setdefault(SCREEN_NAMES[name], {})[f"{part}: {what}"] = float(
+                    np.mean([fold[part][what] for fold in of["folds"]])
+                )
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("screen")
+
+
+def missing(boards: Mapping[str, StoredResult]) -> pd.DataFrame:
+    """Arms that a screen has not the wells or columns for: a row a screen and a reason, with the arms."""
+    rows = {}
+    for name, of in boards.items():
+        for arm, reason in not_possible(of).items():
+            rows.setdefault((SCREEN_NAMES[name], reason), []).append(label(arm, of))
+    return pd.DataFrame(
+        [{"screen": screen, "arms": ", ".join(arms), "why": reason} for (screen, reason), arms in rows.items()]
+    )
+
+
 def alphas(of: StoredResult) -> pd.DataFrame:
     """Alpha chosen without labels on held-out plates of training, against 0.33: a row a rule, in points of "beaten".
 
