@@ -7,19 +7,21 @@ expects the notebooks and the working tree stays as it is.  Every Sphinx warning
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import yaml
-from store_outputs import fewer_colours
-from vendor import mathjax_path
+from lighten import lighten
+from vendor import COMPONENTS, mathjax_path
 
 from infocore_mini.experiments import board, front, revisions
 from infocore_mini.experiments.__main__ import STUDIES
 
 ROOT = Path(__file__).resolve().parents[1]
+PARAMETERS = re.compile(r'<dl>\s*((?:<dd><em class="sig-param">.*?</dd>\s*)+)</dl>', re.S)
 
 
 def gather(notebooks: Path, stage: Path, root: Path = ROOT) -> None:
@@ -40,6 +42,7 @@ def gather(notebooks: Path, stage: Path, root: Path = ROOT) -> None:
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     if mathjax:
         config["sphinx"]["config"]["mathjax_path"] = mathjax
+        config["sphinx"]["config"]["mathjax3_config"] = {"loader": {"load": list(COMPONENTS)}}
     (stage / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
 
@@ -51,17 +54,21 @@ def build(stage: Path, output: Path) -> subprocess.CompletedProcess:
     }  # citations
     strictly = ["--all", "-n", "-W", "--keep-going", "-q"]
     done = subprocess.run([*command, *strictly], capture_output=True, text=True, env=env)
+    mend(output / "_build" / "html")
     lighten(output / "_build" / "html")
     return done
 
 
-def lighten(html: Path) -> None:
-    """Empty the theme's script of 2,000 icons, which a font draws as well; give pictures 64 colours, as stored ones have."""
-    script = html / "_static" / "scripts" / "fontawesome.js"
-    if script.is_file():  # not where the build failed early
-        script.write_text("", encoding="utf-8")
-    for picture in (html / "_images").glob("*.png"):
-        picture.write_bytes(fewer_colours(picture.read_bytes()))
+def mend(html: Path) -> None:
+    """Write anew what a screen reader stumbles over: lists of parameters without words, and of references that hold none."""
+    for page in html.glob("**/*.html"):
+        text = page.read_text(encoding="utf-8").replace('role="doc-biblioentry"', 'role="listitem"')
+        page.write_text(PARAMETERS.sub(_as_plain_list, text), encoding="utf-8")
+
+
+def _as_plain_list(found: re.Match) -> str:
+    items = found[1].replace("<dd>", "<li>").replace("</dd>", "</li>")
+    return f'<ul class="sig-params">{items}</ul>'
 
 
 def main() -> int:

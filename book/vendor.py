@@ -14,8 +14,16 @@ import tempfile
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent / "assets" / "vendor" / "mathjax"
-SCRIPT = "es5/tex-mml-chtml.js"
-PARTS = ("es5/output/chtml", "es5/input", "es5/a11y", "es5/sre", "es5/ui", "LICENSE", SCRIPT)  # complete once SCRIPT is
+SCRIPT = "es5/startup.js"
+# What sets the book's formulas and hands them to screen readers; the usual bundle adds a menu and MathML as input.
+COMPONENTS = ("core", "input/tex", "output/chtml", "a11y/assistive-mml")
+PARTS = (  # complete once SCRIPT is
+    *(f"es5/{component}.js" for component in COMPONENTS),
+    "es5/input/tex/extensions",
+    "es5/output/chtml/fonts",
+    "LICENSE",
+    SCRIPT,
+)
 SOURCES = (
     (
         ["npm", "pack", "--silent", "mathjax@3.2.2"],
@@ -50,6 +58,7 @@ def _install(command: list[str], sha256: str, prefix: str) -> bool:
             return False
         unpacked = Path(temporary) / "unpacked"
         shutil.unpack_archive(archive, unpacked, "zip" if archive.suffix == ".whl" else "gztar")
+        shutil.rmtree(FOLDER, ignore_errors=True)
         for part in PARTS:
             found, target = unpacked / prefix / part, FOLDER / part
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -47,12 +47,19 @@ $$
 $$
 """
 )
+TEN = """
+<button id="planted-button"></button>
+<p id="planted-pale" style="color: #dddddd">Ink for a dark page.</p>
+<p id="planted-deep" style="color: #101060">Ink for a light page.</p>
+<div id="planted-scroller" style="overflow-x: auto"><p style="width: 700px">Wider than a telephone, and out of reach.</p></div>
+"""
 ADDED = {
     "04_gene_expression": FOUR,
     "05_cell_painting": FIVE,
     "06_retrieval": SIX,
     "07_property_prediction": SEVEN,
     "08_fairness": EIGHT,
+    "10_performance": TEN,
 }
 WIDGET = {"application/vnd.jupyter.widget-view+json": {"model_id": "planted", "version_major": 2, "version_minor": 0}}
 
