@@ -23,6 +23,18 @@ ATTRIBUTES = re.compile(r'\b(?:class|id)="([^"]*)"')
 WORD = re.compile(r"[\w-]+")
 ESCAPED = re.compile(r"""content:\s*["']\\([0-9a-fA-F]{1,5})["']""")
 WOFF2 = re.compile(r'url\([^)]*\.woff2\)\s*format\("woff2"\),\s*')
+# What Bootstrap's script puts on the parts that the book has, tooltips and menus; it knows many more, such as carousels.
+BOOTSTRAP = {
+    "bs-tooltip-auto",
+    "tooltip",
+    "tooltip-arrow",
+    "tooltip-inner",
+    "fade",
+    "show",
+    "showing",
+    "hiding",
+    "collapsing",
+}
 SCRIPTS_OF_SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
 
 
@@ -31,9 +43,9 @@ def lighten(html: Path) -> None:
     pages = list(html.glob("**/*.html"))
     _search_where_it_is_asked_for(pages)
     static = html / "_static"
-    scripts = [path for path in static.glob("**/*.js") if "mathjax" not in path.parts]
+    scripts = [path for path in static.glob("**/*.js") if not {"mathjax", "bootstrap.js"} & {*path.parts}]
     used = names(path.read_text(encoding="utf-8") for path in pages)
-    used |= {word for path in scripts for word in WORD.findall(path.read_text(encoding="utf-8"))}
+    used |= BOOTSTRAP | {word for path in scripts for word in WORD.findall(path.read_text(encoding="utf-8"))}
     styles = {path: without_unused(path.read_text(encoding="utf-8"), used) for path in static.glob("**/*.css")}
     drawn = {int(code, 16) for text in styles.values() for code in ESCAPED.findall(text)}
     for path, text in styles.items():

@@ -12,7 +12,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-LONGEST = 200  # characters: more is cut by those who show it
+SHORTEST, LONGEST = 50, 200  # characters: less says little, more is cut by those who show it
 FRONT = "book/intro"
 PICTURE = "_static/start_here.png"
 FORMULA = "\N{OBJECT REPLACEMENT CHARACTER}"
@@ -26,17 +26,18 @@ def published_at(repository: str) -> str:
 
 
 def description(page: nodes.document) -> str:
-    """The first sentences without a formula, up to `LONGEST` characters; '' if no paragraph begins with one."""
+    """The first sentences without a formula, `SHORTEST` to `LONGEST` characters; '' if no paragraph begins with such."""
     for paragraph in page.findall(nodes.paragraph):
         words = [FORMULA if isinstance(part, nodes.math) else part.astext() for part in paragraph.findall(_is_leaf)]
         first, *others = SENTENCE.split(" ".join("".join(words).split()))
-        if FORMULA in first or len(first.split()) < 5 or not isinstance(paragraph.parent, nodes.section):
+        if FORMULA in first or not isinstance(paragraph.parent, nodes.section):
             continue
         for sentence in others:
             if FORMULA in sentence or len(first) + len(sentence) >= LONGEST:
                 break
             first += f" {sentence}"
-        return first if len(first) <= LONGEST else first[: first.rfind(" ", 0, LONGEST)] + " ..."
+        if len(first) >= SHORTEST:
+            return first if len(first) <= LONGEST else first[: first.rfind(" ", 0, LONGEST)] + " ..."
     return ""
 
 

@@ -13,6 +13,7 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.ext.autosummary import autosummary_table
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.nodes import clean_astext
 
@@ -91,7 +92,7 @@ def _is_prose(text: nodes.Text) -> bool:
     above = text.parent
     while above is not None:
         if isinstance(above, NOT_PROSE):
-            return False
+            return isinstance(above, autosummary_table)  # to docutils a comment
         above = above.parent
     return True
 

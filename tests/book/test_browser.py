@@ -238,14 +238,14 @@ def test_an_address_that_leads_nowhere_shows_the_page_404(visit: Visit, missing:
     page = visit.open(missing)
     assert [fault for fault in visit.faults if missing not in fault and "404 (" not in fault] == []
     assert len(visit.faults) == 2  # the address itself, in the network and on the console
-    assert page.locator("h1").first.inner_text() == "There is no page here"
+    assert page.locator("article h1").inner_text() == "There is no page here"
     assert page.evaluate("getComputedStyle(document.querySelector('#pst-primary-sidebar')).display") == "flex"
     assert grave_violations(page) == []
     visit.faults.clear()
     page.set_viewport_size({"width": 1300, "height": 900})
     page.locator("article a", has_text="front page").click()
     page.wait_for_load_state("networkidle")
-    assert page.locator("h1").first.inner_text().startswith("InfoCORE-mini")
+    assert page.locator("article h1").inner_text().startswith("InfoCORE-mini")
     assert visit.faults == []
 
 

@@ -28,7 +28,7 @@ def heads(html: Path) -> dict[str, dict[str, str]]:
 def test_every_page_is_described_in_its_own_words(book_html: Path):
     for page, told in heads(book_html).items():
         said = told["description"]
-        assert 30 <= len(said) <= social.LONGEST + 4, f"{page}: {said!r}"
+        assert social.SHORTEST <= len(said) <= social.LONGEST + 4, f"{page}: {said!r}"
         text = " ".join(
             pages.article(BeautifulSoup((book_html / f"{page}.html").read_text(), "html.parser")).get_text().split()
         )
