@@ -20,6 +20,12 @@ def address(root: Path = ROOT) -> str:
     return tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
 
 
+def pages_address(root: Path = ROOT) -> str:
+    """Where GitHub publishes the book, such as ``https://owner.github.io/name``."""
+    owner, name = address(root).removeprefix("https://github.com/").split("/")
+    return f"https://{owner.lower()}.github.io/{name}"
+
+
 def files(root: Path = ROOT) -> list[Path]:
     """All files of text that the project keeps."""
     listed = subprocess.run(["git", "grep", "-Il", "", "--"], cwd=root, capture_output=True, text=True, check=True)

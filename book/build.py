@@ -12,12 +12,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import colab
 import yaml
-from store_outputs import fewer_colours
 from vendor import mathjax_path
 
 from infocore_mini.experiments import board, front, revisions
 from infocore_mini.experiments.__main__ import STUDIES
+from infocore_mini.experiments.style import fewer_colours
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -52,6 +53,8 @@ def build(stage: Path, output: Path) -> subprocess.CompletedProcess:
     strictly = ["--all", "-n", "-W", "--keep-going", "-q"]
     done = subprocess.run([*command, *strictly], capture_output=True, text=True, env=env)
     lighten(output / "_build" / "html")
+    if not done.returncode:
+        colab.write(stage / "notebooks", output / "_build" / "html", stage / "book" / "references.bib")
     return done
 
 
