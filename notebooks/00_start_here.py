@@ -265,6 +265,25 @@ library = reweighted_info_nce(
 bool(torch.allclose(loss, library))
 
 # %% [markdown]
+# ### Turn the dial
+#
+# What should the squares do as $\alpha$ goes from 0 to 1? Predict first, then step through (tap a value, or move with the arrow keys).
+
+# %%
+kinds_at = {ALPHA: kinds["InfoCORE"]}
+for alpha in (0.0, 0.2, 0.4, 0.7, 1.0):
+    other = InfoCORE(**settings, alpha=alpha)
+    other.fit(
+        study.drug[train], study.screen[train], batch_id=study.batch_id[train]
+    )
+    z = other.embed_screen(screen)
+    kinds_at[alpha] = start.neighbour_kinds(z, effect, batch_id)
+start.alpha_dial(kinds["CLIP"], dict(sorted(kinds_at.items())), first=ALPHA)
+
+# %% [markdown]
+# *Simulated data, the picture from above for six values of $\alpha$, each trained anew; on the left CLIP, which has none. At $\alpha = 1$ the loss is CLIP's and the squares are nearly: the classifiers are trained along, which draws other random numbers.*
+
+# %% [markdown]
 # ## Try it on your own screen
 #
 # You need three things, a row for each measured profile: features of the drug (fingerprint, Mol2vec, descriptors), the readout (as shifts against the controls of the same batch, if you have controls), and the batch.
