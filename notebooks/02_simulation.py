@@ -203,7 +203,8 @@ default = report.arms(rows)
 captioned(
     report.shown(report.summary(default)),
     "Effect and batch that a linear probe reads from the embeddings, percent, "
-    "with half of the 95 % interval over draws (simulated).",
+    "with half of the 95 % interval over draws (simulated). Within each view:",
+    marks=report.best_arms(default),
 )
 
 # %% [markdown]

@@ -65,7 +65,7 @@ from infocore_mini.experiments.notebook import (
     check_parameters,
     with_intervals,
 )
-from infocore_mini.experiments.pretraining import report
+from infocore_mini.experiments.pretraining import marks, report
 from infocore_mini.experiments.pretraining.deviations import deviations
 from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import study_of
@@ -162,6 +162,7 @@ captioned(
     connectivity_map.side_by_side(scored, overlap),
     "The planned study on the Connectivity Map (real): percent, mean over the "
     "splits ± half of the 95 % interval. In the last column less is better.",
+    marks=connectivity_map.best_arms(scored, overlap),
 )
 
 # %% mystnb={"figure": {"caption": "Connectivity Map, real data, test molecules of five splits. Small points: single splits; large: mean with its 95 % interval. Dotted: chance, in the last panel permuted labels.", "name": "fig-cmap-scores"}, "image": {"alt": "Four panels of scores for CLIP, CCL and InfoCORE on raw and centred input. All methods lie above chance in retrieval, and their intervals overlap everywhere."}}
@@ -393,6 +394,7 @@ captioned(
     report.side_by_side(by_arm),
     "Retrieval accuracy in the whole and in the batch library, percent, with half "
     "of the 95 % interval over six seeds (simulated screen).",
+    marks=marks.best_arms(by_arm),
 )
 
 # %% [markdown]
@@ -568,6 +570,7 @@ captioned(
     report.side_by_side(plates_stored),
     "Retrieval accuracy on the three L1000 plates (real), percent, with half of "
     "the 95 % interval over the splits.",
+    marks=marks.best_arms(plates_stored),
 )
 
 # %% tags=["nbval-check-output"]

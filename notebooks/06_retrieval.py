@@ -58,7 +58,7 @@ from infocore_mini.experiments.notebook import (
     check_parameters,
     with_intervals,
 )
-from infocore_mini.experiments.pretraining import report
+from infocore_mini.experiments.pretraining import marks, report
 from infocore_mini.experiments.pretraining.run import run_study
 
 # %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
@@ -316,6 +316,7 @@ captioned(
     report.side_by_side(by_arm),
     "Retrieval accuracy on ToxCast (real) in the whole and in the batch library, "
     "percent ± half of the 95 % interval over six splits.",
+    marks=marks.best_arms(by_arm),
 )
 
 # %% mystnb={"figure": {"caption": "ToxCast, stored runs: how often the true molecule is found, mean of six splits with the 95 % interval over splits. Hollow: InfoCORE at alpha = 0. Dotted: chance.", "name": "fig-retrieval-toxcast"}, "image": {"alt": "Two panels, whole and batch library, top 1, 5 and 10. In the whole library CCL lies below the three others; in the batch library all arms lie close together, well above chance."}}
@@ -441,20 +442,23 @@ captioned(
 # ## Look at molecules
 #
 # Numbers hide what a chemist would see at once.
-# Two queries that InfoCORE ($\alpha = 0$, live run) finds at the first place, and two whose molecule is not among the first ten, drawn by lot:
+# Six queries of the live run, CLIP's answers beside those of InfoCORE at $\alpha = 0$: choose one (tap a number, or move with the arrow keys).
+# Nobody picked them: all molecules of a size to draw are sorted by the place at which the true one is found, mean of the two models, and the first, the last and four at equal steps between are shown.
 
-# %% mystnb={"figure": {"caption": "Live run: two hits and two misses drawn by lot. Left the true molecule, then the four best-ranked of all held-out molecules; the true one is framed.", "name": "fig-retrieval-molecules"}, "image": {"alt": "Four rows of molecules drawn as structures: the true molecule and the four retrieved ones with their cosines. In the first two rows the first retrieved molecule is the true one."}}
-shown = molecules.examples(embedded["infocore, alpha = 0"], split.test, SEED)
-figures.hits_and_misses(**shown.molecules)
+# %% mystnb={"figure": {"caption": "Live run: six queries from the best found to the worst. On top the true molecule, below it the four best-ranked of all held-out molecules by CLIP and by InfoCORE, with cosine and experimental batch; the true one is framed.", "name": "fig-retrieval-molecules"}}
+both = {arm: embedded[arm] for arm in ("clip", "infocore, alpha = 0")}
+queries = molecules.browse(both, split.test)
+figures.browser(queries, study.arms)
 
 # %%
 captioned(
-    shown.facts,
-    "The first wrong molecule of four queries beside the right one.",
+    molecules.places(queries, study.arms),
+    "The six queries in numbers: the place of the true molecule, and how many of "
+    "the four molecules shown come from its batch (live run).",
 )
 
 # %% [markdown]
-# Four molecules are an anecdote. Over all queries, take the best-ranked *wrong* molecule, and ask whether it resembles the true one in structure or only comes from the same batch:
+# Six queries are an anecdote. Over all of them, take the best-ranked *wrong* molecule, and ask whether it resembles the true one in structure or only comes from the same batch:
 
 # %%
 mistakes = molecules.first_mistakes(embedded, split.test)

@@ -245,6 +245,7 @@ captioned(
     report.board(table),
     "ROC-AUC in percent, mean and, in brackets, s.d. over three seeds (PRISM: 100 "
     "times R²); all data sets are real.",
+    marks=report.best_arms(table),
 )
 
 # %% [markdown]
