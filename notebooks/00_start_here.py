@@ -206,7 +206,7 @@ schematics.graphical_model()
 # | Leaves the batch out | no | yes | yes |
 # | Has many negatives | yes | no | yes |
 #
-# *After Table 1 of {cite:t}`wang2024infocore`, which states the aims of the methods; how far each gets is measured in the chapters that follow.*
+# *After the paper's Table 1 ({cite:t}`wang2024infocore`), which states the aims of the methods; how far each gets is measured in the chapters that follow.*
 #
 # - *Leaves the batch out*: CLIP gains by telling batches apart; CCL never compares across batches; InfoCORE makes such comparisons count less.
 # - *Has many negatives*: CLIP and InfoCORE compare with every candidate at hand; CCL only with those of one batch, which may be a handful.

@@ -17,7 +17,7 @@
 # **In the Connectivity Map, real and 138 experimental batches large, four readouts of five lie nearest to one of their own batch. Yet CLIP, CCL and InfoCORE cannot be told apart on new molecules, by any of four scores: there structure tells little of the batch and even CLIP hardly follows it, and five splits would have missed a gain like the paper's. On a simulated screen of many plates, where structure gives the batch away, InfoCORE finds the right molecule within a batch more often than CLIP, in every seed; CCL, given the same search, more often still, and pays for it among all molecules.**
 
 # %% [markdown]
-# **Aim.** Measure how confounded a real screen is and what batch centring does about it, compare CLIP, CCL and InfoCORE on new molecules by a plan that was written down first, then repeat the comparison at the scale and with the confounding of Table 2 of {cite:t}`wang2024infocore`, on a simulated screen that real plates vouch for.
+# **Aim.** Measure how confounded a real screen is and what batch centring does about it, compare CLIP, CCL and InfoCORE on new molecules by a plan that was written down first, then repeat the comparison at the scale and with the confounding of the paper's Table 2 ({cite:t}`wang2024infocore`), on a simulated screen that real plates vouch for.
 #
 # **You need.** {doc}`02_simulation` for the methods, {doc}`03_molecules` for the drug side.
 #

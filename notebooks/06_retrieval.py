@@ -530,7 +530,7 @@ Markdown(sentences.beside_the_paper(by_arm))
 # | (d) scored molecules | everything outside training, model selection included | test molecules only; `seen` refuses others |
 # | (e) embeddings | momentum encoders on both sides, by default | online encoders |
 #
-# Point (a) shows in print. The random accuracies of Table 2 allow only so many molecules in the whole library; set against a fifth of all molecules of each screen, and against a fifth of those measured in a cell line on average:
+# Point (a) shows in print. The random accuracies of the paper's Table 2 allow only so many molecules in the whole library; set against a fifth of all molecules of each screen, and against a fifth of those measured in a cell line on average:
 
 # %% tags=["nbval-check-output"]
 captioned(
@@ -559,8 +559,12 @@ captioned(
 #
 # ```python
 # for smallest in (5, 20, 50):
-#     table = screen_retrieval(*embedded["clip"], split.test, minimum_library=smallest, top=(1,))
-#     print(table[table["library"] == "batch"][["accuracy", "chance", "lift", "n_left_out"]].tail(1).to_string(header=False))
+#     table = screen_retrieval(
+#         *embedded["clip"], split.test, minimum_library=smallest, top=(1,)
+#     )
+#     shown = table[table["library"] == "batch"].tail(1)
+#     shown = shown[["accuracy", "chance", "lift", "n_left_out"]]
+#     print(shown.to_string(header=False))
 # ```
 # ::::
 #
@@ -581,8 +585,12 @@ captioned(
 # ```python
 # held_out = np.isin(screen.smiles, [*split.validation.smiles, *split.test.smiles])
 # for part in (split.test, screen.subset(held_out)):
-#     table = screen_retrieval(*runs["clip"].model.embed(part), part, minimum_library=study.minimum_library, top=(1,))
-#     print(table[table["cell_line"] == "mean"][["library", "accuracy", "chance", "lift", "library_size"]])
+#     z = runs["clip"].model.embed(part)
+#     table = screen_retrieval(
+#         *z, part, minimum_library=study.minimum_library, top=(1,)
+#     )
+#     columns = ["library", "accuracy", "chance", "lift", "library_size"]
+#     print(table.loc[table["cell_line"] == "mean", columns])
 # ```
 # ::::
 #
@@ -601,12 +609,14 @@ captioned(
 # import torch
 # from infocore_mini.simulate.screen import simulate_screen
 #
-# part = simulate_screen(SEED, n_drugs=800, cell_lines=("A375", "MCF7"), n_batches=12, n_features=50, n_conditions=1000).screen
+# sizes = {"n_drugs": 800, "n_batches": 12, "n_features": 50, "n_conditions": 1000}
+# part = simulate_screen(SEED, cell_lines=("A375", "MCF7"), **sizes).screen
 # z_molecule = torch.randn(len(part.drug), 32)
 # z_profile = z_molecule[part.drug_id] + 2 * torch.randn(len(part), 32)
 # for z_drug in (z_molecule[part.drug_id], z_molecule.expand(2, -1, -1)):
 #     table = screen_retrieval(z_profile, z_drug, part, top=(1,))
-#     print(table.query("cell_line == 'mean' and library == 'whole'")[["accuracy", "chance", "library_size"]])
+#     found = table.query("cell_line == 'mean' and library == 'whole'")
+#     print(found[["accuracy", "chance", "library_size"]])
 # ```
 # ::::
 #
@@ -623,7 +633,7 @@ captioned(
 #
 # ## References
 #
-# Method, protocol and Table 2: {cite:t}`wang2024infocore`; CLIP: {cite:t}`radford2021clip`; CCL: {cite:t}`ma2021ccl`; MoCo: {cite:t}`he2020moco`.
+# Method, protocol and the paper's Table 2: {cite:t}`wang2024infocore`; CLIP: {cite:t}`radford2021clip`; CCL: {cite:t}`ma2021ccl`; MoCo: {cite:t}`he2020moco`.
 # Data: {cite:t}`richard2016toxcast`, {cite:t}`wu2018moleculenet`. Scaffolds: {cite:t}`bemis1996scaffolds`.
 
 # %% tags=["remove-output"]
