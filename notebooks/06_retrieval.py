@@ -445,7 +445,7 @@ captioned(
 # Six queries of the live run, CLIP's answers beside those of InfoCORE at $\alpha = 0$: choose one (tap a number, or move with the arrow keys).
 # Nobody picked them: all molecules of a size to draw are sorted by the place at which the true one is found, mean of the two models, and the first, the last and four at equal steps between are shown.
 
-# %% mystnb={"figure": {"caption": "Live run: six queries from the best found to the worst. On top the true molecule, below it the four best-ranked of all held-out molecules by CLIP and by InfoCORE, with cosine and experimental batch; the true one is framed.", "name": "fig-retrieval-molecules"}}
+# %% mystnb={"figure": {"caption": "Live run: six queries from the best found to the worst. On top the true molecule, below it the three best-ranked of all held-out molecules by CLIP and by InfoCORE, with cosine and experimental batch; the true one is framed.", "name": "fig-retrieval-molecules"}}
 both = {arm: embedded[arm] for arm in ("clip", "infocore, alpha = 0")}
 queries = molecules.browse(both, split.test)
 figures.browser(queries, study.arms)
@@ -454,7 +454,7 @@ figures.browser(queries, study.arms)
 captioned(
     molecules.places(queries, study.arms),
     "The six queries in numbers: the place of the true molecule, and how many of "
-    "the four molecules shown come from its batch (live run).",
+    "the three molecules shown come from its batch (live run).",
 )
 
 # %% [markdown]

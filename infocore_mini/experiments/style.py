@@ -31,9 +31,9 @@ def finish(fig: Figure) -> Figure:
     return fig
 
 
-def fewer_colours(png: bytes) -> bytes:
-    """A PNG as another one with at most 64 colours, without dithering: a fifth of the bytes."""
+def fewer_colours(png: bytes, colours: int = 64) -> bytes:
+    """A PNG as another one with at most so many colours, without dithering: with 64 a fifth of the bytes."""
     image = Image.open(io.BytesIO(png)).convert("RGB")
     small = io.BytesIO()
-    image.quantize(64, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    image.quantize(colours, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
     return small.getvalue()

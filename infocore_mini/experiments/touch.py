@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from infocore_mini.experiments.style import fewer_colours
 
+COLOURS = 32  # many frames, and a notebook has 300 KB
 _STYLE = """
 .touch { display: flex; flex-wrap: wrap; gap: 0.4rem; align-items: center; border: 0; margin: 0; padding: 0; min-width: 0; }
 .touch legend { float: left; margin: 0; padding: 0; width: auto; font-size: inherit; }
@@ -27,6 +28,7 @@ _STYLE = """
   background: white; color: black; text-align: center; cursor: pointer; }
 .touch input:checked + label { border-color: black; background: black; color: white; font-weight: bold; }
 .touch input:focus-visible + label { outline: 3px solid #0173b2; outline-offset: 2px; }
+.touch::after { content: ""; order: 1; flex-basis: 100%; }
 .touch img { order: 2; flex: none; max-width: 100%; height: auto; }
 .touch input:not(:checked) + label + img { display: none; }
 @media print { .touch input:not(:checked) + label { display: none; } }
@@ -39,7 +41,7 @@ class Frame:
 
     Attributes:
         label: the value, as its button says it.
-        picture: PNG, at most 64 colours.
+        picture: PNG of at most `COLOURS` colours.
         alt: what it shows, for those who do not see it.
         width: in pixels of CSS.
     """
@@ -119,7 +121,7 @@ def _png(figure: Figure) -> bytes:
     """Whole, without trimming, so that nothing jumps from frame to frame."""
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})
-    return fewer_colours(file.getvalue())
+    return fewer_colours(file.getvalue(), COLOURS)
 
 
 def _width(figure: Figure) -> int:

@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 from PIL import Image
 
 from infocore_mini.experiments.style import figure, finish
-from infocore_mini.experiments.touch import touchable
+from infocore_mini.experiments.touch import COLOURS, touchable
 
 ALT = {"0": "nothing at zero", "0.5": "a half", "1": "all of it"}
 
@@ -38,7 +38,7 @@ def test_what_a_page_without_html_shows_is_the_first_frame():
     shown = touchable("dial", "alpha =", figures(), ALT, first="1")
     assert shown._repr_png_() == shown.frames[2].picture
     picture = Image.open(io.BytesIO(shown._repr_png_()))
-    assert picture.size == (shown.frames[2].width, 100) and len(picture.getcolors()) <= 64
+    assert picture.size == (shown.frames[2].width, 100) and len(picture.getcolors()) <= COLOURS
     assert repr(shown) == "alpha =: 0, 0.5, 1"
 
 

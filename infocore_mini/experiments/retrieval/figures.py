@@ -77,7 +77,7 @@ def browser(queries: Sequence[Query], arms: Mapping[str, Arm] = METHOD_ARMS) -> 
 
 def _answers(query: Query, arms: Mapping[str, Arm]) -> Figure:
     shown = len(next(iter(query.answers.values())).smiles)
-    fig, axes = figure(1 + shown, len(query.answers), squeeze=False, panel=(2.0, 1.3))
+    fig, axes = figure(1 + shown, len(query.answers), squeeze=False, panel=(1.8, 1.15))
     _molecule(axes[0, 0], query.true, framed=True)
     axes[0, 0].set_title("true molecule", fontsize=9)
     facts = [f"batch: {query.batch}", f"its place among {query.n_library:,}:"]

@@ -75,7 +75,7 @@ class Query(NamedTuple):
     answers: Mapping[str, Answer]
 
 
-def browse(embeddings: Mapping[str, Embeddings], screen: PairedScreen, *, n: int = 6, shown: int = 4) -> list[Query]:
+def browse(embeddings: Mapping[str, Embeddings], screen: PairedScreen, *, n: int = 6, shown: int = 3) -> list[Query]:
     """``n`` queries from the best found to the worst, each with the first ``shown`` molecules of the whole library.
 
     Nothing is picked by hand: the molecules that are small enough to draw and large enough to be of interest are sorted
