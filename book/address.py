@@ -20,6 +20,12 @@ def address(root: Path = ROOT) -> str:
     return tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
 
 
+def published_at(repository: str) -> str:
+    """Where GitHub publishes the pages of a repository, such as ``https://owner.github.io/name/``."""
+    owner, name = repository.rstrip("/").split("/")[-2:]
+    return f"https://{owner}.github.io/" + ("" if name == f"{owner}.github.io" else f"{name}/")
+
+
 def files(root: Path = ROOT) -> list[Path]:
     """All files of text that the project keeps."""
     listed = subprocess.run(["git", "grep", "-Il", "", "--"], cwd=root, capture_output=True, text=True, check=True)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import colab
 import yaml
 from lighten import lighten
 from vendor import COMPONENTS, mathjax_path
@@ -56,6 +57,8 @@ def build(stage: Path, output: Path) -> subprocess.CompletedProcess:
     done = subprocess.run([*command, *strictly], capture_output=True, text=True, env=env)
     mend(output / "_build" / "html")
     lighten(output / "_build" / "html")
+    if not done.returncode:
+        colab.write(stage / "notebooks", output / "_build" / "html", stage / "book" / "references.bib")
     return done
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fontTools import subset
-from store_outputs import fewer_colours
+
+from infocore_mini.experiments.style import fewer_colours
 
 TEXT = r"""(?:[^{}"']|"[^"]*"|'[^']*')*"""
 RULE = re.compile(rf"({TEXT})(\{{{TEXT}\}})")  # the innermost ones; the braces of @media stay around them

@@ -9,6 +9,7 @@ import re
 from html import escape, unescape
 from typing import Any
 
+from address import published_at
 from docutils import nodes
 from sphinx.application import Sphinx
 
@@ -17,12 +18,6 @@ FRONT = "book/intro"
 PICTURE = "_static/start_here.png"
 FORMULA = "\N{OBJECT REPLACEMENT CHARACTER}"
 SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z])")
-
-
-def published_at(repository: str) -> str:
-    """Where GitHub publishes the pages of a repository, such as ``https://owner.github.io/name/``."""
-    owner, name = repository.rstrip("/").split("/")[-2:]
-    return f"https://{owner}.github.io/" + ("" if name == f"{owner}.github.io" else f"{name}/")
 
 
 def description(page: nodes.document) -> str:

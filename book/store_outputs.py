@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import itertools
 import json
 import sys
 from pathlib import Path
 
 import nbformat
-from PIL import Image
+
+from infocore_mini.experiments.style import fewer_colours
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -53,14 +53,6 @@ def broken_seals(notebook: nbformat.NotebookNode) -> list[str]:
 
 def _sealed(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [c for c in notebook.cells if c.cell_type == "code" and "colab" not in c.metadata.get("tags", [])]
-
-
-def fewer_colours(png: bytes) -> bytes:
-    """A PNG as another one with at most 64 colours, without dithering."""
-    image = Image.open(io.BytesIO(png)).convert("RGB")
-    small = io.BytesIO()
-    image.quantize(64, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
-    return small.getvalue()
 
 
 def store_picture(notebook: Path, target: Path) -> None:

@@ -206,7 +206,7 @@ schematics.graphical_model()
 # | Leaves the batch out | no | yes | yes |
 # | Has many negatives | yes | no | yes |
 #
-# *After Table 1 of {cite:t}`wang2024infocore`, which states the aims of the methods; how far each gets is measured in the chapters that follow.*
+# *After the paper's Table 1 ({cite:t}`wang2024infocore`), which states the aims of the methods; how far each gets is measured in the chapters that follow.*
 #
 # - *Leaves the batch out*: CLIP gains by telling batches apart; CCL never compares across batches; InfoCORE makes such comparisons count less.
 # - *Has many negatives*: CLIP and InfoCORE compare with every candidate at hand; CCL only with those of one batch, which may be a handful.
@@ -263,6 +263,25 @@ library = reweighted_info_nce(
     f, torch.arange(4), in_batch, from_screen.log(), from_drug.log(), alpha=ALPHA
 )
 bool(torch.allclose(loss, library))
+
+# %% [markdown]
+# ### Turn the dial
+#
+# What should the squares do as $\alpha$ goes from 0 to 1? Predict first, then step through (tap a value, or move with the arrow keys).
+
+# %%
+kinds_at = {ALPHA: kinds["InfoCORE"]}
+for alpha in (0.0, 0.2, 0.4, 0.7, 1.0):
+    other = InfoCORE(**settings, alpha=alpha)
+    other.fit(
+        study.drug[train], study.screen[train], batch_id=study.batch_id[train]
+    )
+    z = other.embed_screen(screen)
+    kinds_at[alpha] = start.neighbour_kinds(z, effect, batch_id)
+start.alpha_dial(kinds["CLIP"], dict(sorted(kinds_at.items())), first=ALPHA)
+
+# %% [markdown]
+# *Simulated data, the picture from above for six values of $\alpha$, each trained anew; on the left CLIP, which has none. At $\alpha = 1$ the loss is CLIP's and the squares are nearly: the classifiers are trained along, which draws other random numbers.*
 
 # %% [markdown]
 # ## Try it on your own screen

@@ -996,7 +996,8 @@ captioned(
 # copied = distributions.DiscreteScreen(joint)
 # for s in (base, copied):
 #     f = s.critic(torch.arange(4), torch.arange(len(s.joint))).T
-#     print(s.conditional_information, bounds.multi_sample_bound(s.joint, f, bounds.Posteriors.optimum(s), 8).full)
+#     bound = bounds.multi_sample_bound(s.joint, f, bounds.Posteriors.optimum(s), 8)
+#     print(s.conditional_information, bound.full)
 # ```
 # ::::
 #
@@ -1035,16 +1036,24 @@ captioned(
 #
 # ```python
 # centres, batch_id = unit(5, 2), torch.randint(0, 5, (256,), generator=rng)
-# z = [torch.nn.functional.normalize(centres[batch_id] + unit(256, 2), dim=1).requires_grad_() for _ in range(2)]
+# noisy = [centres[batch_id] + unit(256, 2) for _ in range(2)]
+# z = [torch.nn.functional.normalize(both, dim=1).requires_grad_() for both in noisy]
 # log_p = [(side @ (3 * centres).T).log_softmax(1) for side in z]
 # likelihood = sum(p.gather(1, batch_id[:, None]).sum() for p in log_p)
 # uphill = torch.autograd.grad(likelihood, z, retain_graph=True)
 # for alpha in (0.0, 0.33, 1.0):
 #     one, zero = (
-#         torch.autograd.grad(losses.infocore_loss(*z, batch_id, *log_p, alpha=alpha, gradient_scale=scale), z, retain_graph=True)
+#         torch.autograd.grad(
+#             losses.infocore_loss(
+#                 *z, batch_id, *log_p, alpha=alpha, gradient_scale=scale
+#             ),
+#             z,
+#             retain_graph=True,
+#         )
 #         for scale in (1.0, 0.0)
 #     )
-#     falls = torch.cat([((x - y) * u).sum(1) > 0 for x, y, u in zip(one, zero, uphill)])
+#     steps = [((x - y) * u).sum(1) for x, y, u in zip(one, zero, uphill)]
+#     falls = torch.cat(steps) > 0
 #     print(alpha, falls.double().mean().item())
 # ```
 # ::::

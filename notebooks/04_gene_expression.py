@@ -17,7 +17,7 @@
 # **In the Connectivity Map, real and 138 experimental batches large, four readouts of five lie nearest to one of their own batch. Yet CLIP, CCL and InfoCORE cannot be told apart on new molecules, by any of four scores: there structure tells little of the batch and even CLIP hardly follows it, and five splits would have missed a gain like the paper's. On a simulated screen of many plates, where structure gives the batch away, InfoCORE finds the right molecule within a batch more often than CLIP, in every seed; CCL, given the same search, more often still, and pays for it among all molecules.**
 
 # %% [markdown]
-# **Aim.** Measure how confounded a real screen is and what batch centring does about it, compare CLIP, CCL and InfoCORE on new molecules by a plan that was written down first, then repeat the comparison at the scale and with the confounding of Table 2 of {cite:t}`wang2024infocore`, on a simulated screen that real plates vouch for.
+# **Aim.** Measure how confounded a real screen is and what batch centring does about it, compare CLIP, CCL and InfoCORE on new molecules by a plan that was written down first, then repeat the comparison at the scale and with the confounding of the paper's Table 2 ({cite:t}`wang2024infocore`), on a simulated screen that real plates vouch for.
 #
 # **You need.** {doc}`02_simulation` for the methods, {doc}`03_molecules` for the drug side.
 #
@@ -65,7 +65,7 @@ from infocore_mini.experiments.notebook import (
     check_parameters,
     with_intervals,
 )
-from infocore_mini.experiments.pretraining import report
+from infocore_mini.experiments.pretraining import marks, report
 from infocore_mini.experiments.pretraining.deviations import deviations
 from infocore_mini.experiments.pretraining.run import run_study
 from infocore_mini.experiments.pretraining.studies import study_of
@@ -162,6 +162,7 @@ captioned(
     connectivity_map.side_by_side(scored, overlap),
     "The planned study on the Connectivity Map (real): percent, mean over the "
     "splits ± half of the 95 % interval. In the last column less is better.",
+    marks=connectivity_map.best_arms(scored, overlap),
 )
 
 # %% mystnb={"figure": {"caption": "Connectivity Map, real data, test molecules of five splits. Small points: single splits; large: mean with its 95 % interval. Dotted: chance, in the last panel permuted labels.", "name": "fig-cmap-scores"}, "image": {"alt": "Four panels of scores for CLIP, CCL and InfoCORE on raw and centred input. All methods lie above chance in retrieval, and their intervals overlap everywhere."}}
@@ -393,6 +394,7 @@ captioned(
     report.side_by_side(by_arm),
     "Retrieval accuracy in the whole and in the batch library, percent, with half "
     "of the 95 % interval over six seeds (simulated screen).",
+    marks=marks.best_arms(by_arm),
 )
 
 # %% [markdown]
@@ -568,6 +570,7 @@ captioned(
     report.side_by_side(plates_stored),
     "Retrieval accuracy on the three L1000 plates (real), percent, with half of "
     "the 95 % interval over the splits.",
+    marks=marks.best_arms(plates_stored),
 )
 
 # %% tags=["nbval-check-output"]

@@ -59,7 +59,7 @@ from infocore_mini.experiments.gene_expression import figures as plate_figures
 from infocore_mini.experiments.names import label
 from infocore_mini.experiments.notebook import captioned, check_parameters
 from infocore_mini.experiments.pretraining import figures as pretraining_figures
-from infocore_mini.experiments.pretraining import report, studies
+from infocore_mini.experiments.pretraining import marks, report, studies
 from infocore_mini.experiments.pretraining.deviations import deviations
 from infocore_mini.experiments.pretraining.run import run_study
 
@@ -149,6 +149,7 @@ captioned(
     report.side_by_side(by_arm),
     "Retrieval accuracy on COMAS (real) in the whole and in the batch library, "
     "percent ± half of the 95 % interval over six splits.",
+    marks=marks.best_arms(by_arm),
 )
 
 # %% mystnb={"figure": {"caption": "COMAS, real data: accuracy with 95 % intervals over six splits. Dotted: chance. Dashed: the paper's number on its own, much larger screen.", "name": "fig-cp-accuracies"}, "image": {"alt": "Accuracy of CLIP, CCL and InfoCORE at top 1, 5 and 10 in two panels, whole and batch library, each with its interval and the chance level."}}
@@ -349,6 +350,7 @@ captioned(
     report.side_by_side(larger),
     "Retrieval accuracy on the simulated cell-painting screen, percent ± half of "
     "the 95 % interval over six seeds.",
+    marks=marks.best_arms(larger),
 )
 
 # %% tags=["nbval-check-output"]

@@ -58,7 +58,7 @@ from infocore_mini.experiments.notebook import (
     check_parameters,
     with_intervals,
 )
-from infocore_mini.experiments.pretraining import report
+from infocore_mini.experiments.pretraining import marks, report
 from infocore_mini.experiments.pretraining.run import run_study
 
 # %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
@@ -316,6 +316,7 @@ captioned(
     report.side_by_side(by_arm),
     "Retrieval accuracy on ToxCast (real) in the whole and in the batch library, "
     "percent ± half of the 95 % interval over six splits.",
+    marks=marks.best_arms(by_arm),
 )
 
 # %% mystnb={"figure": {"caption": "ToxCast, stored runs: how often the true molecule is found, mean of six splits with the 95 % interval over splits. Hollow: InfoCORE at alpha = 0. Dotted: chance.", "name": "fig-retrieval-toxcast"}, "image": {"alt": "Two panels, whole and batch library, top 1, 5 and 10. In the whole library CCL lies below the three others; in the batch library all arms lie close together, well above chance."}}
@@ -441,20 +442,23 @@ captioned(
 # ## Look at molecules
 #
 # Numbers hide what a chemist would see at once.
-# Two queries that InfoCORE ($\alpha = 0$, live run) finds at the first place, and two whose molecule is not among the first ten, drawn by lot:
+# Six queries of the live run, CLIP's answers beside those of InfoCORE at $\alpha = 0$: choose one (tap a number, or move with the arrow keys).
+# Nobody picked them: all molecules of a size to draw are sorted by the place at which the true one is found, mean of the two models, and the first, the last and four at equal steps between are shown.
 
-# %% mystnb={"figure": {"caption": "Live run: two hits and two misses drawn by lot. Left the true molecule, then the four best-ranked of all held-out molecules; the true one is framed.", "name": "fig-retrieval-molecules"}, "image": {"alt": "Four rows of molecules drawn as structures: the true molecule and the four retrieved ones with their cosines. In the first two rows the first retrieved molecule is the true one."}}
-shown = molecules.examples(embedded["infocore, alpha = 0"], split.test, SEED)
-figures.hits_and_misses(**shown.molecules)
+# %% mystnb={"figure": {"caption": "Live run: six queries from the best found to the worst. On top the true molecule, below it the three best-ranked of all held-out molecules by CLIP and by InfoCORE, with cosine and experimental batch; the true one is framed.", "name": "fig-retrieval-molecules"}}
+both = {arm: embedded[arm] for arm in ("clip", "infocore, alpha = 0")}
+queries = molecules.browse(both, split.test)
+figures.browser(queries, study.arms)
 
 # %%
 captioned(
-    shown.facts,
-    "The first wrong molecule of four queries beside the right one.",
+    molecules.places(queries, study.arms),
+    "The six queries in numbers: the place of the true molecule, and how many of "
+    "the three molecules shown come from its batch (live run).",
 )
 
 # %% [markdown]
-# Four molecules are an anecdote. Over all queries, take the best-ranked *wrong* molecule, and ask whether it resembles the true one in structure or only comes from the same batch:
+# Six queries are an anecdote. Over all of them, take the best-ranked *wrong* molecule, and ask whether it resembles the true one in structure or only comes from the same batch:
 
 # %%
 mistakes = molecules.first_mistakes(embedded, split.test)
@@ -526,7 +530,7 @@ Markdown(sentences.beside_the_paper(by_arm))
 # | (d) scored molecules | everything outside training, model selection included | test molecules only; `seen` refuses others |
 # | (e) embeddings | momentum encoders on both sides, by default | online encoders |
 #
-# Point (a) shows in print. The random accuracies of Table 2 allow only so many molecules in the whole library; set against a fifth of all molecules of each screen, and against a fifth of those measured in a cell line on average:
+# Point (a) shows in print. The random accuracies of the paper's Table 2 allow only so many molecules in the whole library; set against a fifth of all molecules of each screen, and against a fifth of those measured in a cell line on average:
 
 # %% tags=["nbval-check-output"]
 captioned(
@@ -555,8 +559,12 @@ captioned(
 #
 # ```python
 # for smallest in (5, 20, 50):
-#     table = screen_retrieval(*embedded["clip"], split.test, minimum_library=smallest, top=(1,))
-#     print(table[table["library"] == "batch"][["accuracy", "chance", "lift", "n_left_out"]].tail(1).to_string(header=False))
+#     table = screen_retrieval(
+#         *embedded["clip"], split.test, minimum_library=smallest, top=(1,)
+#     )
+#     shown = table[table["library"] == "batch"].tail(1)
+#     shown = shown[["accuracy", "chance", "lift", "n_left_out"]]
+#     print(shown.to_string(header=False))
 # ```
 # ::::
 #
@@ -577,8 +585,12 @@ captioned(
 # ```python
 # held_out = np.isin(screen.smiles, [*split.validation.smiles, *split.test.smiles])
 # for part in (split.test, screen.subset(held_out)):
-#     table = screen_retrieval(*runs["clip"].model.embed(part), part, minimum_library=study.minimum_library, top=(1,))
-#     print(table[table["cell_line"] == "mean"][["library", "accuracy", "chance", "lift", "library_size"]])
+#     z = runs["clip"].model.embed(part)
+#     table = screen_retrieval(
+#         *z, part, minimum_library=study.minimum_library, top=(1,)
+#     )
+#     columns = ["library", "accuracy", "chance", "lift", "library_size"]
+#     print(table.loc[table["cell_line"] == "mean", columns])
 # ```
 # ::::
 #
@@ -597,12 +609,14 @@ captioned(
 # import torch
 # from infocore_mini.simulate.screen import simulate_screen
 #
-# part = simulate_screen(SEED, n_drugs=800, cell_lines=("A375", "MCF7"), n_batches=12, n_features=50, n_conditions=1000).screen
+# sizes = {"n_drugs": 800, "n_batches": 12, "n_features": 50, "n_conditions": 1000}
+# part = simulate_screen(SEED, cell_lines=("A375", "MCF7"), **sizes).screen
 # z_molecule = torch.randn(len(part.drug), 32)
 # z_profile = z_molecule[part.drug_id] + 2 * torch.randn(len(part), 32)
 # for z_drug in (z_molecule[part.drug_id], z_molecule.expand(2, -1, -1)):
 #     table = screen_retrieval(z_profile, z_drug, part, top=(1,))
-#     print(table.query("cell_line == 'mean' and library == 'whole'")[["accuracy", "chance", "library_size"]])
+#     found = table.query("cell_line == 'mean' and library == 'whole'")
+#     print(found[["accuracy", "chance", "library_size"]])
 # ```
 # ::::
 #
@@ -619,7 +633,7 @@ captioned(
 #
 # ## References
 #
-# Method, protocol and Table 2: {cite:t}`wang2024infocore`; CLIP: {cite:t}`radford2021clip`; CCL: {cite:t}`ma2021ccl`; MoCo: {cite:t}`he2020moco`.
+# Method, protocol and the paper's Table 2: {cite:t}`wang2024infocore`; CLIP: {cite:t}`radford2021clip`; CCL: {cite:t}`ma2021ccl`; MoCo: {cite:t}`he2020moco`.
 # Data: {cite:t}`richard2016toxcast`, {cite:t}`wu2018moleculenet`. Scaffolds: {cite:t}`bemis1996scaffolds`.
 
 # %% tags=["remove-output"]

@@ -168,7 +168,8 @@ captioned(
 # Read from `data/results/property.json`; `PROFILE="paper"` computes it anew, and with `RUNS` set a papermill rerun that was stopped goes on where it was:
 #
 # ```bash
-# papermill 07_property_prediction.ipynb out.ipynb -p PROFILE paper -p RUNS runs -p OUTPUT_DIR output
+# papermill 07_property_prediction.ipynb out.ipynb \
+#   -p PROFILE paper -p RUNS runs -p OUTPUT_DIR output
 # ```
 #
 # The encoder is 256 wide where the paper's is 2,560, and the screens are those that this book can have: COMAS cell painting (811 compounds), three L1000 plates (457), ToxCast's assays (8,425), all **real**, salts and stereoisomers here counted one by one; and the **simulated** L1000 screen of 4,000 real molecules, whose invented biology cannot help with real properties, and shows what pretraining on *any* structure-dependent task does.
@@ -245,6 +246,7 @@ captioned(
     report.board(table),
     "ROC-AUC in percent, mean and, in brackets, s.d. over three seeds (PRISM: 100 "
     "times R²); all data sets are real.",
+    marks=report.best_arms(table),
 )
 
 # %% [markdown]

@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Ablations: what each part of the training is worth
 #
-# **The paper adds four devices to CLIP before it adds the batch weights: a momentum queue, augmentation, heads for the cell lines and minibatches of one line. Taken away one by one on our simulated screen, six seeds tell a single device from nothing, and it does harm: without minibatches of one line the whole library gains. Without all four the batch library gains, so that the arms stand in another order than in Table 5. The batch weights move the batch library most.**
+# **The paper adds four devices to CLIP before it adds the batch weights: a momentum queue, augmentation, heads for the cell lines and minibatches of one line. Taken away one by one on our simulated screen, six seeds tell a single device from nothing, and it does harm: without minibatches of one line the whole library gains. Without all four the batch library gains, so that the arms stand in another order than in the paper's Table 5. The batch weights move the batch library most.**
 
 # %% [markdown]
 # **Aim.** Know which parts of Appendix F carry the retrieval accuracy, and how sensitive InfoCORE is to its own two settings.
@@ -309,7 +309,8 @@ captioned(
 #
 # ```bash
 # for alpha in 0.0 0.2 0.33 0.5 0.83 1.0; do
-#   papermill 09_ablations.ipynb runs/alpha_$alpha.ipynb -p ALPHA $alpha -p OUTPUT_DIR runs/alpha_$alpha
+#   papermill 09_ablations.ipynb runs/alpha_$alpha.ipynb \
+#     -p ALPHA $alpha -p OUTPUT_DIR runs/alpha_$alpha
 # done
 # ```
 #
@@ -350,7 +351,7 @@ captioned(
 #
 # ## References
 #
-# {cite:t}`wang2024infocore`, Table 5 and Appendix F; MoCo: {cite:t}`he2020moco`; SimCLR: {cite:t}`chen2020simclr`; intervals over splits: {cite:t}`nadeau2003`.
+# {cite:t}`wang2024infocore`, the paper's Table 5 and Appendix F; MoCo: {cite:t}`he2020moco`; SimCLR: {cite:t}`chen2020simclr`; intervals over splits: {cite:t}`nadeau2003`.
 
 # %% tags=["remove-output"]
 summary = {

@@ -242,9 +242,11 @@ Markdown(sentences.before_and_after(audits))
 # from infocore_mini.evaluate.retrieval import screen_retrieval
 # from infocore_mini.readers import read_profiles
 #
-# screen = read_profiles("wells.csv", smiles="smiles", name="smiles", batch="run", plate="plate", controls=None)
+# columns = {"smiles": "smiles", "name": "smiles", "batch": "run", "plate": "plate"}
+# screen = read_profiles("wells.csv", **columns, controls=None)
 # split = screen.split(seed=0)
-# model = pretrain_screen(split.train, Config(alpha=0.33), validation=split.validation)
+# config = Config(alpha=0.33)
+# model = pretrain_screen(split.train, config, validation=split.validation)
 # print(screen_retrieval(*model.embed(split.test), split.test))
 # rows, known = labelled_rows(split.test)
 # audit(model.embed_screen(rows), **known).report("audit.html")
@@ -435,7 +437,8 @@ Markdown(nuisances.sentences(stored("nuisances")))
 # :class: dropdown
 #
 # ```python
-# clip = pretrain_screen(split.train, Config(method="clip", minibatch_size=64, epochs=40), validation=split.validation)
+# config = Config(method="clip", minibatch_size=64, epochs=40)
+# clip = pretrain_screen(split.train, config, validation=split.validation)
 # audits["CLIP"] = audit(clip.embed_screen(rows), **known)
 # figures.observed_and_permuted(audits, "experimental batch")
 # ```

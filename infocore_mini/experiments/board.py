@@ -272,7 +272,7 @@ def _properties(number: str, framework: str) -> Section:
         "95 % interval. The screens that encoders are pretrained on differ as well, so that levels compare only roughly."
     )
     note += (
-        " CCL and the encoder without pretraining stand in Table 3."
+        " CCL and the encoder without pretraining stand in the paper's Table 3."
         if number == "8"
         else " CCL is pretrained by SimCLR in both."
     )

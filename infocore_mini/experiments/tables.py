@@ -21,6 +21,12 @@ from infocore_mini.experiments.names import DATASET_NAMES, METHOD_NAMES, RIVAL_N
 DIGITS = 3  # significant ones of a column's largest number, where the column was not rounded
 MOST_DECIMALS = 3
 LONG_WORD = 20  # characters
+BEST, NOT_TOLD_APART = "best", "not told apart"
+_SIGNS = {BEST: "★", NOT_TOLD_APART: "☆"}
+_MEANING = {
+    BEST: "best",
+    NOT_TOLD_APART: "not told apart from the best (by the 95 % interval of the difference, pair by pair)",
+}
 _WHOLE_NAMES = METHOD_NAMES | RIVAL_NAMES | DATASET_NAMES
 _SPELT_OUT = {
     "auc": "AUC",
@@ -41,10 +47,27 @@ _GLUED = re.compile(r" (?![\[(])")
 _HYPHEN = re.compile(r"(?<![\w.)\]])-(?=[\d.])")
 
 
-def captioned(frame: pd.DataFrame, caption: str) -> pd.DataFrame:
-    """A copy of ``frame`` that is shown under ``caption``: what it says, of which data, in which unit."""
+def captioned(frame: pd.DataFrame, caption: str, *, marks: pd.DataFrame | None = None) -> pd.DataFrame:
+    """A copy of ``frame`` that is shown under ``caption``: what it says, of which data, in which unit.
+
+    Args:
+        marks: of each cell `BEST`, `NOT_TOLD_APART` or "", where an interval says so (`experiments.best`); rows and
+            columns that it lacks get none. The caption then ends with what the marks mean.
+
+    Raises:
+        ValueError: if ``marks`` has a row or a column that ``frame`` has not, or another mark.
+    """
     copy = frame.copy()
     copy.attrs["caption"] = caption
+    if marks is not None:
+        strange = [*marks.index.difference(frame.index), *marks.columns.difference(frame.columns)]
+        strange += [mark for mark in pd.unique(marks.to_numpy().ravel()) if mark not in ("", *_SIGNS)]
+        if strange:
+            raise ValueError(f"marks: got {strange[0]!r}, expected rows and columns of the table, and {list(_SIGNS)}")
+        everywhere = marks.reindex(index=frame.index, columns=frame.columns, fill_value="")
+        copy.attrs["marks"] = everywhere.to_numpy().tolist()
+        legend = [f"{sign} {_MEANING[mark]}" for mark, sign in _SIGNS.items() if (everywhere == mark).any(axis=None)]
+        copy.attrs["caption"] += f" {', '.join(legend)}." if legend else ""
     return copy
 
 
@@ -83,7 +106,7 @@ def html(table: pd.DataFrame | pd.Series) -> str:
 
     Args:
         table: of any index and columns; of a MultiIndex, a level that repeats is shown once. Its
-            ``attrs["caption"]``, if any, stands above (see `captioned`).
+            ``attrs["caption"]``, if any, stands above, ``attrs["marks"]`` in the cells (see `captioned`).
     """
     frame = table.to_frame(table.name or "") if isinstance(table, pd.Series) else table
     columns = [frame.iloc[:, at].tolist() for at in range(frame.shape[1])]
@@ -92,7 +115,8 @@ def html(table: pd.DataFrame | pd.Series) -> str:
     levels = (
         [] if _says_nothing(frame.index) else [frame.index.get_level_values(at) for at in range(frame.index.nlevels)]
     )
-    body = zip(_row_heads(levels, len(frame)), zip(*cells) if cells else [()] * len(frame))
+    marked = _marked(list(zip(*cells)), table.attrs.get("marks"))
+    body = zip(_row_heads(levels, len(frame)), marked if cells else [()] * len(frame))
     rows = "\n".join(f"<tr>{heads}{''.join(row)}</tr>" for heads, row in body)
     caption = table.attrs.get("caption", "")
     above = f"<caption><span>{escape(caption)}</span></caption>\n" if caption else ""
@@ -101,6 +125,19 @@ def html(table: pd.DataFrame | pd.Series) -> str:
         f'<div class="table-scroll" role="region" tabindex="0" aria-label="{name}">\n<table class="shown">\n{above}'
         f"<thead>\n{_head(frame, levels, classes)}\n</thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>"
     )
+
+
+def _marked(rows: Sequence[Sequence[str]], marks: Sequence[Sequence[str]] | None) -> list[list[str]]:
+    """Cells with their marks in front, where they leave the figures one below the other; the best one is bold, too."""
+
+    def cell(text: str, mark: str) -> str:
+        start, said = text.removesuffix("</td>").split(">", 1)
+        sign = f'<span role="img" aria-label="{mark}">{_SIGNS[mark]}</span>&nbsp;' if mark else ""
+        return f"{start}>{sign}{f'<strong>{said}</strong>' if mark == BEST else said}</td>"
+
+    if marks is None:
+        return [list(row) for row in rows]
+    return [[cell(*pair) for pair in zip(*both, strict=True)] for both in zip(rows, marks, strict=True)]
 
 
 def words(label: Hashable) -> str:

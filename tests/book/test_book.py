@@ -6,9 +6,10 @@ import re
 import shutil
 from pathlib import Path
 
+import colab
+import pages
 import pytest
 import vendor
-import yaml
 from conftest import toc_pages
 
 pytestmark = pytest.mark.xdist_group("book")
@@ -22,8 +23,8 @@ def test_every_page_of_the_contents_is_rendered(book_html: Path, root: Path):
 
 
 def test_every_page_leads_on_to_the_next(book_html: Path, root: Path):
-    pages = toc_pages(root)
-    for page, following in zip(pages, pages[1:], strict=False):
+    listed = toc_pages(root)
+    for page, following in zip(listed, listed[1:], strict=False):
         found = re.search(r'class="right-next"\s+href="([^"]+)"', (book_html / f"{page}.html").read_text())
         assert found, f"{page} has no link to the next page"
         assert found.group(1).endswith(f"{Path(following).name}.html")
@@ -34,12 +35,14 @@ def test_notebook_pages_show_the_stored_outputs(book_html: Path, root: Path):
         assert "cell_output" in (book_html / f"{page}.html").read_text(), f"{page} shows no output"
 
 
-def test_notebook_pages_have_a_colab_button(book_html: Path, root: Path):
-    repository = yaml.safe_load((root / "_config.yml").read_text())["repository"]["url"]
-    path = repository.removeprefix("https://github.com/")
+def test_notebook_pages_have_a_colab_button_whose_notebook_the_book_holds(book_html: Path, root: Path):
     for page in (page for page in toc_pages(root) if page.startswith("notebooks/")):
-        address = f"https://colab.research.google.com/github/{path}/blob/main/{page}.ipynb"
-        assert address in (book_html / f"{page}.html").read_text()
+        found = re.findall(r'https://colab\.research[^"]+', (book_html / f"{page}.html").read_text())
+        assert found == [colab.button(page)]
+        assert found[0].startswith(
+            f"https://colab.research.google.com/github/{pages.repository()}/blob/{colab.BRANCH}/"
+        )
+        assert (book_html / colab.FOLDER / found[0].rsplit("/", 1)[1]).is_file()
 
 
 def test_a_broken_cross_reference_fails_the_build(book_html: Path, broken_book):

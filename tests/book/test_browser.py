@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from accessible import grave_violations
+from address import published_at
 from axe_playwright_python.sync_playwright import Axe
 from conftest import ROOT, toc_pages
 from playwright.sync_api import Browser, Page, sync_playwright
-from social import published_at
 
 pytestmark = pytest.mark.xdist_group("book")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import html
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +81,53 @@ def test_cells_are_short_enough_to_read(path: Path):
     wide = [line for cell in cells for line in cell.source.splitlines() if len(line) > WIDTH]
     assert not long, f"cells of more than {LINES} lines of code, by their first line: {long}"
     assert not wide, f"lines of more than {WIDTH} characters: {wide}"
+
+
+FENCED = re.compile(r"^```(?!\{)\w*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BARE_TABLE = re.compile(r"(?<!paper's )(?<!its )(?<!Its )\bTables? \d")  # of the book itself, as it reads
+
+
+def bare_tables(text: str) -> list[str]:
+    """In text, HTML, or code, whose strings may be cut between the words."""
+    return BARE_TABLE.findall(re.sub(r'"\s*"', "", html.unescape(text)))
+
+
+def wide_fences(text: str) -> list[str]:
+    return [line for code in FENCED.findall(text) for line in code.splitlines() if len(line) > WIDTH]
+
+
+@every_notebook
+def test_code_in_the_text_is_no_wider_than_a_cell(path: Path):
+    """In exercises and solutions, too."""
+    texts = [cell.source for cell in jupytext.read(path.with_suffix(".py")).cells if cell.cell_type == "markdown"]
+    assert [line for text in texts for line in wide_fences(text)] == []
+
+
+def test_a_wide_line_in_a_fence_is_found_and_one_of_prose_is_not():
+    wide = "x" * (WIDTH + 1)
+    assert wide_fences(f"{wide}\n\n```python\nshort\n{wide}\n```\n{wide}\n\n```\nnone\n```") == [wide]
+
+
+@every_notebook
+def test_a_table_with_a_number_alone_is_one_of_this_book(path: Path):
+    cells = jupytext.read(path.with_suffix(".py")).cells
+    texts = [cell.source for cell in cells]
+    outputs = [output.get("data", {}) for cell in code_cells(path) for output in cell.outputs]
+    texts += [text for data in outputs for kind, text in data.items() if kind in ("text/markdown", "text/html")]
+    assert [found for text in texts for found in bare_tables(text)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("as in Table 5", True),
+        ("Tables 2 to 9", True),
+        ("the paper's Table 5, its Table 7", False),
+        ("stable 5", False),
+    ],
+)
+def test_a_bare_table_is_told_from_one_of_the_paper(text: str, found: bool):
+    assert bool(bare_tables(text)) == found
 
 
 def test_a_long_cell_is_counted_without_blank_lines_and_comments():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import address
 import pages
 import pytest
 import social
@@ -12,7 +13,7 @@ from conftest import ROOT, toc_pages
 
 pytestmark = pytest.mark.xdist_group("book")
 
-PUBLISHED = social.published_at(f"https://github.com/{pages.repository()}")
+PUBLISHED = address.published_at(f"https://github.com/{pages.repository()}")
 
 
 def heads(html: Path) -> dict[str, dict[str, str]]:
@@ -58,4 +59,4 @@ def test_every_page_has_a_picture_that_is_there(book_html: Path):
     ],
 )
 def test_where_the_pages_are_published(repository: str, expected: str):
-    assert social.published_at(repository) == expected
+    assert address.published_at(repository) == expected

@@ -14,7 +14,6 @@ from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from rdkit.DataStructs import TanimotoSimilarity
 from toy_screen import toy_embeddings, toy_screen
 
-from infocore_mini.evaluate.ranking import retrieval_hits
 from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
 from infocore_mini.experiments.names import Arm
 from infocore_mini.experiments.pretraining import report as pretraining
@@ -24,7 +23,7 @@ from infocore_mini.experiments.results import stored
 from infocore_mini.experiments.retrieval import figures, molecules, sentences
 from infocore_mini.experiments.retrieval import report as chapter
 from infocore_mini.experiments.retrieval import run as experiment
-from infocore_mini.experiments.style import METHOD_COLOURS
+from infocore_mini.experiments.style import METHOD_COLOURS, finish
 from infocore_mini.featurize import murcko_scaffold
 from infocore_mini.screens import PairedScreen
 
@@ -146,27 +145,36 @@ def test_first_mistakes_equal_a_loop():
     assert found.loc["random", "same batch, %"] == pytest.approx(random_share)
 
 
-def test_examples_are_the_hits_and_misses_they_say(stand_in):
+ARMS = {"clip": Arm("clip"), "other": Arm("infocore", "other")}
+
+
+def noisy(n: int, seed: int, noise: float) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    z_drug = torch.randn(n, 16, generator=generator)
+    return z_drug + noise * torch.randn(n, 16, generator=generator), z_drug
+
+
+def test_browsed_queries_go_from_the_best_found_to_the_worst(stand_in):
     test = stand_in.test
-    generator = torch.Generator().manual_seed(0)
-    z_drug = torch.randn(len(test), 16, generator=generator)
-    z = z_drug + 1.5 * torch.randn(len(test), 16, generator=generator), z_drug
-    shown = molecules.examples(z, test, seed=0, n=2, shown=3)
-    smiles = test.smiles[test.drug_id]
-    rows = [list(smiles).index(text) for text in shown.molecules["true"]]
-    hits, _ = retrieval_hits(*z, np.arange(len(test)), top=(1, 10))
-    assert hits[rows].tolist() == [[1, 1], [1, 1], [0, 0], [0, 0]]
-    assert shown.molecules["titles"] == ["hit 1", "hit 2", "miss 1", "miss 2"] == shown.facts.index.tolist()
-    assert [row[0] == true for row, true in zip(shown.molecules["retrieved"], shown.molecules["true"])] == [
-        True,
-        True,
-        False,
-        False,
-    ]
-    again = molecules.examples(z, test, seed=1, n=2, shown=3)
-    assert list(again.molecules["true"]) != list(shown.molecules["true"])
-    fig = figures.hits_and_misses(**shown.molecules)
-    assert len(fig.axes) == 4 * (1 + 3)
+    z = {"clip": noisy(len(test), 0, 1.5), "other": noisy(len(test), 1, 3)}
+    queries = molecules.browse(z, test, n=4, shown=3)
+    smiles, order = test.smiles[test.drug_id].tolist(), []
+    for query in queries:
+        row = smiles.index(query.true)
+        assert query.batch == test.batch_names[test.batch_id[row]] and query.n_library == len(test)
+        for arm, (z_screen, z_drug) in z.items():
+            cosine = torch.cosine_similarity(z_screen[row : row + 1], z_drug)
+            answer, first = query.answers[arm], cosine.argsort(descending=True)
+            assert answer.place == first.tolist().index(row) + 1
+            assert [smiles.index(text) for text in answer.smiles] == first[:3].tolist()
+            assert list(answer.batch) == [test.batch_names[test.batch_id[at]] for at in first[:3]]
+            assert answer.cosine == pytest.approx(cosine[first[:3]].numpy(), abs=1e-5)
+        order.append(sum(answer.place for answer in query.answers.values()))
+    assert order == sorted(order) and order[0] < order[-1]
+    table = molecules.places(queries, ARMS)
+    assert table["place of the true molecule", "CLIP"].tolist() == [query.answers["clip"].place for query in queries]
+    with pytest.raises(ValueError, match="n: got 100000"):
+        molecules.browse(z, test, n=100_000)
 
 
 # ------------------------------------------------------------------ answers
@@ -337,19 +345,26 @@ def test_accuracy_figure_shows_methods_chance_and_paper():
     assert {"chance", "paper"} < set(labels)
 
 
-def test_hits_are_framed_and_misses_are_not():
-    fig = figures.hits_and_misses(
-        ["CCO", "c1ccccc1"], [["CCN", "CCO"], ["CC", "CCC"]], [[0.9, 0.8], [0.7, 0.6]], titles=["a", "b"]
-    )
-    framed = [all(spine.get_visible() for spine in ax.spines.values()) for ax in fig.axes]
-    assert framed == [True, False, True, True, False, False]
-    assert fig.axes[1].get_xlabel() == "cosine 0.90"
-    ink = [1 - np.asarray(ax.images[0].get_array())[..., :3].mean() for ax in fig.axes]
+def test_the_true_molecule_is_framed_and_the_batch_of_the_query_is_named(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "finish", lambda fig: drawn.append(fig) or finish(fig))
+    answers = {
+        "clip": molecules.Answer(2, ["CCN", "CCO"], [0.9, 0.8], ["A", "B"]),
+        "other": molecules.Answer(3, ["CC", "CCC"], [0.7, 0.6], ["B", "B"]),
+    }
+    query = molecules.Query("CCO", "A", 1200, answers)
+    shown = figures.browser([query, query._replace(true="CCN")], ARMS)
+    axes = np.array(drawn[0].axes).reshape(3, 2)
+    framed = [[all(spine.get_visible() for spine in ax.spines.values()) for ax in row] for row in axes[1:]]
+    assert framed == [[False, False], [True, False]]
+    assert [ax.get_xlabel() for ax in axes[1:, 0]] == ["cosine 0.90, same batch", "cosine 0.80, B"]
+    assert "CLIP: 2" in axes[0, 1].texts[0].get_text()
+    ink = [1 - np.asarray(ax.images[0].get_array())[..., :3].mean() for ax in [axes[0, 0], *axes[1:].flat]]
     assert min(ink) > 0.001  # something is drawn
-    with pytest.raises(ValueError, match="retrieved, cosine"):
-        figures.hits_and_misses(["CCO"], [["CC", "C"]], [[0.5]])
+    assert "CLIP has the true molecule at place 2 of 1,200" in shown.frames[0].alt
+    assert "from 0.90 to 0.80, 1 are of the query's batch" in shown.frames[0].alt
     with pytest.raises(ValueError, match="'not smiles'"):
-        figures.hits_and_misses(["not smiles"], [["CC"]], [[0.5]])
+        figures.browser([query._replace(true="not smiles"), query], ARMS)
 
 
 def test_share_histogram_counts_every_query():

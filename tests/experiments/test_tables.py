@@ -12,7 +12,7 @@ from conftest import NOTEBOOKS, ROOT
 from IPython.core.interactiveshell import InteractiveShell
 
 from infocore_mini.experiments import notebook, tables
-from infocore_mini.experiments.tables import captioned, html, words
+from infocore_mini.experiments.tables import BEST, NOT_TOLD_APART, captioned, html, words
 
 
 def parsed(table: pd.DataFrame | pd.Series) -> BeautifulSoup:
@@ -254,3 +254,38 @@ def test_every_stored_table_is_in_plain_words(path):
         assert not [
             text for text in cells if text in {"NaN", "nan", "None", "True", "False", "clip", "ccl", "infocore"}
         ]
+
+
+MARKED = pd.DataFrame({"accuracy": [0.5, 0.61, 0.6], "note": ["a", "b", "c"]}, index=["clip", "ccl", "infocore"])
+MARKS = pd.DataFrame({"accuracy": ["", BEST, NOT_TOLD_APART]}, index=MARKED.index)
+
+
+def test_marks_stand_before_the_figures_and_are_said_aloud():
+    shown = parsed(captioned(MARKED, "What.", marks=MARKS))
+    cells = [row.find_all("td") for row in shown.tbody.find_all("tr")]
+    assert [cell[0].get_text() for cell in cells] == ["0.50", "★\xa00.61", "☆\xa00.60"]
+    assert [cell[0].span["aria-label"] for cell in cells[1:]] == [BEST, NOT_TOLD_APART]
+    assert [cell[0].strong is not None for cell in cells] == [False, True, False], "not by a sign alone"
+    assert all(cell[0]["class"] == ["number"] and not cell[1].span for cell in cells)
+
+
+def test_the_caption_explains_the_marks_that_are_there():
+    assert captioned(MARKED, "What.").attrs["caption"] == "What."
+    both = captioned(MARKED, "What.", marks=MARKS).attrs["caption"]
+    assert both.startswith("What. ★ best, ☆ not told apart from the best (by the 95 % interval")
+    alone = captioned(MARKED, "What.", marks=MARKS.replace(NOT_TOLD_APART, "")).attrs["caption"]
+    assert alone == "What. ★ best."
+    assert captioned(MARKED, "What.", marks=MARKS.replace([BEST, NOT_TOLD_APART], "")).attrs["caption"] == "What."
+
+
+@pytest.mark.parametrize(
+    ("marks", "said"),
+    [
+        (MARKS.rename(index={"ccl": "CCL"}), "marks: got 'CCL'"),
+        (MARKS.rename(columns={"accuracy": "lift"}), "marks: got 'lift'"),
+        (MARKS.replace(BEST, "good"), "marks: got 'good'"),
+    ],
+)
+def test_marks_that_fit_no_cell_are_refused(marks: pd.DataFrame, said: str):
+    with pytest.raises(ValueError, match=said):
+        captioned(MARKED, "What.", marks=marks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import colab
 import pytest
 import yaml
 from conftest import ROOT
@@ -12,6 +13,7 @@ from conftest import ROOT
 WORKFLOWS = {path.name: path.read_text() for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))}
 MAY_WRITE = {
     ("book.yml", "deploy"): {"pages": "write", "id-token": "write"},
+    ("book.yml", "colab"): {"contents": "write"},  # no branch but its own: see the test below
     ("release.yml", "publish"): {"id-token": "write"},
 }
 PINNED = re.compile(r"^\s*(?:- )?uses: [\w.-]+/[\w.-]+@[0-9a-f]{40} # v\d+(\.\d+)*$")
@@ -52,6 +54,18 @@ def test_every_push_runs_make_test():
     assert set(workflow[True]) == {"push", "pull_request"}
     [job] = workflow["jobs"].values()
     assert [step["run"] for step in job["steps"] if "run" in step] == ["make test"]
+
+
+def test_what_colab_opens_is_what_the_book_wrote_and_no_other_branch_is_pushed():
+    jobs = yaml.safe_load(WORKFLOWS["book.yml"])["jobs"]
+    uploaded = [step["with"] for step in jobs["build"]["steps"] if "upload-artifact@" in step.get("uses", "")]
+    assert {sent["name"]: sent["path"] for sent in uploaded} == {"notebooks": f"_build/html/{colab.FOLDER}"}
+    fetched, pushed = jobs["colab"]["steps"]
+    assert fetched["with"]["name"] == "notebooks"
+    assert fetched["with"]["path"] == pushed["working-directory"], "what is pushed is what was fetched"
+    pushes = [line.split() for line in pushed["run"].splitlines() if line.startswith("git push")]
+    assert [words[-1] for words in pushes] == [colab.BRANCH]
+    assert f"--initial-branch {colab.BRANCH}" in pushed["run"]
 
 
 @pytest.mark.parametrize(

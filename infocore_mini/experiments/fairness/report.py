@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from infocore_mini.evaluate.fairness import AGGREGATES
-from infocore_mini.evaluate.seeds import outcome
+from infocore_mini.evaluate.seeds import Interval, basic_interval, outcome
+from infocore_mini.experiments import best
 from infocore_mini.experiments.fairness.intervals import MEASURES, Drawn, drawn, paired
 from infocore_mini.experiments.fairness.run import DATASETS, MARGIN, METHODS
 from infocore_mini.experiments.fairness.training import Budget, Setting, config_for, unpacked
@@ -80,6 +81,22 @@ def beside_paper(scores: pd.DataFrame) -> pd.DataFrame:
     both = {"here": averaged(scores), "paper": paper_means()}
     joined = pd.concat(both, axis=1, join="inner").swaplevel(axis=1)
     return joined[[(measure, source) for measure in MEASURES for source in both]].round(1)
+
+
+def best_arms(table: pd.DataFrame) -> pd.DataFrame:
+    """The marks of `beside_paper`: our arms within each dataset, by intervals over test rows and seeds."""
+    of, marks = drawn(), {}
+    for dataset, arms in table.groupby(level="dataset").groups.items():
+        for measure in MEASURES:
+
+            def difference(arm: tuple, rival: tuple, measure: str = measure) -> Interval:
+                mean = of.means.loc[arm, measure] - of.means.loc[rival, measure]
+                return basic_interval(mean, of.draws[*arm, measure] - of.draws[*rival, measure])
+
+            means = of.means.loc[arms, measure]
+            marks[dataset, measure] = best.of_column(means, difference, lower=measure != "accuracy")
+    ours = {(name, "here"): pd.concat([marks[key] for key in marks if key[1] == name]) for name in MEASURES}
+    return pd.DataFrame(ours).loc[table.index]
 
 
 # ---- training length ---------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from infocore_mini.correct import BatchCentring
 from infocore_mini.evaluate.retrieval import same_batch_share
 from infocore_mini.evaluate.seeds import detectable, half_width, paired, t_interval
+from infocore_mini.experiments import best
 from infocore_mini.experiments.gene_expression import run
 from infocore_mini.experiments.names import METHOD_NAMES
 from infocore_mini.experiments.neighbours import OWN_BATCH, SAME_DRUG, neighbours
@@ -157,6 +158,12 @@ def side_by_side(table: pd.DataFrame, overlap: float) -> pd.DataFrame:
         return f"{found.mean:.1f}" + (f" ± {found.high - found.mean:.1f}" if len(values) > 1 else "")
 
     return table.groupby(["input", "method"], sort=False).agg(text)
+
+
+def best_arms(table: pd.DataFrame, overlap: float) -> pd.DataFrame:
+    """The marks of `side_by_side`, from differences paired by split; of neighbours from the same batch, less is better."""
+    by_split = {score: table[score].unstack("seed").T for score in SCORES}
+    return best.of_seeds(by_split, lower=(SAME_BATCH,), overlap=overlap)
 
 
 def batch_followed(rows: Sequence[Mapping], overlap: float) -> pd.DataFrame:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import pandas as pd
 
 from infocore_mini.evaluate import seeds
+from infocore_mini.experiments import best
 from infocore_mini.experiments.names import METHOD_NAMES, STUDY_NAMES, Arm
 from infocore_mini.experiments.property.controls import CONTROLS
 from infocore_mini.experiments.property.run import ARMS, BASELINE, FULL
@@ -97,6 +98,19 @@ def paired(table: pd.DataFrame, arm: str, reference: str) -> pd.DataFrame:
         ours, other = (runs.iloc[0] if len(runs) == 1 < len(wide) else runs for runs in (ours, other))
         rows[dataset] = seeds.paired(ours, other)
     return pd.DataFrame.from_dict(rows, orient="index", columns=["difference", "low", "high"])
+
+
+def best_arms(table: pd.DataFrame) -> pd.DataFrame:
+    """The marks of `board`, by the intervals of `paired`."""
+    marks = {}
+    for dataset, part in table.groupby("dataset"):
+
+        def difference(arm: Hashable, rival: Hashable, part: pd.DataFrame = part) -> seeds.Interval:
+            [found] = paired(part, str(arm), str(rival)).itertuples(index=False)
+            return seeds.Interval(*found)
+
+        marks[dataset] = best.of_column(part.groupby("arm")["score"].mean(), difference)
+    return pd.DataFrame(marks, dtype=object).fillna("").rename(index=lambda key: ARMS[key].label)
 
 
 def all_paired(table: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:

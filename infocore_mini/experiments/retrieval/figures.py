@@ -15,7 +15,9 @@ from rdkit import Chem
 from rdkit.Chem.Draw import rdMolDraw2D
 
 from infocore_mini.experiments.names import METHOD_ARMS, Arm
+from infocore_mini.experiments.retrieval.molecules import Query
 from infocore_mini.experiments.style import METHOD_COLOURS, NEUTRAL, figure, finish
+from infocore_mini.experiments.touch import Touchable, touchable
 from infocore_mini.screens import PairedScreen
 
 LIBRARY_TITLES = {"whole": "library: all held-out molecules", "batch": "library: the query's batch"}
@@ -58,35 +60,49 @@ def accuracies(
     return finish(fig)
 
 
-def hits_and_misses(
-    true: Sequence[str], retrieved: Sequence[Sequence[str]], cosine, *, titles: Sequence[str] | None = None
-) -> Figure:
-    """One row for each query: its true molecule, then the molecules retrieved, best first; the true one is framed.
+def browser(queries: Sequence[Query], arms: Mapping[str, Arm] = METHOD_ARMS) -> Touchable:
+    """The queries as frames to step through: the true molecule, and below it what each arm puts first.
 
-    Args:
-        true: (q,) SMILES.
-        retrieved: (q, n) SMILES.
-        cosine: (q, n) similarity of each retrieved molecule to the query's profile.
-        titles: (q,) a short name of each query, or None.
+    The true molecule is framed wherever it stands; below each answer its cosine and its experimental batch, "same batch"
+    where that is the query's.
 
     Raises:
-        ValueError: on lengths that differ or SMILES that RDKit cannot read.
+        ValueError: on SMILES that RDKit cannot read.
     """
-    cosine = np.asarray(cosine, dtype=float)
-    shape = (len(true), len(retrieved[0]) if len(retrieved) else 0)
-    if {len(row) for row in retrieved} != {shape[1]} or len(retrieved) != shape[0] or cosine.shape != shape:
-        raise ValueError(f"retrieved, cosine: got {len(retrieved)} rows and {cosine.shape}, expected {shape} for both")
-    fig, axes = figure(shape[0], 1 + shape[1], squeeze=False, panel=(1.45, 1.25))
-    for row, molecule, found, similarity in zip(axes, true, retrieved, cosine, strict=True):
-        _molecule(row[0], molecule, framed=True)
-        for ax, smiles, value in zip(row[1:], found, similarity, strict=True):
-            _molecule(ax, smiles, framed=smiles == molecule)
-            ax.set_xlabel(f"cosine {value:.2f}", fontsize=8, labelpad=2)
-    for column, ax in enumerate(axes[0]):
-        ax.set_title(f"{column}." if column else "true molecule", fontsize=9)
-    for row, title in zip(axes, titles or ()):
-        row[0].set_ylabel(title, fontsize=8)
+    labels = [str(number) for number in range(1, len(queries) + 1)]
+    drawn = {label: _answers(query, arms) for label, query in zip(labels, queries)}
+    words = {label: f"Query {label}. {_in_words(query, arms)}" for label, query in zip(labels, queries)}
+    return touchable("retrieval-browser", "query", drawn, words)
+
+
+def _answers(query: Query, arms: Mapping[str, Arm]) -> Figure:
+    shown = len(next(iter(query.answers.values())).smiles)
+    fig, axes = figure(1 + shown, len(query.answers), squeeze=False, panel=(1.8, 1.15))
+    _molecule(axes[0, 0], query.true, framed=True)
+    axes[0, 0].set_title("true molecule", fontsize=9)
+    facts = [f"batch: {query.batch}", f"its place among {query.n_library:,}:"]
+    facts += [f"{arms[arm].label}: {answer.place:,}" for arm, answer in query.answers.items()]
+    axes[0, 1].text(0, 0.5, "\n".join(facts), va="center", fontsize=9, transform=axes[0, 1].transAxes)
+    for ax in axes[0, 1:]:
+        ax.set_axis_off()
+    for column, (arm, answer) in zip(axes[1:].T, query.answers.items()):
+        column[0].set_title(arms[arm].label, fontsize=10, fontweight="bold")
+        for ax, smiles, cosine, batch in zip(column, answer.smiles, answer.cosine, answer.batch, strict=True):
+            _molecule(ax, smiles, framed=smiles == query.true)
+            place = "same batch" if batch == query.batch else batch
+            ax.set_xlabel(f"cosine {cosine:.2f}, {place}", fontsize=8, labelpad=2)
+            ax.xaxis.label.set_fontweight("bold" if batch == query.batch else "normal")
     return finish(fig)
+
+
+def _in_words(query: Query, arms: Mapping[str, Arm]) -> str:
+    said = [
+        f"{arms[arm].label} has the true molecule at place {answer.place:,} of {query.n_library:,}; of the first "
+        f"{len(answer.batch)}, with cosines from {max(answer.cosine):.2f} to {min(answer.cosine):.2f}, "
+        f"{sum(batch == query.batch for batch in answer.batch)} are of the query's batch."
+        for arm, answer in query.answers.items()
+    ]
+    return " ".join(said)
 
 
 def same_batch_histogram(
@@ -143,7 +159,7 @@ def _molecule(ax: Axes, smiles: str, *, framed: bool) -> None:
     """Draw a molecule into an axes; a frame marks the true one."""
     molecule = Chem.MolFromSmiles(smiles)
     if molecule is None:
-        raise ValueError(f"true, retrieved: got {smiles!r}, expected SMILES that RDKit can read")
+        raise ValueError(f"queries: got {smiles!r}, expected SMILES that RDKit can read")
     drawing = rdMolDraw2D.MolDraw2DCairo(*_MOLECULE_PIXELS)
     rdMolDraw2D.PrepareAndDrawMolecule(drawing, molecule)
     drawing.FinishDrawing()

@@ -1,4 +1,4 @@
-"""Hits and misses as molecules: which ones are found in the place of the true one, and what they have in common."""
+"""Answers as molecules: which ones are found in the place of the true one, and what they have in common."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from rdkit.Chem import MolFromSmiles
 
-from infocore_mini.evaluate.ranking import nearest, retrieval_hits
+from infocore_mini.evaluate.ranking import nearest, unit_rows
+from infocore_mini.experiments.names import Arm
 from infocore_mini.experiments.retrieval.run import Embeddings
 from infocore_mini.featurize import morgan, murcko_scaffold, tanimoto
 from infocore_mini.screens import PairedScreen
@@ -55,39 +57,77 @@ def first_mistakes(embeddings: Mapping[str, Embeddings], screen: PairedScreen) -
     return pd.DataFrame(rows).T
 
 
-class Examples(NamedTuple):
-    """Queries to draw: ``molecules`` as `plotting.retrieval.hits_and_misses` takes them, ``facts`` a row for each."""
+class Answer(NamedTuple):
+    """What an arm answers to a query: the place of the true molecule, 1 = first, and the molecules that it puts first."""
 
-    molecules: dict
-    facts: pd.DataFrame
+    place: int
+    smiles: Sequence[str]
+    cosine: Sequence[float]
+    batch: Sequence[str]
 
 
-def examples(z: Embeddings, screen: PairedScreen, seed: int, *, n: int = 2, shown: int = 4) -> Examples:
-    """``n`` queries found at the first place of the whole library and ``n`` not among the first ten, drawn by ``seed``.
+class Query(NamedTuple):
+    """A profile to look at: its molecule, its experimental batch, how many molecules were ranked, the arms' answers."""
 
-    One condition for each molecule. facts: of the best-ranked wrong molecule its Tanimoto coefficient
-    with the true one, whether it has the same scaffold, and whether it is from the same experimental batch.
+    true: str
+    batch: str
+    n_library: int
+    answers: Mapping[str, Answer]
+
+
+def browse(embeddings: Mapping[str, Embeddings], screen: PairedScreen, *, n: int = 6, shown: int = 3) -> list[Query]:
+    """``n`` queries from the best found to the worst, each with the first ``shown`` molecules of the whole library.
+
+    Nothing is picked by hand: the molecules that are small enough to draw and large enough to be of interest are sorted
+    by the place of the true one, mean over the arms, and the first, the last and those at equal steps between are taken.
+    One condition for each molecule, hard batch labels.
+
+    Raises:
+        ValueError: if fewer than ``n`` molecules can be drawn.
     """
-    smiles, everything = screen.smiles[screen.drug_id], np.arange(len(screen))
-    hits, _ = retrieval_hits(*z, everything, top=(1, 10))
-    drawable = np.array([HEAVY_ATOMS[0] <= MolFromSmiles(text).GetNumHeavyAtoms() <= HEAVY_ATOMS[1] for text in smiles])
-    rng = np.random.default_rng(seed)
-    groups = {"hit": hits[:, 0] == 1, "miss": hits[:, 1] == 0}
-    chosen = {kind: rng.permutation(np.flatnonzero(rows & drawable))[:n] for kind, rows in groups.items()}
-    query = np.concatenate(list(chosen.values()))
-    titles = [f"{kind} {i + 1}" for kind, rows in chosen.items() for i in range(len(rows))]
-    found, cosine = nearest(z[0][query], z[1], n=shown)
-    wrong = np.where(found[:, 0] == query, found[:, 1], found[:, 0])
-    pairs = list(zip(smiles[query], smiles[wrong], strict=True))
-    scaffolds = [murcko_scaffold(pair) for pair in pairs]
-    facts = pd.DataFrame(
+    smiles = screen.smiles[screen.drug_id]
+    batch = np.array(screen.batch_names, dtype=object)[screen.batch_id]
+    places = {arm: _places(*z) for arm, z in embeddings.items()}
+    atoms = np.array([MolFromSmiles(text).GetNumHeavyAtoms() for text in smiles])
+    drawable = np.flatnonzero((atoms >= HEAVY_ATOMS[0]) & (atoms <= HEAVY_ATOMS[1]))
+    if len(drawable) < n:
+        raise ValueError(f"n: got {n}, expected at most {len(drawable)}, the molecules of {HEAVY_ATOMS} heavy atoms")
+    ranked = drawable[np.mean([place[drawable] for place in places.values()], axis=0).argsort(kind="stable")]
+    chosen = ranked[np.linspace(0, len(ranked) - 1, n).round().astype(int)]
+    first = {arm: nearest(z_screen[chosen], z_drug, n=shown) for arm, (z_screen, z_drug) in embeddings.items()}
+    return [
+        Query(
+            smiles[row],
+            batch[row],
+            len(smiles),
+            {
+                arm: Answer(int(places[arm][row]), smiles[found[at]], cosine[at], batch[found[at]])
+                for arm, (found, cosine) in first.items()
+            },
+        )
+        for at, row in enumerate(chosen)
+    ]
+
+
+def _places(z_screen: torch.Tensor, z_drug: torch.Tensor) -> np.ndarray:
+    """(n,) how many molecules lie nearer to each profile than its own, plus one."""
+    cosine = unit_rows("z_screen", z_screen) @ unit_rows("z_drug", z_drug).T
+    return 1 + (cosine > cosine.diag()[:, None]).sum(1).numpy()
+
+
+def places(queries: Sequence[Query], arms: Mapping[str, Arm]) -> pd.DataFrame:
+    """The queries as a table: of each arm the place of the true molecule, and how many of those shown share its batch."""
+    rows = [
         {
-            "first wrong molecule: Tanimoto": [similarity(pair)[0, 1].round(2) for pair in pairs],
-            "same scaffold": [a == b != "" for a, b in scaffolds],
-            "same batch": (screen.batch_id[query] == screen.batch_id[wrong]).numpy(),
-        },
-        index=titles,
-    )
-    return Examples(
-        {"true": smiles[query], "retrieved": smiles[found].tolist(), "cosine": cosine, "titles": titles}, facts
-    )
+            (what, arms[arm].label): value
+            for arm, answer in query.answers.items()
+            for what, value in (
+                ("place of the true molecule", answer.place),
+                (f"of the first {len(answer.batch)}, same batch", sum(name == query.batch for name in answer.batch)),
+            )
+        }
+        for query in queries
+    ]
+    table = pd.DataFrame(rows, index=pd.Index(range(1, len(rows) + 1), name="query"))
+    table.columns = pd.MultiIndex.from_tuples(table.columns)
+    return table.sort_index(axis=1, level=0, ascending=False, sort_remaining=False)

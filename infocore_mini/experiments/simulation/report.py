@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from infocore_mini.evaluate.seeds import detectable, half_width, outcome, paired
+from infocore_mini.experiments import best
 from infocore_mini.experiments.names import METHOD_NAMES
 from infocore_mini.experiments.results import paper_table, stored
 from infocore_mini.experiments.simulation.chance import own_batch_negatives
@@ -115,6 +116,17 @@ def shown(summed: pd.DataFrame) -> pd.DataFrame:
         for score in TARGETS
     }
     return pd.DataFrame(text | {"draws": summed["draws"]}, index=summed.index).rename(ARM_NAMES)
+
+
+def best_arms(frame: pd.DataFrame) -> pd.DataFrame:
+    """The marks of `shown`, within each view, from differences paired by draw; of the batch, less is better."""
+    marks = {
+        view: best.of_seeds(
+            {s: part.pivot(index="draw", columns="method", values=s) for s in TARGETS}, lower=("batch",)
+        )
+        for view, part in frame.groupby("view")
+    }
+    return pd.concat(marks).rename(ARM_NAMES)
 
 
 def difference(

@@ -1,4 +1,4 @@
-"""The picture of the first chapter: what an embedding calls similar. Simulated data."""
+"""The picture of the first chapter, still and by alpha: what an embedding calls similar. Simulated data."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 from sklearn.neighbors import NearestNeighbors
 
 from infocore_mini.experiments.style import CATEGORIES, figure, finish
+from infocore_mini.experiments.touch import Touchable, touchable
 
 KINDS = ("same effect, another batch", "same batch", "neither")
 _COLOURS = (CATEGORIES[9], CATEGORIES[3], (0.87, 0.87, 0.87))
@@ -70,6 +71,25 @@ def neighbour_tables(kinds: Mapping[str, np.ndarray], *, n_queries: int = 20) ->
         columnspacing=1,
     )
     return finish(fig)
+
+
+def alpha_dial(clip: np.ndarray, by_alpha: Mapping[float, np.ndarray], *, first: float) -> Touchable:
+    """`neighbour_tables` of CLIP beside InfoCORE, a frame for each alpha.
+
+    Args:
+        clip: (n, k) of `neighbour_kinds` for CLIP.
+        by_alpha: alpha -> (n, k) for InfoCORE.
+        first: the alpha to begin with.
+    """
+    pairs = {f"{alpha:g}": {"CLIP": clip, f"InfoCORE, alpha = {alpha:g}": kind} for alpha, kind in by_alpha.items()}
+    figures = {label: neighbour_tables(kinds) for label, kinds in pairs.items()}
+    words = {label: ". ".join(map(_in_words, kinds, kinds.values())) + "." for label, kinds in pairs.items()}
+    return touchable("alpha-dial", "alpha =", figures, words, first=f"{first:g}")
+
+
+def _in_words(method: str, kind: np.ndarray) -> str:
+    share = np.bincount(kind.ravel(), minlength=len(KINDS)) / kind.size
+    return f"{method}: {', '.join(f'{part:.0%} {name}' for part, name in zip(share, KINDS))}"
 
 
 def _shares(ax, kind: np.ndarray) -> None:
