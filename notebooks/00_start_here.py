@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Start here: the screen remembers its batch
 #
-# **A drug screen records what a molecule does to cells and which experimental batch it was run in; an embedding trained on it keeps both, and InfoCORE weights the comparisons it learns from so that the batch pays off less.**
+# **A drug screen records what a molecule does to cells and which experimental batch it was run in; an embedding trained on it keeps both, and InfoCORE weights the comparisons that it learns from, so that knowing the batch helps it less to tell the right pair from the wrong ones.**
 
 # %% [markdown]
 # **Aim.** See what goes wrong, why, and what {cite:t}`wang2024infocore` do about it; then run it on a table of your own.

@@ -902,7 +902,7 @@ captioned(
 )
 
 # %% [markdown]
-# None of the large one is needed.
+# The largest of these arrays, and any other of three dimensions, can be left out.
 #
 # **One batch for each anchor.** The loss reads only column $b_i$ of each posterior: *gather* it, $w_{ij} = \alpha\, P^{a}_{i b_i} + (1 - \alpha)\, P^{c}_{j b_i}$, and take one log-sum-exp of $f_{ij} + \log w_{ij}$.
 #

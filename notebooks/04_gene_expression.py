@@ -17,7 +17,7 @@
 # **In the Connectivity Map, real and 138 experimental batches large, four readouts of five lie nearest to one of their own batch. Yet CLIP, CCL and InfoCORE cannot be told apart on new molecules, by any of four scores: there structure tells little of the batch and even CLIP hardly follows it, and five splits would have missed a gain like the paper's. On a simulated screen of many plates, where structure gives the batch away, InfoCORE finds the right molecule within a batch more often than CLIP, in every seed; CCL, given the same search, more often still, and pays for it among all molecules.**
 
 # %% [markdown]
-# **Aim.** Measure how confounded a real screen is and what batch centring does about it, compare CLIP, CCL and InfoCORE on new molecules by a plan that was written down first, then repeat the comparison at the scale and with the confounding of the paper's Table 2 ({cite:t}`wang2024infocore`), on a simulated screen that real plates vouch for.
+# **Aim.** Measure how confounded a real screen is and what batch centring does about it, compare CLIP, CCL and InfoCORE on new molecules by a plan that was written down first, then repeat the comparison at the scale and with the confounding of the paper's Table 2 ({cite:t}`wang2024infocore`), on a simulated screen that is checked against real plates.
 #
 # **You need.** {doc}`02_simulation` for the methods, {doc}`03_molecules` for the drug side.
 #
@@ -274,9 +274,9 @@ captioned(
 #
 # A plate would do no harm if molecules were spread over plates at random.
 # In the Connectivity Map they come near to it. In a screen of twenty thousand they do not: compounds are plated by library and by series, so that structure tells something about the plate.
-# Profile says plate, plate says structure, and a contrastive loss is happy to use that path.
+# Then the profile gives away the plate, and the plate something of the structure; a contrastive loss lowers itself that way, too.
 #
-# ## A simulated screen that real plates vouch for
+# ## A simulated screen that is checked against real plates
 #
 # Three plates are too few to pretrain on, the full screen is out of this book's reach, and in the Connectivity Map the arrow from batch to structure is weak.
 # So what adds scale, and a stronger arrow, is a *simulated* screen of real molecules (`infocore_mini.simulate.screen`):
@@ -339,7 +339,7 @@ captioned(
 # %% [markdown]
 # ## Pretraining, live and small
 #
-# A `PairedScreen` keeps every replicate; a *condition*, a molecule in a cell line, is the pair of the paper.
+# A `PairedScreen` keeps every replicate of a *condition*, a molecule in a cell line; what the paper calls a pair is one condition.
 # `pretrain_screen` does the rest of Appendix F: noise, or a Dirichlet mixture of replicates, or a raw replicate, anew at each step; a universal drug encoder with a linear head for each cell line; minibatches that alternate between random ones and ones of a single cell line, each with queues of their own; the weights of the best epoch on validation molecules.
 #
 # The run below is a toy (800 simulated molecules, two cell lines, 12 experimental batches, one seed): it shows the path, not the result.
@@ -421,7 +421,7 @@ captioned(
 # Within an experimental batch InfoCORE is above CLIP in every seed, by about as much as the paper's 14.7 %.
 # **In the whole library it is not**: the paper's InfoCORE gains 7 % there, ours loses about as much at top-1, with an interval that includes zero, and significantly at top-5 and top-10.
 # A likely reason shows below, under *what hangs on one dose*: on this screen, structure says a good deal about the plate, so that CLIP's pairing by plate *pays* on new molecules of the whole library.
-# InfoCORE gives that income up, and earns most of it back by biology.
+# InfoCORE does without most of what that pairing finds; in the whole library it ends a little below CLIP, so other features must make up for most of the loss.
 # A larger $\alpha$ should give up less of it and gain less within a batch; the next section measures that trade.
 #
 # And CCL:

@@ -89,7 +89,7 @@ parameters = check_parameters(globals())
 # The COMAS screens are small and public: 549 compounds of *dark chemical matter*, each measured in two runs, and 262 natural products and relatives, measured on 18 dates.
 # Many of the latter are stereoisomers of each other, which no featuriser of this book tells apart: they count as one molecule, 184 in all, whose forms are conditions of their own.
 # A molecule whose profiles come from two runs belongs to no single experimental batch.
-# Its label is a *distribution*, and the losses of this library take it as such; where a method needs one batch for each condition, as CCL does, `per_batch()` cuts the conditions.
+# Its label is a *distribution*, and the losses of this library take it as such; where a method needs one batch for each condition, as CCL does, `per_batch()` makes a condition of its own of the replicates in each batch.
 
 # %%
 study = study_of("comas", PROFILE, SEED)
@@ -283,7 +283,7 @@ captioned(
 
 # %% [markdown]
 # On shared wells the week is plain: that is a batch effect.
-# It goes when their mean is subtracted from each plate, as it must, being their own mean.
+# It goes when the mean of these wells is subtracted from each plate; on these wells it must, since it is their own mean that is taken away.
 # On the other wells most of it *stays*.
 # Is that what the week does to treated cells, or what the compounds of that week do?
 # Write $X_b = g(X_d)$: the compound determines the week.

@@ -249,7 +249,7 @@ Markdown(sentences.readability(readable))
 # (In the simulated stand-in nothing is missing, the experimental batch shows in the readout by other means, and in the structure far more clearly.)
 #
 # A model can follow the campaign only as far as *both* sides show it.
-# What that is worth with a linear model on the structure, beside the extremes, in the top-10 accuracy of this screen:
+# How far does one get by following the campaign as a linear model reads it off the structure? Its top-10 accuracy on this screen, beside the extremes from above:
 
 # %%
 from_structure = {
