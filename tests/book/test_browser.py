@@ -145,6 +145,7 @@ class Visit:
             faults.append(f"{written - set_} formulas are not set")
         faults += [f"MathJax: {text}" for text in page.locator("article mjx-merror").all_text_contents()]
         faults += [f"cut at 1,300 pixels: {text}" for text in page.evaluate(CUT)]
+        page.evaluate("() => document.fonts.ready.then(() => null)")  # those of formulas come last
         if (weight := page.evaluate(WEIGHT)) > HEAVIEST:
             faults.append(f"weighs {weight:,} bytes")
         page.set_viewport_size({"width": 390, "height": 844})
