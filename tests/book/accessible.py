@@ -14,6 +14,7 @@ SCROLLING = ["scrollable-region-focusable"]
 PREPARE = """() => {
     for (const formula of document.querySelectorAll("mjx-container")) formula.remove();
     for (const folded of document.querySelectorAll("details")) folded.open = true;
+    for (const button of document.querySelectorAll(".toggle-hidden .toggle-button")) button.click();
     for (const folded of document.querySelectorAll(".toggle-hidden")) folded.classList.remove("toggle-hidden");
     const still = document.createElement("style");
     still.textContent = "*, ::before, ::after { transition: none !important; animation: none !important; }";
@@ -65,9 +66,10 @@ def grave_violations(page: Page) -> list[str]:
         page.evaluate("() => MathJax.startup.promise")
     page.evaluate(AXE_FILE_PATH.read_text(encoding="utf-8"))
     page.evaluate(PREPARE)
+    page.wait_for_timeout(500)  # a third of a second after a change the theme makes what scrolls reachable by keyboard
     faults = _grave(page.evaluate(STRUCTURE, COLOUR), "at a desk")
     for theme in ("light", "dark"):
         faults += _grave(page.evaluate(COLOURS, [theme, COLOUR]), theme)
     page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_timeout(500)  # the theme makes what now scrolls reachable by keyboard
+    page.wait_for_timeout(500)  # as above
     return faults + _grave(page.evaluate(ONLY, SCROLLING), "on a telephone")

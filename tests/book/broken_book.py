@@ -51,7 +51,7 @@ TEN = """
 <button id="planted-button"></button>
 <p id="planted-pale" style="color: #dddddd">Ink for a dark page.</p>
 <p id="planted-deep" style="color: #101060">Ink for a light page.</p>
-<div id="planted-scroller" style="overflow-x: auto"><p style="width: 700px">Wider than a telephone, and out of reach.</p></div>
+<div id="planted-scroller" style="overflow-x: auto; white-space: nowrap"><p>A line without a break, wider than a telephone, whose end is out of reach.</p></div>
 """
 ADDED = {
     "04_gene_expression": FOUR,
