@@ -14,7 +14,6 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 SHORTEST, LONGEST = 50, 200  # characters: less says little, more is cut by those who show it
-FRONT = "book/intro"
 PICTURE = "_static/start_here.png"
 FORMULA = "\N{OBJECT REPLACEMENT CHARACTER}"
 SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z])")

@@ -14,6 +14,7 @@ from infocore_mini.evaluate.seeds import detectable, half_width, outcome, t_inte
 from infocore_mini.experiments.names import METHOD_NAMES, RIVAL_NAMES
 from infocore_mini.experiments.new_plates.folds import NEW, TESTS
 from infocore_mini.experiments.results import StoredResult
+from infocore_mini.experiments.tables import BEST
 
 MARGIN = 2.0  # percentage points of "beaten", within which a difference does not matter
 SCREEN_NAMES = MappingProxyType(
@@ -179,17 +180,16 @@ def _said(low: float, high: float, p_adjusted: float) -> str:
 
 def verdict(name: str, of: StoredResult) -> str:
     """A line on a screen, in plain language: Markdown."""
-    title = f"**{SCREEN_NAMES[name]}**" + (" (simulated)" if of.parameters["simulated"] else "")
+    title = f"**{_title(name, of)}**"
     if name not in RETRIEVED:
         return f"{title}: too few molecules to retrieve from; {_best_replicates(of)}."
-    found, table = comparisons(of), by_fold(of)["beaten"].groupby(level=["correction", "method"]).mean()
-    inductive = table[[c not in of.parameters["transductive"] for c, _ in table.index]]
+    found, inductive = comparisons(of), _inductive_means(of)
     best, claim = inductive.idxmax(), found.iloc[0]
     apart = [f"{row.Index} {row.difference:+.1f}" for row in found.itertuples() if row.said in ("above", "below")]
     told = "; ".join(apart) if apart else "none of the planned comparisons is told apart"
     return (
         f"{title}: on new plates the right molecule beats {inductive.max():.1f} % of the others with "
-        f"{label(best, of)}, {table['raw', 'none']:.1f} % without training (50 by chance). {told[0].upper()}{told[1:]}. The information bound on "
+        f"{label(best, of)}, {inductive['raw', 'none']:.1f} % without training (50 by chance). {told[0].upper()}{told[1:]}. The information bound on "
         f"centred batches is {claim.said}: {claim.difference:+.1f} [{claim.low:+.1f}, {claim.high:+.1f}] points."
     )
 
@@ -226,22 +226,33 @@ def claim(boards: Mapping[str, StoredResult], *, margin: float = MARGIN) -> str:
 def across(boards: Mapping[str, StoredResult], score: str = "beaten") -> pd.DataFrame:
     """A row an arm, a column a screen that molecules are retrieved from: mean over folds ± half of the 95 % interval.
 
-    On new molecules and new batches, in the whole library; "" where the arm is not possible. The highest inductive
-    mean of a screen is marked by an asterisk: named, not tested.
+    On new molecules and new batches, in the whole library; "" where the arm is not possible.
     """
     columns = {}
     for name, of in boards.items():
         if name not in RETRIEVED:
             continue
         table, share = by_fold(of)[score], overlap(of)
-        means = table.groupby(level=["correction", "method"]).mean()
-        best = means[[c not in of.parameters["transductive"] for c, _ in means.index]].idxmax()
+        known = table.index.droplevel("fold")
         arms = dict.fromkeys((cell["correction"], cell["method"]) for cell in of.results["cells"])
         columns[_title(name, of)] = {
-            label(arm, of): _text(table.loc[arm], share) + ("*" if arm == best else "") if arm in means.index else ""
-            for arm in arms
+            label(arm, of): _text(table.loc[arm], share) if arm in known else "" for arm in arms
         }
     return pd.DataFrame(columns).rename_axis("arm")
+
+
+def best_arms(boards: Mapping[str, StoredResult]) -> pd.DataFrame:
+    """The marks of `across`: the highest mean of each screen among inductive corrections, which is named, not tested."""
+    retrieved = {name: of for name, of in boards.items() if name in RETRIEVED}
+    best = {_title(name, of): label(_inductive_means(of).idxmax(), of) for name, of in retrieved.items()}
+    rows = dict.fromkeys(best.values())
+    return pd.DataFrame({title: {row: BEST if row == arm else "" for row in rows} for title, arm in best.items()})
+
+
+def _inductive_means(of: StoredResult) -> pd.Series:
+    """Mean "beaten" of each arm whose correction has not seen the test, on new molecules and new batches."""
+    means = by_fold(of)["beaten"].groupby(level=["correction", "method"]).mean()
+    return means[[correction not in of.parameters["transductive"] for correction, _ in means.index]]
 
 
 def _title(name: str, of: StoredResult) -> str:
@@ -291,7 +302,7 @@ def missing(boards: Mapping[str, StoredResult]) -> pd.DataFrame:
     rows = {}
     for name, of in boards.items():
         for arm, reason in not_possible(of).items():
-            rows.setdefault((SCREEN_NAMES[name], reason), []).append(label(arm, of))
+            rows.setdefault((_title(name, of), reason), []).append(label(arm, of))
     return pd.DataFrame(
         [{"screen": screen, "arms": ", ".join(arms), "why": reason} for (screen, reason), arms in rows.items()]
     )
