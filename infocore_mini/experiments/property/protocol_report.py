@@ -63,6 +63,50 @@ def _against_sound(table: pd.DataFrame) -> dict[tuple[str, str], dict[str, float
     return found
 
 
+def said_of_changes(table: pd.DataFrame) -> str:
+    """Markdown: on which data sets each training moves the baseline, one model against one, and the largest move."""
+    found = pd.DataFrame.from_dict(_against_sound(table[table["arm"] == BASELINE]), orient="index")
+    found["outcome"] = [outcome(low, high, margin=LEVEL) for low, high in zip(found["low"], found["high"])]
+    lines = []
+    for training, of_training in found.groupby(level=1, sort=False):
+        of_training = of_training.droplevel(1)
+        parts = [
+            f"{said} on {listed(list(names.index))}" for said, names in of_training.groupby("outcome", sort=False)
+        ]
+        furthest = of_training["mean"].abs().idxmax()
+        low, high = of_training.loc[furthest, ["low", "high"]]
+        lines.append(
+            f"- *{training}*: {'; '.join(parts)}. The furthest is {furthest}, "
+            f"{of_training.loc[furthest, 'mean']:+.1f} [{low:.1f}, {high:.1f}]."
+        )
+    return "\n".join(lines)
+
+
+def said_of_averaging(table: pd.DataFrame) -> str:
+    """What the average of five models' predictions scores more than one model does, under the sound protocol."""
+    sound = table[(table["arm"] == BASELINE) & (table["training"] == SOUND)].groupby("dataset", sort=False)
+    gain = (sound["averaged"].first() - sound["score"].mean()).sort_values()
+    return (
+        f"Averaging the predictions of {table['seed'].nunique()} models moves the baseline by {gain.iloc[0]:+.1f} "
+        f"({gain.index[0]}) to {gain.iloc[-1]:+.1f} points ({gain.index[-1]})."
+    )
+
+
+def decided_by_the_grid(table: pd.DataFrame) -> str:
+    """On which data sets a wider grid alone moves the baseline further than any method differs from it."""
+    baseline = _against_sound(table[table["arm"] == BASELINE])
+    methods = judged(table[table["training"] == SOUND])
+    furthest = methods["mean"].abs().groupby(methods["dataset"], sort=False).max()
+    parts = [
+        f"{name} ({baseline[name, 'wider grid']['mean']:+.1f} points, the methods at most {most:.1f})"
+        for name, most in furthest.items()
+        if abs(baseline[name, "wider grid"]["mean"]) > most
+    ]
+    if not parts:
+        return "On no data set does a wider grid move the baseline further than pretraining by any method does."
+    return f"The grid decides more than pretraining does on {listed(parts)}."
+
+
 def beside_paper(table: pd.DataFrame, paper: Mapping[str, float]) -> pd.DataFrame:
     """The baseline by the sound protocol and by the paper's, one model and five averaged, beside the printed score.
 
