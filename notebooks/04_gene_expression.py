@@ -289,7 +289,7 @@ captioned(
 # $$ (eq-ge-simulator)
 #
 # The loadings of molecule $d$ on 48 shared mechanisms follow from its substructures in part; the signatures $S_c$ depend on the cell line $c$; every drug plate prefers a series of similar molecules.
-# A simulator can be made to say anything, so its doses were fixed first, on diagnostics that run identically on the real plates and on simulated ones of the same sizes.
+# A simulator can be made to say anything, so the strength of each of its effects was fixed first, on diagnostics that run identically on the real plates and on simulated ones of the same sizes.
 # **They were committed before any method was compared, and not touched since.**
 
 # %% tags=["nbval-check-output"]
@@ -420,7 +420,7 @@ captioned(
 # %% [markdown]
 # Within an experimental batch InfoCORE is above CLIP in every seed, by about as much as the paper's 14.7 %.
 # **In the whole library it is not**: the paper's InfoCORE gains 7 % there, ours loses about as much at top-1, with an interval that includes zero, and significantly at top-5 and top-10.
-# A likely reason shows below, under *what hangs on one dose*: on this screen, structure says a good deal about the plate, so that CLIP's pairing by plate *pays* on new molecules of the whole library.
+# A likely reason shows below, under *what hangs on one strength*: on this screen, structure says a good deal about the plate, so that CLIP's pairing by plate *pays* on new molecules of the whole library.
 # InfoCORE does without most of what that pairing finds; in the whole library it ends a little below CLIP, so other features must make up for most of the loss.
 # A larger $\alpha$ should give up less of it and gain less within a batch; the next section measures that trade.
 #
@@ -464,7 +464,7 @@ captioned(
 # The two cannot both be had in full here: what a smaller $\alpha$ adds within a batch it takes from the whole library, where a plate read off the structure is worth something ({numref}`fig-alpha-sweep`).
 # Without the queue InfoCORE comes nearer to it: trained by SimCLR, it gains more within a batch and holds CLIP's top-1 among all molecules, though not its top-5 ({numref}`fig-frameworks`).
 #
-# ### What hangs on one dose
+# ### What hangs on one strength
 #
 # All this holds for one strength of the arrow from batch to structure.
 # It was calibrated on two libraries of kinase inhibitors and one mixed one, which is a single contrast, and the loss in the whole library may hang on it.
@@ -481,17 +481,17 @@ captioned(
 
 # %% [markdown]
 # Real screens stand everywhere on this scale.
-# In the Connectivity Map a structure says next to nothing of the batch; the calibrated dose, 1.5, is about that of COMAS; yeast, zebrafish and ToxCast lie between.
-# So there is no one dose to simulate, and the study was repeated at three others, planned before it ran: same seeds, same molecules, effects and batches, other plates.
+# In the Connectivity Map a structure says next to nothing of the batch; the calibrated strength, 1.5, is about that of COMAS; yeast, zebrafish and ToxCast lie between.
+# So there is no one strength to simulate, and the study was repeated at three others, planned before it ran: same seeds, same molecules, effects and batches, other plates.
 
-# %% mystnb={"figure": {"caption": "Simulated screens that differ in the arrow from batch to structure alone: accuracy of InfoCORE relative to CLIP, 95 % intervals over four seeds.", "name": "fig-ge-doses"}, "image": {"alt": "Two panels, whole and batch library: the change of accuracy against the dose of the arrow, 0 to 3, at top 1, 5 and 10."}}
+# %% mystnb={"figure": {"caption": "Simulated screens that differ in the arrow from batch to structure alone: accuracy of InfoCORE relative to CLIP, 95 % intervals over four seeds.", "name": "fig-ge-doses"}, "image": {"alt": "Two panels, whole and batch library: the change of accuracy against the strength of the arrow, 0 to 3, at top 1, 5 and 10."}}
 swept = doses.at_doses()
 figures.sweep(
     {
         dose: report.against(found, "infocore", "clip")
         for dose, found in swept.items()
     },
-    "dose of the arrow",
+    "strength of the arrow",
     clip_at=None,
 )
 
@@ -503,7 +503,7 @@ Markdown(doses.turning(swept))
 # Without an arrow InfoCORE has next to nothing to correct, and changes next to nothing: plates still differ, but no structure gives them away, and pairing by plate does not pay.
 # From a weak arrow on it gains within a batch at every top.
 # Among all molecules it is level with CLIP at the weak arrow, top 5 and 10, and below it at the strongest; nowhere is it told to be above.
-# So the paper's gain among all molecules is not seen at any dose; at the two smaller ones the intervals would hold it, at top 1.
+# So the paper's gain among all molecules is not seen at any strength; at the two smaller ones the intervals would hold it, at top 1.
 # And the null result on the Connectivity Map is what this scale predicts: where structures tell nothing of the batch, no method has anything to win by unlearning it.
 #
 # ### What the paper reports beside what we got

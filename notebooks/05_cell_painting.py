@@ -328,7 +328,7 @@ Markdown(report.verdict(labels, studies.SOFT_AND_HARD))
 #
 # ## A simulated screen, and the paper's table
 #
-# The simulator's doses for cell painting were fixed on COMAS, before any method was compared; the fit is looser than for gene expression, since the real runs differ more from each other than simulated ones.
+# The strengths of the simulator's effects were fixed for cell painting on COMAS, before any method was compared; the fit is looser than for gene expression, since the real runs differ more from each other than simulated ones.
 
 # %% mystnb={"figure": {"caption": "Simulated cell painting beside the COMAS screens.", "name": "fig-cp-calibration"}, "image": {"alt": "Three panels with distributions of profile size, correlations between runs, and diagnostics, real beside simulated."}}
 real_and_simulated(stored("calibration").results["cell_painting"])

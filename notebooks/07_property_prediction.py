@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Property prediction: does a screen teach chemistry?
 #
-# **With three seeds and small test parts, pretraining on the screens at hand is told apart from none, and InfoCORE from CLIP, no more often than chance would have it. Both could differ by several points unseen: the chapter shows no gain, and no absence of one. On BACE, HIV and PRISM the best mean is a random forest's, on fingerprints.**
+# **With three seeds and small test parts, pretrained encoders differ from untrained ones, and InfoCORE from CLIP, no more often than chance would have it. Both could differ by several points unseen: the chapter shows no gain, and no absence of one. On BACE, HIV and PRISM the best mean is a random forest's, on fingerprints.**
 
 # %% [markdown]
 # **Aim.** Take the drug encoder out of a pretrained model, put a linear layer on it, fine-tune it on eight benchmarks of molecular properties, and see whether it beats the same encoder with random weights, and what a chemist would use without any of this.

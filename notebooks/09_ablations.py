@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Ablations: what each part of the training is worth
 #
-# **The paper adds four devices to CLIP before it adds the batch weights: a momentum queue, augmentation, heads for the cell lines and minibatches of one line. Taken away one by one on our simulated screen, six seeds tell a single device from nothing, and it does harm: without minibatches of one line the whole library gains. Without all four the batch library gains, so that the arms stand in another order than in the paper's Table 5. Of all changes, the batch weights change accuracy in the batch library most.**
+# **The paper adds four devices to CLIP before it adds the batch weights: a momentum queue, augmentation, heads for the cell lines and minibatches from one cell line. Taken away one by one on our simulated screen, six seeds tell a single device from nothing, and it does harm: without minibatches from one cell line the whole library gains. Without all four the batch library gains, so that the arms stand in another order than in the paper's Table 5. Of all changes, the batch weights change accuracy in the batch library most.**
 
 # %% [markdown]
 # **Aim.** Know which parts of Appendix F carry the retrieval accuracy, and how sensitive InfoCORE is to its own two settings.
@@ -78,7 +78,7 @@ parameters = check_parameters(globals(), ALPHA=Fraction, GRADIENT_SCALE=NonNegat
 # | MoCo {cite:p}`he2020moco` | thousands of negatives from a queue, embedded by a slowly moving copy | negatives from the minibatch alone (SimCLR) |
 # | augmentation | a raw replicate, a noisy one or a Dirichlet mixture of replicates; features dropped | a raw replicate, whole |
 # | cell-line heads | $Z_d^c = \text{proj}_c(\text{Enc}_d(X_d))$: one linear map for each cell line | one drug embedding for all |
-# | one-line minibatches | every second minibatch from one cell line, with a queue of its own | all minibatches at random |
+# | minibatches from one cell line | every second minibatch from one cell line, with a queue of its own | all minibatches at random |
 #
 # All arms share data, split, settings and number of epochs; only what is named changes (`ablation_arms`).
 #
@@ -136,7 +136,7 @@ Markdown(ablation.against_table_5(by_arm, report.paper_ablation()))
 #
 # What may be behind it; none of this was tested:
 #
-# - *Cell lines.* In the simulator, {eq}`eq-ge-simulator`, a mechanism keeps most of its signature from line to line, and the effect of the cell line itself went away with the control wells. Heads and one-line minibatches are there for lines that dominate the profile and respond differently; that is a fact about real lines which our three plates, all of one line, could not calibrate.
+# - *Cell lines.* In the simulator, {eq}`eq-ge-simulator`, a mechanism keeps most of its signature from line to line, and the effect of the cell line itself went away with the control wells. Heads and minibatches from one cell line are there for lines that dominate the profile and respond differently; that is a fact about real lines which our three plates, all of one cell line, could not calibrate.
 # - *Augmentation.* Simulated replicates are alike, three of them for every condition and all in one experimental batch; the paper's are uneven.
 # - *The queue.* Ours holds 2,048 of 7,680 training pairs, the paper's 4,096 of about 53,000; negatives are less scarce here.
 # - *Length.* These runs see their training pairs 40 times, the paper's configuration 150 times, and those are seven times as many; a regulariser pays late.

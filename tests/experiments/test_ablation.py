@@ -104,7 +104,7 @@ def page(request) -> str:
 def test_the_headline_of_the_ablation_is_what_is_stored(page):
     by_arm, paper = report.tables(stored("ablation").results), report.paper_ablation()
     assert (
-        "six seeds tell a single device from nothing, and it does harm: without minibatches of one line the whole"
+        "six seeds tell a single device from nothing, and it does harm: without minibatches from one cell line the whole"
         in page
     )
     assert (

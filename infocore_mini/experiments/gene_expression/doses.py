@@ -154,7 +154,7 @@ def turning(by_dose: Mapping[float, Tables], margin: float = MARGIN) -> str:
         dose: told(tables, "infocore", "clip", margin).set_index(["library", "top"])["said"]
         for dose, tables in by_dose.items()
     }
-    lines = [f"{METHOD_NAMES['infocore']} against {METHOD_NAMES['clip']}, by the dose of the arrow:\n"]
+    lines = [f"{METHOD_NAMES['infocore']} against {METHOD_NAMES['clip']}, by the strength of the arrow:\n"]
     for library, top in product(("whole", "batch"), (1, 5, 10)):
         course = {dose: said[library, top] for dose, said in compared.items()}
         at = {what: listed([f"{dose:g}" for dose in course if course[dose] == what]) for what in course.values()}
