@@ -164,28 +164,20 @@ models = {
     for method in methods
 }
 
-# %% mystnb={"image": {"alt": "Rings of points, a column for each method. The points are held-out screens on the unit circle, in the upper row coloured by the five effects, in the lower row by the 25 batches."}}
+# %% [markdown]
+# The same trainings stopped early, and at their end; then the held-out drugs:
+
+# %% tags=["hide-input"]
 held_out = study.held_out
-z_screen = {
-    method: model.embed_screen(study.screen[held_out])
-    for method, model in models.items()
-}
-figures.embedding_rings(z_screen, study.effect[held_out], study.batch_id[held_out])
+figures.embedding_rings(
+    experiment.stages(study, models),
+    study.effect[held_out],
+    study.batch_id[held_out],
+    first="screens, trained",
+)
 
 # %% [markdown]
-# *Simulated data. Embeddings $Z_g$ of the 625 held-out screens of one draw. They lie on the unit circle; points are spread outwards at random only to be seen, so read the angle. Top: the five effects. Bottom: the 25 batches.*
-#
-# And the drug's side:
-
-# %% mystnb={"image": {"alt": "The same rings for the held-out drugs of the draw."}}
-z_drug = {
-    method: model.embed_drug(study.drug[held_out])
-    for method, model in models.items()
-}
-figures.embedding_rings(z_drug, study.effect[held_out], study.batch_id[held_out])
-
-# %% [markdown]
-# *Simulated data. Embeddings $Z_d$ of the held-out drugs of the same draw.*
+# *Simulated data. Embeddings $Z_g$ of held-out screens of one draw, and $Z_d$ of its drugs: 160 of the 625. They lie on the unit circle; points are spread outwards at random only to be seen, so read the angle. Top: the five effects. Bottom: the 25 batches. Step through: what do the methods find in the first epoch, effects or batches, and which of them goes on to part the effects?*
 #
 # ### Forty draws, since one proves nothing
 #

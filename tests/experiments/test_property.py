@@ -321,7 +321,10 @@ def test_what_the_page_says_by_itself_is_what_is_stored(full, root):
     page = (root / "notebooks" / "07_property_prediction.py").read_text(encoding="utf-8")
     table = report.scores(full.results["cells"])
     to_clip = [(f"infocore, {name}", f"clip, {name}") for name in experiment.PRETRAINED_IN]
-    assert "pretrained encoders differ from untrained ones, and InfoCORE from CLIP, no more often than chance would have it" in page
+    assert (
+        "pretrained encoders differ from untrained ones, and InfoCORE from CLIP, no more often than chance would have it"
+        in page
+    )
     simclr = report.scores(stored("property_simclr").results["cells"])
     by_simclr = [(f"infocore, {name}", f"clip, {name}") for name in experiment.SIMCLR.studies]
     for pairs, scores in ((sentences.against_nothing(), table), (to_clip, table), (by_simclr, simclr)):

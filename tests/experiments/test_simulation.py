@@ -12,7 +12,7 @@ from infocore_mini.config import Config
 from infocore_mini.evaluate.mixing import batch_mixing_entropy, knn_purity, linear_probe
 from infocore_mini.experiments.records import Record
 from infocore_mini.experiments.results import StoredResult, stored
-from infocore_mini.experiments.simulation import chance, negatives, readings, report, studies
+from infocore_mini.experiments.simulation import chance, figures, negatives, readings, report, studies
 from infocore_mini.experiments.simulation import run as simulation
 from infocore_mini.simulate.study import simulation_study
 from infocore_mini.training.pairs import Pairs, sample
@@ -210,6 +210,29 @@ def test_run_gives_a_row_for_each_draw_method_and_view():
     rows = simulation.run(range(3, 5), ("clip", "infocore"), settings={"epochs": 1}, n_jobs=1)
     assert len(rows) == 2 * 2 * 2 and not rows.isna().any().any()
     assert rows[["effect", "batch"]].to_numpy().min() >= 0 and rows.draw.unique().tolist() == [3, 4]
+
+
+def test_stages_are_the_same_training_stopped_early_and_are_drawn_with_words():
+    study, few = simulation_study(0), {"epochs": 4, "gradient_scale": 0.0}
+    models = {
+        method: simulation.train_on(study, simulation.config_of(method, 0, few)) for method in ("clip", "infocore")
+    }
+    found = simulation.stages(study, models)
+    assert list(found) == ["screens, epoch 1", "screens, trained", "drugs, trained"]
+    first = simulation.train_on(study, simulation.config_of("clip", 0, {**few, "epochs": 1}))
+    screen = study.screen[study.held_out]
+    np.testing.assert_array_equal(found["screens, epoch 1"]["clip"], first.embed_screen(screen))
+    assert first.history[0]["contrastive"] == models["clip"].history[0]["contrastive"], (
+        "the beginning of the longer one"
+    )
+    effect, batch_id = study.effect[study.held_out], study.batch_id[study.held_out]
+    drawn = figures.embedding_rings(found, effect, batch_id, first="screens, trained")
+    assert drawn.first == 1 and [frame.label for frame in drawn.frames] == list(found)
+    z = np.asarray(found["drugs, trained"]["clip"])
+    cosine = z @ z.T - 3 * np.eye(len(z))
+    shared = np.mean(np.asarray(batch_id) == np.asarray(batch_id)[cosine.argmax(1)])
+    assert "CLIP: the nearest neighbour shares the effect in" in drawn.frames[2].alt
+    assert f"and the batch in {shared:.0%}" in drawn.frames[2].alt.split(";")[0]
 
 
 def test_the_supervised_ceiling_falls_with_noise():

@@ -70,9 +70,7 @@ def said_of_changes(table: pd.DataFrame) -> str:
     lines = []
     for training, of_training in found.groupby(level=1, sort=False):
         of_training = of_training.droplevel(1)
-        parts = [
-            f"{said} on {listed(list(names.index))}" for said, names in of_training.groupby("outcome", sort=False)
-        ]
+        parts = [f"{said} on {listed(list(names.index))}" for said, names in of_training.groupby("outcome", sort=False)]
         furthest = of_training["mean"].abs().idxmax()
         low, high = of_training.loc[furthest, ["low", "high"]]
         lines.append(

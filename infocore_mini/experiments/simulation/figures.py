@@ -13,28 +13,52 @@ from infocore_mini.evaluate.seeds import half_width
 from infocore_mini.experiments.names import METHOD_NAMES
 from infocore_mini.experiments.simulation.report import ARM_NAMES, LONG_CCL, ONE_BATCH_CCL, VIEWS
 from infocore_mini.experiments.style import CATEGORIES, METHOD_COLOURS, NEUTRAL, figure, finish
+from infocore_mini.experiments.touch import Touchable, touchable
+
+RING = 160  # points of a panel of `embedding_rings`
 
 _TARGETS = {"effect": "effect accuracy (%)", "batch": "batch accuracy (%)"}
 _CHANCE = {"effect": 20.0, "batch": 4.0}
 _COLOURS = METHOD_COLOURS | {ONE_BATCH_CCL: CATEGORIES[4], LONG_CCL: CATEGORIES[3]}
 
 
-def embedding_rings(embeddings: Mapping[str, np.ndarray], effect, batch_id) -> Figure:
-    """Where each method puts the held-out samples on the unit circle, coloured by effect and by batch.
+def embedding_rings(by_stage: Mapping[str, Mapping[str, np.ndarray]], effect, batch_id, *, first: str) -> Touchable:
+    """Where methods put held-out samples on the unit circle, coloured by effect and by batch; a frame a stage.
 
     Args:
-        embeddings: method -> (n, 2) unit-norm embeddings. Points are spread outwards at random, so that
-            they do not hide one another: only the angle carries information.
+        by_stage: stage -> method -> (n, 2) unit-norm embeddings. `RING` of them are drawn, spread outwards at random so
+            that they do not hide one another: only the angle carries information.
         effect, batch_id: (n,) codes.
+        first: the stage to begin with.
     """
-    fig, axes = figure(2, len(embeddings), squeeze=False, panel=(2.6, 2.6))
-    spread = np.random.default_rng(0).uniform(0.75, 1.25, (len(effect), 1))
-    colours = {"effect": (effect, CATEGORIES[: int(max(effect)) + 1]), "batch": (batch_id, "husl")}
-    for row, (target, (code, palette)) in zip(axes, colours.items()):
+    code = {"effect": np.asarray(effect), "batch": np.asarray(batch_id)}
+    figures = {stage: _rings(embeddings, code) for stage, embeddings in by_stage.items()}
+    words = {stage: f"{stage}. {_rings_in_words(embeddings, code)}" for stage, embeddings in by_stage.items()}
+    return touchable("rings", "held-out", figures, words, first=first)
+
+
+def _rings_in_words(embeddings: Mapping[str, np.ndarray], code: Mapping[str, np.ndarray]) -> str:
+    """How often the nearest neighbour on the circle shares the effect, and the batch."""
+    parts = []
+    for method, z in embeddings.items():
+        cosine = np.asarray(z) @ np.asarray(z).T
+        np.fill_diagonal(cosine, -2)
+        nearest = cosine.argmax(1)
+        shares = (f"the {name} in {np.mean(labels == labels[nearest]):.0%}" for name, labels in code.items())
+        parts.append(f"{METHOD_NAMES[method]}: the nearest neighbour shares {' and '.join(shares)}")
+    return "; ".join(parts) + "."
+
+
+def _rings(embeddings: Mapping[str, np.ndarray], code: Mapping[str, np.ndarray]) -> Figure:
+    fig, axes = figure(2, len(embeddings), squeeze=False, panel=(2.2, 2.2))
+    rng, n = np.random.default_rng(0), len(code["effect"])
+    shown, spread = rng.permutation(n)[:RING], rng.uniform(0.75, 1.25, (n, 1))
+    palettes = {"effect": CATEGORIES[: int(max(code["effect"])) + 1], "batch": "husl"}
+    for row, (target, palette) in zip(axes, palettes.items()):
         for ax, (method, z) in zip(row, embeddings.items()):
-            x, y = (spread * np.asarray(z)).T
+            x, y = (spread * np.asarray(z))[shown].T
             look = dict(s=9, linewidth=0, antialiased=False)  # plain dots: half of the bytes
-            sns.scatterplot(x=x, y=y, hue=np.asarray(code), palette=palette, legend=False, ax=ax, **look)
+            sns.scatterplot(x=x, y=y, hue=code[target][shown], palette=palette, legend=False, ax=ax, **look)
             ax.set(xticks=[], yticks=[], xlabel="", ylabel="", aspect="equal", xlim=(-1.35, 1.35), ylim=(-1.35, 1.35))
             ax.set_title(METHOD_NAMES[method] if target == "effect" else "")
             sns.despine(ax=ax, left=True, bottom=True)

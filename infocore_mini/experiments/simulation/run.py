@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -10,6 +11,7 @@ from typing import Literal
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
@@ -99,6 +101,25 @@ def train_on(study: SimulationStudy, config: Config) -> Pretrained:
     """Pretrain on the training half of a draw."""
     rows = study.train
     return pretrain(study.drug[rows], study.screen[rows], study.batch_id[rows], config)
+
+
+def stages(study: SimulationStudy, models: Mapping[str, Pretrained]) -> dict[str, dict[str, Tensor]]:
+    """Embeddings of the held-out half as training goes on: stage -> method -> (n_held_out, d).
+
+    The screens after one epoch and after a twelfth of all (the same trainings, stopped early), and as trained; then the
+    drugs, as trained.
+
+    Args:
+        models: method -> what `train_on` made of it on this draw, all of so many epochs.
+    """
+    screen, drug = study.screen[study.held_out], study.drug[study.held_out]
+    (length,) = {model.config.epochs for model in models.values()}
+    found = {}
+    for epochs in sorted({1, max(1, length // 12)} - {length}):
+        early = {method: train_on(study, replace(model.config, epochs=epochs)) for method, model in models.items()}
+        found[f"screens, epoch {epochs}"] = {method: model.embed_screen(screen) for method, model in early.items()}
+    found["screens, trained"] = {method: model.embed_screen(screen) for method, model in models.items()}
+    return found | {"drugs, trained": {method: model.embed_drug(drug) for method, model in models.items()}}
 
 
 def score(study: SimulationStudy, model: Pretrained) -> list[dict]:
