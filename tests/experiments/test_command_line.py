@@ -12,7 +12,6 @@ from infocore_mini.experiments.new_plates.folds import SCREENS
 from infocore_mini.experiments.results import stored
 
 PLANNED = {  # whose plans are written down, and which have not been run
-    "property_protocols",
     *(f"new_plates_{name}" for name in SCREENS),
     *new_plates_phases.STORES,
 }

@@ -18,6 +18,7 @@ from infocore_mini.experiments.property.run import BASELINE
 
 LEVEL = 1.0  # points
 SOUND, *CHANGED = OF_PRETRAINED
+ALL_TRAININGS = (*TRAININGS, *PRISM_VARIANTS)  # in the order of the tables
 
 
 def scores(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -47,7 +48,7 @@ def changes(table: pd.DataFrame, arm: str = BASELINE) -> pd.DataFrame:
         cell = f"{found['mean']:+.1f} [{found['low']:.1f}, {found['high']:.1f}], {found['averaged']:+.1f}"
         rows.setdefault(dataset, {})[training] = cell
     wide = pd.DataFrame.from_dict(rows, orient="index").fillna("")
-    order = [name for name in table["training"].drop_duplicates() if name in wide]
+    order = [name for name in ALL_TRAININGS if name in wide]
     return wide.loc[[name for name in table["dataset"].drop_duplicates() if name in wide.index], order]
 
 
@@ -68,8 +69,8 @@ def said_of_changes(table: pd.DataFrame) -> str:
     found = pd.DataFrame.from_dict(_against_sound(table[table["arm"] == BASELINE]), orient="index")
     found["outcome"] = [outcome(low, high, margin=LEVEL) for low, high in zip(found["low"], found["high"])]
     lines = []
-    for training, of_training in found.groupby(level=1, sort=False):
-        of_training = of_training.droplevel(1)
+    for training in (name for name in ALL_TRAININGS if name in found.index.unique(level=1)):
+        of_training = found.xs(training, level=1)
         parts = [f"{said} on {listed(list(names.index))}" for said, names in of_training.groupby("outcome", sort=False)]
         furthest = of_training["mean"].abs().idxmax()
         low, high = of_training.loc[furthest, ["low", "high"]]
