@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from conftest import at_hand
 
 from infocore_mini.evaluate.property import FineTuning, property_score
 from infocore_mini.experiments.property import protocol_report as report
@@ -13,6 +14,7 @@ from infocore_mini.experiments.property import protocols
 from infocore_mini.experiments.property.protocols import PAPER, TRAININGS, WIDE, Training
 from infocore_mini.experiments.property.sets import prepared, pretraining_study
 from infocore_mini.featurize import Parts, murcko_scaffold, scaffold_split, skeletons
+from infocore_mini.readers.property import property_files
 
 TUNING = FineTuning(learning_rates=(1e-3, 3e-3), epochs=(1, 3))
 
@@ -70,6 +72,7 @@ def test_only_the_extremes_are_left_and_missing_values_stay_missing():
 
 
 def test_ten_folds_test_every_molecule_once_but_those_of_the_screen():
+    at_hand(*property_files("PRISM"), *pretraining_study(protocols.SCREEN).files)
     smiles = prepared("PRISM").smiles
     folds = protocols.scaffold_folds(smiles)
     tested = np.concatenate([parts.test for parts in folds])
@@ -88,6 +91,7 @@ def test_chiral_scaffolds_part_stereoisomers():
     steroid = ["O=C1CC[C@@H]2CCCC[C@H]2C1", "O=C1CC[C@H]2CCCC[C@H]2C1"]
     assert len(set(murcko_scaffold(pair))) == 1 and len(set(murcko_scaffold(steroid))) == 1
     assert len(set(murcko_scaffold(steroid, chirality=True))) == 2
+    at_hand(*property_files("BBBP"))
     data = prepared("BBBP")
     plain, chiral = scaffold_split(data.smiles), scaffold_split(data.smiles, chirality=True)
     scaffold = np.array(murcko_scaffold(data.smiles))
@@ -102,6 +106,7 @@ def test_the_baseline_has_every_data_set_and_pretrained_encoders_the_short_ones(
     assert len(by_arm["Mol2vec"]) == 8 and all(set(protocols.DATASETS) == by_arm[key] for key in by_arm if "," in key)
     inactive = {dataset for dataset, training, _ in cells if training == "missing read as inactive"}
     assert inactive == set(protocols.WITH_MISSING)
+    at_hand(*(file for name in ("BBBP", "BACE", "Tox21") for file in property_files(name)))
     missing = {name: bool(np.isnan(prepared(name).target).any()) for name in ("BBBP", "BACE", "Tox21")}
     assert missing == {"BBBP": False, "BACE": False, "Tox21": True}
     assert replace(TRAININGS["sound"], missing="inactive") == TRAININGS["missing read as inactive"]
