@@ -254,8 +254,15 @@ Markdown(f"{n_models} models each. Made by {protocols.made}")
 captioned(
     protocol_report.changes(by_protocol),
     "What each change of the protocol does to the encoder without pretraining, in "
-    "points: one model, with the 95 % interval over five seeds, then the average "
-    "of five models. All data sets are real.",
+    "points of ROC-AUC: one model, with the 95 % interval over five seeds. All data "
+    "sets are real.",
+)
+
+# %% tags=["nbval-check-output"]
+captioned(
+    protocol_report.changes_of_prism(by_protocol),
+    "And on PRISM (real), 100 times R²: one model with its interval, then the "
+    "average of five.",
 )
 
 # %% tags=["nbval-check-output"]

@@ -124,9 +124,12 @@ def test_a_change_is_paired_by_seed_and_stands_beside_that_of_the_averaged_model
         cell("BBBP", "sound", "Mol2vec", [0.70, 0.71, 0.72], 0.73),
         cell("BBBP", "wider grid", "Mol2vec", [0.71, 0.72, 0.73], 0.76),
         cell("PRISM", "sound", "Mol2vec", [0.1, 0.1, 0.1], 0.1),
+        cell("PRISM", "extremes alone", "Mol2vec", [0.3, 0.3, 0.3], 0.4),
     ]
+    prism = report.changes_of_prism(report.scores(results))
+    assert prism.loc["extremes alone"].tolist() == ["+20.0 [20.0, 20.0]", "+30.0"]
     table = report.changes(report.scores(results))
-    assert table.loc["BBBP", "wider grid"] == "+1.0 [1.0, 1.0], +3.0" and "PRISM" not in table.index
+    assert table.loc["BBBP", "wider grid"] == "+1.0 [1.0, 1.0]" and "PRISM" not in table.index
 
 
 def test_outcomes_that_turn_with_the_protocol_are_counted_and_named():

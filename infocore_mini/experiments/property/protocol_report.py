@@ -37,19 +37,33 @@ def scores(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     )
 
 
-def changes(table: pd.DataFrame, arm: str = BASELINE) -> pd.DataFrame:
-    """What each training changes against the sound one: rows data sets, columns trainings.
+def changes(table: pd.DataFrame) -> pd.DataFrame:
+    """What each training changes in the baseline's score on the sets for classification: rows sets, columns trainings.
 
-    Cells as "+1.2 [0.3, 2.1], +1.9": a model's score, with its 95 % interval paired by seed, and that of the averaged
-    models' score; "" where it is no other training.
+    Cells as "+1.2 [0.3, 2.1]": one model against one, with the 95 % interval paired by seed; "" where it is no other
+    training.
     """
     rows: dict[str, dict[str, str]] = {}
-    for (dataset, training), found in _against_sound(table[table["arm"] == arm]).items():
-        cell = f"{found['mean']:+.1f} [{found['low']:.1f}, {found['high']:.1f}], {found['averaged']:+.1f}"
-        rows.setdefault(dataset, {})[training] = cell
+    for (dataset, training), found in _against_sound(table[table["arm"] == BASELINE]).items():
+        if dataset != "PRISM":
+            rows.setdefault(dataset, {})[training] = _with_interval(found)
     wide = pd.DataFrame.from_dict(rows, orient="index").fillna("")
-    order = [name for name in ALL_TRAININGS if name in wide]
-    return wide.loc[[name for name in table["dataset"].drop_duplicates() if name in wide.index], order]
+    return wide[[name for name in ALL_TRAININGS if name in wide]]
+
+
+def changes_of_prism(table: pd.DataFrame) -> pd.DataFrame:
+    """What each training changes in the baseline's R2 on PRISM, times 100: of one model, and of the models' average."""
+    found = _against_sound(table[(table["arm"] == BASELINE) & (table["dataset"] == "PRISM")])
+    rows = {
+        training: {"one model": _with_interval(row), "averaged": f"{row['averaged']:+.1f}"}
+        for training in ALL_TRAININGS
+        if (row := found.get(("PRISM", training)))
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _with_interval(found: Mapping[str, float]) -> str:
+    return f"{found['mean']:+.1f} [{found['low']:.1f}, {found['high']:.1f}]"
 
 
 def _against_sound(table: pd.DataFrame) -> dict[tuple[str, str], dict[str, float]]:
