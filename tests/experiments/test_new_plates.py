@@ -404,9 +404,9 @@ def test_real_screens_are_placed_and_predicted(axes):
     )
     found = placement.placed(table, where, screens)
     assert f"places {found['right'].sum()} of 4 real screens rightly" in placement.sentence(found)
-    drawn = figures.phase_figure(table)
-    assert len(drawn.axes) == len(phases.AXES) and all(len(axis.lines) == len(phases.METHODS) for axis in drawn.axes)
-    assert "simulated" in drawn.axes[0].get_ylabel()
+    touched = figures.phase_diagram(placement.curves(axes, "seen"), table)
+    assert [frame.label for frame in touched.frames] == [figures.AXIS_NAMES[axis] for axis in phases.AXES]
+    assert all("new batches" in frame.alt and "is highest" in frame.alt for frame in touched.frames)
 
 
 def test_settings_of_every_method_are_valid():
