@@ -54,7 +54,13 @@ from typing import Literal
 import pandas as pd
 from IPython.display import Markdown
 
-from infocore_mini.experiments.new_plates import figures, live, placement, report
+from infocore_mini.experiments.new_plates import (
+    across,
+    figures,
+    live,
+    placement,
+    report,
+)
 from infocore_mini.experiments.new_plates.folds import N_FOLDS
 from infocore_mini.experiments.new_plates.phases import AXES
 from infocore_mini.experiments.notebook import captioned, check_parameters
@@ -81,7 +87,7 @@ parameters = check_parameters(
 
 # %% tags=["nbval-check-output"]
 captioned(
-    report.sizes(stored("new_plates_folds")).round(0).astype(int),
+    across.sizes(stored("new_plates_folds")).round(0).astype(int),
     "Molecules and experimental batches of each part, mean over five folds. The "
     "last screen is simulated, the others are real.",
 )
@@ -118,11 +124,11 @@ captioned(
 
 # %% tags=["nbval-check-output"]
 captioned(
-    report.across(boards),
+    across.board(boards),
     "New molecules on new batches, whole library: others beaten in percent, mean "
     "over five folds ± half of the 95 % interval. Corrections with † were fitted on "
     "the test's wells too, and are not among those that can be best.",
-    marks=report.best_arms(boards),
+    marks=across.best_arms(boards),
 )
 
 # %% [markdown]
@@ -130,7 +136,7 @@ captioned(
 
 # %% tags=["nbval-check-output"]
 captioned(
-    report.compared(boards),
+    across.compared(boards),
     "Planned comparisons: difference in points of others beaten, 95 % interval for "
     "folds that share training, and what is said (Holm over ten; level: within 2 "
     "points).",
@@ -143,7 +149,7 @@ Markdown("\n".join(f"- {report.verdict(key, of)}" for key, of in boards.items())
 # And the one claim that this chapter was made for. What does training on the information bound add, over centring the batches, on new plates?
 
 # %% tags=["nbval-check-output"]
-Markdown(f"> **{report.claim(boards)}**")
+Markdown(f"> **{across.claim(boards)}**")
 
 # %% mystnb={"figure": {"caption": "Connectivity Map (real): others beaten by the right molecule, new molecules on new batches. A dot a fold, a bar the mean; dashed: chance.", "name": "fig-new-plates-board"}, "image": {"alt": "A dot plot with a row for every arm of the board, ordered by mean; five dots and a bar in each row, and a dashed line at 50 percent."}}
 figures.board_figure(boards["connectivity_map"])
@@ -156,7 +162,7 @@ figures.board_figure(boards["connectivity_map"])
 # %% tags=["nbval-check-output"]
 two = [("raw", "clip"), ("raw", "infocore"), ("batch centring", "clip")]
 captioned(
-    report.seen_and_new(boards, two).round(1),
+    across.seen_and_new(boards, two).round(1),
     "Others beaten in percent, mean over folds, by test.",
 )
 
@@ -187,7 +193,7 @@ captioned(report.board(boards["dahlin"]), "Dahlin 2023 (real), percent.")
 captioned(report.board(boards["simulated"]), "Simulated gene expression, percent.")
 
 # %% tags=["nbval-check-output", "hide-output"]
-captioned(report.missing(boards), "Arms that a screen has not the wells for.")
+captioned(across.missing(boards), "Arms that a screen has not the wells for.")
 
 # %% [markdown]
 # ## Alpha without labels
@@ -195,9 +201,13 @@ captioned(report.missing(boards), "Arms that a screen has not the wells for.")
 # InfoCORE's dial can be set without any label of biology, on batches that training did not have: by retrieval there, or by how little of the batch is left there. Is that better than the fixed 0.33?
 
 # %% tags=["nbval-check-output"]
-by_screen = {report.SCREEN_NAMES[key]: report.alphas(of) for key, of in boards.items()}
+by_screen = {
+    report.SCREEN_NAMES[key]: report.alphas(of) for key, of in boards.items()
+}
 alphas = pd.concat(by_screen, names=["screen"])
-alphas["chosen"] = [", ".join(f"{one:g}" for one in row) for row in alphas["chosen"]]
+alphas["chosen"] = [
+    ", ".join(f"{one:g}" for one in row) for row in alphas["chosen"]
+]
 captioned(
     alphas.round(1),
     "Alpha chosen in each fold, and others beaten with it minus with 0.33, in "
@@ -265,7 +275,7 @@ Markdown(placement.sentence(placed))
 # %% tags=["remove-output"]
 summary = {
     "live": {key: table.to_dict("index") for key, table in tables.items()},
-    "claim": report.claim(boards),
+    "claim": across.claim(boards),
     "placed": placed.to_dict("index"),
 }
 path = save_results("12_new_plates", parameters, summary, output_dir=OUTPUT_DIR)

@@ -13,6 +13,7 @@ from infocore_mini.config import Config
 from infocore_mini.correct import Correction
 from infocore_mini.experiments.chances import candidates, unequal
 from infocore_mini.experiments.new_plates import (
+    across,
     arms,
     figures,
     folds,
@@ -268,7 +269,7 @@ def made_up(effect: float, *, simulated: bool = False, screen: str = "yeast", sp
                 }
                 | {"tests": {test: {"whole": ranked, "batch": None} for test in TESTS}, "new batches": new}
             )
-    counts = {"conditions": 20, "molecules": 15, "batches": 2}
+    counts = {"conditions": 20, "molecules": 40, "batches": 2}
     fold_counts = {"training": {"conditions": 100, "molecules": 80, "batches": 8}, **dict.fromkeys(TESTS, counts)}
     alpha = [
         {"alpha": alpha, "fold": fold, "validation": 0.5 - abs(alpha - 0.6), "beaten": 0.6 + 0.01 * (alpha == 0.6)}
@@ -300,11 +301,22 @@ def test_a_difference_is_told_where_there_is_one(effect, said):
     assert set(found.iloc[1:]["said"]) <= {"level", "not told apart"}
     assert said in report.verdict("yeast", of)
     words = {"above": "is above on 1", "below": "below on 1", "level": "adds nothing that matters"}
-    assert words[said] in report.claim({"yeast": of, "simulated": made_up(0.2, simulated=True, screen="simulated")})
+    assert words[said] in across.claim({"yeast": of, "simulated": made_up(0.2, simulated=True, screen="simulated")})
 
 
 def test_noise_is_not_told_apart_and_the_claim_says_what_could_have_been_seen():
-    assert "points would have been" in report.claim({"yeast": made_up(0.0, spread=0.05)})
+    assert "points would have been" in across.claim({"yeast": made_up(0.0, spread=0.05)})
+
+
+def test_a_screen_of_few_molecules_is_read_by_its_replicates():
+    of = made_up(0.0, screen="dahlin")
+    for cell in of.results["cells"]:
+        found = {("raw", "clip"): 0.9, ("raw", "none"): 0.5}.get((cell["correction"], cell["method"]), 0.7)
+        cell["new batches"] = cell["new batches"] | {"replicates": found}
+        if cell["correction"] == "Harmony":  # has seen the test, and cannot be named
+            cell["new batches"]["replicates"] = 0.99
+    said = report.verdict("dahlin", of)
+    assert "with CLIP, raw, 90.0 percent" in said and "50.0 without training" in said
 
 
 def test_holm_is_the_textbooks():
@@ -328,19 +340,19 @@ def test_screens_stand_side_by_side():
         if cell["correction"] == "sphering":
             cell |= {"tests": {}, "not possible": "screen: got no control wells"}
     boards = {"yeast": real, "simulated": simulated, "dahlin": lacking}
-    table = report.across(boards)
+    table = across.board(boards)
     assert list(table) == ["yeast growth", "simulated gene expression"] and len(table) == len(list(arms.cells()))
     assert table.loc["CLIP, sphering", "yeast growth"] == "" != table.loc["CLIP, sphering", "simulated gene expression"]
-    marks = report.best_arms(boards)
+    marks = across.best_arms(boards)
     assert marks.loc["InfoCORE, batch centring", "yeast growth"] == "best" and list(marks) == list(table)
     assert (marks == "best").sum().tolist() == [1, 1] and set(marks.index) <= set(table.index)
-    said = report.compared(boards).iloc[0]
+    said = across.compared(boards).iloc[0]
     assert said["yeast growth"].endswith("above") and said["simulated gene expression"].endswith("below")
-    tests = report.seen_and_new(boards, [("raw", "clip")])
+    tests = across.seen_and_new(boards, [("raw", "clip")])
     assert tests.shape == (2, 3) and tests.loc[("yeast growth", "CLIP, raw")].between(50, 70).all()
-    gaps = report.missing(boards)
-    assert gaps.loc[0, "why"] == "screen: got no control wells" and "CLIP, sphering" in gaps.loc[0, "arms"]
-    assert list(report.sizes(stored(folds.STUDY)).index) == list(report.SCREEN_NAMES.values())
+    gaps = across.missing(boards)
+    assert gaps.loc[0, "lacks"] == "control wells" and "CLIP, sphering" in gaps.loc[0, "arms"]
+    assert list(across.sizes(stored(folds.STUDY)).index) == list(report.SCREEN_NAMES.values())
 
 
 def test_the_board_is_drawn_with_a_dot_a_fold():
