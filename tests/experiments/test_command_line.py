@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 
@@ -60,3 +61,10 @@ def test_workers_find_what_they_run_by_import(tmp_path):
     subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
     record = json.loads((tmp_path / "results" / "simulation.json").read_text())
     assert record["results"]["scores"]["default"]["draw"] == [0, 0, 1, 1] and record["provenance"]["runs"] == 2
+
+
+def test_one_command_reruns_the_whole_board(root):
+    said = subprocess.run(["make", "--dry-run", "board"], cwd=root, capture_output=True, text=True, check=True).stdout
+    [command] = [line for line in said.splitlines() if "infocore_mini.experiments" in line]
+    studies = set(command.split("infocore_mini.experiments ")[1].split())
+    assert studies == {f"new_plates_{name}" for name in SCREENS} | set(new_plates_phases.STORES)
