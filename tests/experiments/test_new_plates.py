@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from infocore_mini import PairedScreen
 from infocore_mini.config import Config
@@ -330,7 +331,42 @@ def test_alpha_is_chosen_by_either_rule():
 
 
 def test_three_tests_stand_side_by_side():
-    assert list(report.tests_of(made_up(0.0), ("raw", "clip")).index) == list(TESTS)
+    of = made_up(0.0)
+    assert list(report.tests_of(of, ("raw", "clip")).index) == list(TESTS)
+    for cell in of.results["cells"]:
+        cell["tests"] = {name: found for name, found in cell["tests"].items() if name == NEW}
+    assert list(report.tests_of(of, ("raw", "clip")).index) == [NEW], "a screen without the other tests"
+
+
+def test_a_test_of_few_molecules_is_not_shown():
+    of = made_up(0.0)
+    for fold in of.parameters["folds"]["folds"]:
+        fold[NEW] = fold[NEW] | {"molecules": across.LEAST_SHOWN - 1}
+    row = across.seen_and_new({"yeast": of}, [("raw", "clip")]).iloc[0]
+    assert row[[name for name in TESTS if name != NEW]].notna().all() and pd.isna(row[NEW])
+
+
+def test_each_score_stands_for_the_screens_that_it_can_be_read_on():
+    plain, twice = made_up(0.0), made_up(0.0, screen="dahlin")
+    for fold in twice.parameters["folds"]["folds"]:
+        for test in TESTS:
+            fold[test] = fold[test] | {"conditions": 2 * fold[test]["molecules"]}
+    boards = {"yeast": plain, "dahlin": twice}
+    assert list(across.board(boards)) == ["yeast growth"]
+    assert list(across.board(boards, "replicates")) == ["Dahlin 2023"]
+    left = across.board(boards, "excess", [("raw", "none"), ("raw", "clip")])
+    assert left.shape == (2, 2) and left.iloc[0, 0].startswith("20.0")
+
+
+def test_screens_together_are_real_and_one_unit_each():
+    boards = {"yeast": made_up(0.03), "comas": made_up(0.05, screen="comas")}
+    boards |= {"simulated": made_up(-0.9, simulated=True, screen="simulated")}
+    row = across.together(boards).loc["InfoCORE, batch centring minus CLIP, batch centring"]
+    expected = [report.comparisons(boards[name]).iloc[0].difference for name in ("yeast", "comas")]
+    assert row.difference == pytest.approx(np.mean(expected)) and row.screens == 2
+    half = stats.t.ppf(0.975, 1) * np.std(expected, ddof=1) / np.sqrt(2)
+    assert row.high - row.difference == pytest.approx(half)
+    assert f"{row.difference:+.1f}" in across.claim_together(boards) and "not planned" in across.claim_together(boards)
 
 
 def test_screens_stand_side_by_side():

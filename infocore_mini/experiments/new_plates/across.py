@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
+from infocore_mini.evaluate.seeds import outcome, t_interval
 from infocore_mini.experiments.new_plates.folds import TESTS
 from infocore_mini.experiments.new_plates.report import (
     MARGIN,
@@ -29,52 +30,92 @@ from infocore_mini.experiments.results import StoredResult
 from infocore_mini.experiments.tables import BEST
 
 LEAST_SHOWN = 20  # molecules of a fold's test, mean over folds, for its score to be shown
+LEAST_REPEATED = 1.2  # conditions a molecule on new batches, mean over folds, for replicates to be read
 _LACKS = MappingProxyType(  # what an error says -> in the words of the pages
     {
         "no control wells": "control wells",
+        "without a control well": "control wells in every experimental batch",
         "no column cell_count": "cell counts",
         "ComBat expects": "two wells in every experimental batch",
     }
 )
 
 
-def board(boards: Mapping[str, StoredResult], score: str = "beaten") -> pd.DataFrame:
-    """A row an arm, a column a screen that molecules are retrieved from: mean over folds ± half of the 95 % interval.
+def board(boards: Mapping[str, StoredResult], score: str = "beaten", arms: Sequence[Arm] | None = None) -> pd.DataFrame:
+    """A row an arm, a column a screen: mean over folds ± half of the 95 % interval.
 
-    On new molecules and new batches, in the whole library; "" where the arm is not possible.
+    On new molecules and new batches, in the whole library; "" where the arm is not possible. Screens that the score is
+    read on alone: `read_on`.
+
+    Args:
+        score: a column of `report.by_fold`.
+        arms: those that are shown; None = all.
     """
     columns = {}
-    for name, of in boards.items():
-        if name not in RETRIEVED:
-            continue
+    for name, of in read_on(boards, score).items():
         table, share = by_fold(of)[score], overlap(of)
         known = table.index.droplevel("fold")
-        arms = dict.fromkeys((cell["correction"], cell["method"]) for cell in of.results["cells"])
+        shown = arms or dict.fromkeys((cell["correction"], cell["method"]) for cell in of.results["cells"])
         columns[title_of(name, of)] = {
-            label(arm, of): text(table.loc[arm], share) if arm in known else "" for arm in arms
+            label(arm, of): text(table.loc[arm], share) if arm in known else "" for arm in shown
         }
     return pd.DataFrame(columns).rename_axis("arm")
 
 
-def best_arms(boards: Mapping[str, StoredResult]) -> pd.DataFrame:
+def read_on(boards: Mapping[str, StoredResult], score: str) -> dict[str, StoredResult]:
+    """Screens that a score is read on: neighbours on all, replicates where molecules repeat, retrieval on large ones."""
+    if score in ("own batch", "permuted", "excess"):
+        return dict(boards)
+    if score == "replicates":
+        return {name: of for name, of in boards.items() if _repeats(of) >= LEAST_REPEATED}
+    return {name: of for name, of in boards.items() if name in RETRIEVED}
+
+
+def _repeats(of: StoredResult) -> float:
+    """Conditions a molecule on new batches, mean over folds."""
+    on_new = [[fold[test] for test in TESTS if "new batches" in test] for fold in of.parameters["folds"]["folds"]]
+    counts = [[sum(part[what] for part in parts) for what in ("conditions", "molecules")] for parts in on_new]
+    return float(np.mean([conditions / molecules for conditions, molecules in counts]))
+
+
+def best_arms(boards: Mapping[str, StoredResult], score: str = "beaten") -> pd.DataFrame:
     """The marks of `board`: the highest mean of each screen among inductive corrections, which is named, not tested."""
-    retrieved = {name: of for name, of in boards.items() if name in RETRIEVED}
-    best = {title_of(name, of): label(inductive_means(of).idxmax(), of) for name, of in retrieved.items()}
+    found = read_on(boards, score).items()
+    best = {title_of(name, of): label(inductive_means(of, score).idxmax(), of) for name, of in found}
     rows = dict.fromkeys(best.values())
     return pd.DataFrame({title: {row: BEST if row == arm else "" for row in rows} for title, arm in best.items()})
 
 
-def compared(boards: Mapping[str, StoredResult]) -> pd.DataFrame:
-    """The planned comparisons: a row each, a column a screen: "+1.2 [-0.3, 2.7], level", in points of "beaten"."""
+def compared(boards: Mapping[str, StoredResult], score: str = "beaten") -> pd.DataFrame:
+    """The planned comparisons: a row each, a column a screen: "+1.2 [-0.3, 2.7], level", in points of the score."""
     columns = {
         title_of(name, of): {
             row.Index: f"{row.difference:+.1f} [{row.low:.1f}, {row.high:.1f}], {row.said}"
-            for row in comparisons(of).itertuples()
+            for row in comparisons(of, score).itertuples()
         }
-        for name, of in boards.items()
-        if name in RETRIEVED
+        for name, of in read_on(boards, score).items()
     }
     return pd.DataFrame(columns).fillna("").rename_axis("comparison")
+
+
+def together(boards: Mapping[str, StoredResult]) -> pd.DataFrame:
+    """The comparisons over all real screens at once, a screen one unit of equal weight; not in the plan.
+
+    Returns:
+        A row each: "difference" of "beaten", "low", "high" (95 % t-interval over screens), "screens", and "said": above,
+        below, level or not told apart, not corrected for the number of rows.
+    """
+    found = pd.DataFrame({name: comparisons(of)["difference"] for name, of in _real(boards).items()})
+    rows = {}
+    for comparison, differences in found.iterrows():
+        mean, low, high = t_interval(differences.dropna())
+        said = outcome(low, high, margin=MARGIN, more="above", less="below")
+        rows[comparison] = {"difference": mean, "low": low, "high": high, "screens": differences.count(), "said": said}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("comparison")
+
+
+def _real(boards: Mapping[str, StoredResult]) -> dict[str, StoredResult]:
+    return {name: of for name, of in boards.items() if name in RETRIEVED and not of.parameters["simulated"]}
 
 
 def seen_and_new(boards: Mapping[str, StoredResult], arms: Sequence[Arm]) -> pd.DataFrame:
@@ -113,17 +154,25 @@ def missing(boards: Mapping[str, StoredResult]) -> pd.DataFrame:
     )
 
 
-def claim(boards: Mapping[str, StoredResult], *, margin: float = MARGIN) -> str:
+def claim(boards: Mapping[str, StoredResult]) -> str:
     """What training on the information bound adds, over centring the batches, on new plates: a sentence a referee checks."""
-    real = {name: of for name, of in boards.items() if name in RETRIEVED and not of.parameters["simulated"]}
-    rows = pd.DataFrame({name: comparisons(of).iloc[0] for name, of in real.items()}).T
+    rows = pd.DataFrame({name: comparisons(of).iloc[0] for name, of in _real(boards).items()}).T
     said = [f"{SCREEN_NAMES[n]} {r.difference:+.1f} [{r.low:+.1f}, {r.high:+.1f}]" for n, r in rows.iterrows()]
     words = rows["said"].tolist()
     if all(word == "level" for word in words):
-        what = f"adds nothing that matters: less than {margin:g} points on every real screen"
+        what = f"adds nothing that matters: less than {MARGIN:g} points on every real screen"
     elif "above" in words or "below" in words:
         what = f"is above on {words.count('above')} and below on {words.count('below')} of {len(words)} real screens"
     else:
         seen = rows["detectable"].astype(float)
         what = f"is not told from centring alone; a difference of {seen.min():.1f} to {seen.max():.1f} points would have been"
     return f"On new molecules on new plates, InfoCORE on centred batches, against CLIP on them, {what} ({'; '.join(said)})."
+
+
+def claim_together(boards: Mapping[str, StoredResult]) -> str:
+    """`claim` over all real screens at once, which the plan did not have."""
+    row = together(boards).iloc[0]
+    return (
+        f"Over the {row.screens} real screens together, a screen one unit (not planned): {row.difference:+.1f} "
+        f"[{row.low:+.1f}, {row.high:+.1f}] points, **{row.said}**."
+    )

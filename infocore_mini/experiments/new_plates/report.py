@@ -38,6 +38,7 @@ NAMES = MappingProxyType(
 )
 RETRIEVED = frozenset(SCREEN_NAMES) - {"dahlin"}  # screens with enough molecules to retrieve from
 Arm = tuple[str, str]  # correction, method
+_NO_FOLD = pd.MultiIndex.from_arrays([[], [], []], names=["correction", "method", "fold"])
 CLAIM: tuple[Arm, Arm] = (("batch centring", "infocore"), ("batch centring", "clip"))
 COMPARISONS: tuple[tuple[Arm, Arm], ...] = (
     CLAIM,
@@ -68,7 +69,9 @@ def overlap(of: StoredResult, test: str = NEW) -> float:
 
 
 def by_fold(of: StoredResult, test: str = NEW, library: str = "whole") -> pd.DataFrame:
-    """Percent, by (correction, method, fold): `SHOWN`, their chance levels, "worst batch"; replicates, mixing.
+    """Percent, by (correction, method, fold): `SHOWN`, their chance levels, "worst batch"; "replicates"; "own batch".
+
+    Of neighbours in the own batch also "permuted", by chance, and the "excess" over it.
 
     Folds without such a test, or cells that are not possible, have no row.
     """
@@ -81,10 +84,11 @@ def by_fold(of: StoredResult, test: str = NEW, library: str = "whole") -> pd.Dat
         new = cell["new batches"]
         values = {name: found[name] for name in SHOWN} | {f"chance {k}": found[f"chance {k}"] for k in (1, 5, 10)}
         values |= {"worst batch": found["worst batch"], "replicates": new["replicates"]}
-        values |= {name: new["mixing"] and new["mixing"][name] for name in ("own batch", "permuted")}
+        mixing = new["mixing"] or {"own batch": np.nan, "permuted": np.nan}
+        values |= {**mixing, "excess": mixing["own batch"] - mixing["permuted"]}
         rows[cell["correction"], cell["method"], cell["fold"]] = values
-    table = pd.DataFrame.from_dict(rows, orient="index").astype(float)
-    return 100 * table.rename_axis(["correction", "method", "fold"]).sort_index()
+    index = pd.MultiIndex.from_tuples(rows, names=["correction", "method", "fold"]) if rows else _NO_FOLD
+    return 100 * pd.DataFrame(list(rows.values()), index=index, dtype=float).sort_index()
 
 
 def not_possible(of: StoredResult) -> dict[Arm, str]:
@@ -120,11 +124,11 @@ def board(of: StoredResult, test: str = NEW, library: str = "whole") -> pd.DataF
 
 
 def text(values: pd.Series, share: float) -> str:
-    """Mean ± half of the interval; the mean alone of fewer than three folds, whose interval says nothing."""
+    """Mean ± half of the interval; the mean alone of three folds or fewer, whose interval says next to nothing."""
     values = values.dropna()
     if not len(values):
         return ""
-    half = half_width(values, overlap=share) if len(values) > 2 else np.nan
+    half = half_width(values, overlap=share) if len(values) > 3 else np.nan
     return f"{values.mean():.1f}" + (f" ± {half:.1f}" if np.isfinite(half) else "")
 
 
