@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import product
 from types import MappingProxyType
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from infocore_mini.evaluate.seeds import outcome, t_interval
+from infocore_mini.experiments.new_plates.arms import METHODS as TRAINED
 from infocore_mini.experiments.new_plates.folds import TESTS
 from infocore_mini.experiments.new_plates.report import (
     MARGIN,
@@ -128,6 +130,23 @@ def seen_and_new(boards: Mapping[str, StoredResult], arms: Sequence[Arm]) -> pd.
         found, title = tests_of(boards[name], arm), (title_of(name, boards[name]), label(arm, boards[name]))
         rows[title] = found["beaten"].where(found["molecules"] >= LEAST_SHOWN).reindex(list(TESTS))
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["screen", "arm"])
+
+
+def audited(boards: Mapping[str, StoredResult]) -> str:
+    """Markdown: what an audit of the embeddings of one fold's new batches says of the arms that are trained, by screen."""
+    lines = []
+    for name, of in boards.items():
+        verdicts = Counter(
+            cell["audit"]["verdict"]
+            for cell in of.results["cells"]
+            if cell.get("audit")
+            and cell["method"] in TRAINED
+            and cell["correction"] not in of.parameters["transductive"]
+        )
+        said = ", ".join(f"{verdict} {count}" for verdict, count in verdicts.most_common())
+        lines.append(f"- {title_of(name, of)}: {said}.")
+    head = "An audit of the embeddings of one fold's new batches, number of trained arms (corrections with † left out):"
+    return "\n".join([f"{head}\n", *lines])
 
 
 def sizes(folds: StoredResult) -> pd.DataFrame:
