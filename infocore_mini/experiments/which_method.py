@@ -8,14 +8,17 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from infocore_mini.evaluate.seeds import paired
 from infocore_mini.experiments.gene_expression import doses
 from infocore_mini.experiments.names import METHOD_NAMES, STUDY_NAMES, listed
-from infocore_mini.experiments.new_plates import across, placement
-from infocore_mini.experiments.new_plates.report import NAMES, SCREEN_NAMES, comparisons
+from infocore_mini.experiments.new_plates import across
+from infocore_mini.experiments.new_plates.phases import METHODS as PHASE_METHODS
+from infocore_mini.experiments.new_plates.report import NAMES, SCREEN_NAMES
 from infocore_mini.experiments.pretraining import report as pretraining
 from infocore_mini.experiments.results import StoredResult, stored
 
 REAL = ("l1000_plates", "comas", "toxcast")  # pretraining studies on real screens, batches seen in training
+STABILISED = "InfoCORE, stabilised minus InfoCORE, raw"  # a row of `comparisons`
 
 
 class Question(NamedTuple):
@@ -90,7 +93,9 @@ def _libraries() -> Iterator[str]:
 
 def new_plates() -> str:
     """The claim of the chapter on new plates, and what correcting with shrunken statistics does for replicates."""
-    replicates = {name: _row(of, "InfoCORE, stabilised minus", "replicates") for name, of in _with_replicates().items()}
+    replicates = {
+        name: comparison(of, "InfoCORE, stabilised minus", "replicates") for name, of in _with_replicates().items()
+    }
     gains = "; ".join(
         f"{across.title_of(name, boards()[name])} {row.difference:+.1f} [{row.low:+.1f}, {row.high:+.1f}]"
         for name, row in replicates.items()
@@ -101,27 +106,65 @@ def new_plates() -> str:
     )
 
 
-def _with_replicates() -> dict[str, StoredResult]:
-    return across.read_on(boards(), "replicates")
-
-
-def _row(of: StoredResult, start: str, score: str) -> pd.Series:
-    table = comparisons(of, score)
-    [name] = [name for name in table.index if name.startswith(start)]
-    return table.loc[name]
-
-
 def sizes() -> str:
-    """What the number of molecules in a batch does to each method against CLIP, on new batches (simulated)."""
-    curve = placement.curves({"per_batch": stored("new_plates_phases_per_batch")}).loc["per_batch", "mean"]
-    wide = curve.unstack("method").sort_index()
-    change = wide.sub(wide["clip"], axis=0).drop(columns="clip")
-    parts = [
-        f"{value:g} molecules a batch: "
-        + ", ".join(f"{NAMES.get(method, method)} {points:+.1f}" for method, points in row.items())
-        for value, row in change.iterrows()
-    ]
-    return f"Simulated, new batches, points of others beaten against {METHOD_NAMES['clip']}: {'; '.join(parts)}."
+    """What the number of molecules in a batch does to each method against CLIP, on new batches: a table, simulated."""
+    rows = pd.DataFrame(stored("new_plates_phases_per_batch").results["rows"])
+    rows["beaten"] = [100 * found["whole"]["beaten"] for found in rows["new"]]
+    lines, methods = [], [method for method in PHASE_METHODS if method != "clip"]
+    for size, found in rows.groupby("per_batch"):
+        wide = found.pivot(index="draw", columns="method", values="beaten")
+        apart = (paired(wide[method], wide["clip"]) for method in methods)
+        lines.append([f"{size:g}", *(f"{one.mean:+.1f} [{one.low:+.1f}, {one.high:+.1f}]" for one in apart)])
+    head = ["molecules a batch", *(NAMES.get(method, method) for method in methods)]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---:"] * len(head), *lines])
+    return (
+        f"Simulated, new molecules on new batches, points of others beaten against {METHOD_NAMES['clip']}, paired by draw, "
+        f"with the 95 % interval:\n\n{table}"
+    )
 
 
-QUESTIONS: Sequence[Question] = ()
+QUESTIONS: Sequence[Question] = (
+    Question(
+        "Does the batch show in the readouts?",
+        "`infocore-mini audit wells.csv`, or {py:func}`~infocore_mini.audit`.",
+        "*Clean*: train CLIP; there is little to leave out. *Cannot tell*: put the same controls, or "
+        "the same molecules, into several batches before you train anything. *Confounded*: read on, and audit the "
+        "embeddings of held-out batches as well, whatever you train: no loss here made clean what was not.",
+        audits,
+        ("11_your_own_screen", "12_new_plates"),
+    ),
+    Question(
+        "Does structure give the batch away?",
+        "Were molecules plated by series, library or supplier? Fit a linear discriminant of the batch on the drug "
+        "features of some molecules, and ask it for the batches of others.",
+        "Hardly better than a coin: CLIP and InfoCORE differ little, so take CLIP. Well above: pairing by batch pays "
+        "among all molecules and not within a batch, and the next question decides.",
+        arrows,
+        ("04_gene_expression",),
+    ),
+    Question(
+        "Among which molecules will you search?",
+        "Among all that there are, or among those of one batch, such as one library or one collection?",
+        "Among all: CLIP, and InfoCORE with a large `alpha` beside it; not CCL, whose "
+        "negatives all come from the anchor's batch. Within a batch: InfoCORE with a small `alpha`, above all if structure gives the batch away, "
+        "and give CLIP the same search.",
+        libraries,
+        ("04_gene_expression", "05_cell_painting", "06_retrieval"),
+    ),
+    Question(
+        "Will there be new plates?",
+        "Will readouts be embedded from batches that training has not seen?",
+        "Choose settings on held-out batches and molecules at once. Then expect no method to beat CLIP at finding new "
+        "molecules there. If readouts must find their replicates on other plates, correct each plate by statistics that "
+        "are shrunk towards training ({py:class}`~infocore_mini.correct.Stabilised`) before you train.",
+        new_plates,
+        ("12_new_plates",),
+    ),
+    Question(
+        "How many molecules does a batch hold?",
+        "Count them: molecules per experimental batch of training.",
+        "A handful: leave centring and CCL alone, both lose by it. A hundred: they do no harm, and gain nothing to speak of.",
+        sizes,
+        ("12_new_plates",),
+    ),
+)
