@@ -65,16 +65,27 @@ def test_no_method_beats_clip_on_new_plates_and_shrunken_statistics_help_replica
     assert all(row.difference > 0 for row in gains) and sum(row.said == "above" for row in gains) >= 2
 
 
+def by_value(axis: str) -> dict[float, dict[str, list[float]]]:
+    """Value of the dial -> method -> mean, low, high against CLIP, as the page has them."""
+    head, _, *lines = (line.split("|")[1:-1] for line in which_method.dial(axis).splitlines())
+    names = [name.strip() for name in head]
+    numbers = [[[float(part) for part in re.findall(r"[-+]?\d+(?:\.\d+)?", cell)] for cell in line] for line in lines]
+    return {line[0][0]: dict(zip(names[1:], line[1:], strict=True)) for line in numbers}
+
+
 def test_centring_and_ccl_lose_in_small_batches_and_not_in_large_ones():
-    lines = [line.split("|")[1:-1] for line in which_method.sizes().splitlines() if re.match(r"\| \d", line)]
-    head = next(line.split("|")[1:-1] for line in which_method.sizes().splitlines() if "molecules a batch" in line)
-    column = {name.strip(): at for at, name in enumerate(head)}
+    found = by_value("per_batch")
     for name in ("CCL", "centring + CLIP"):
-        by_size = {
-            int(line[0]): [float(part) for part in re.findall(r"[-+]\d+\.\d", line[column[name]])] for line in lines
-        }
-        assert by_size[4][2] < 0 and by_size[10][2] < 0, "the whole interval below zero"
-        assert abs(by_size[100][0]) < 1 and abs(by_size[200][0]) < 1
+        assert found[4][name][2] < 0 and found[10][name][2] < 0, "the whole interval below zero"
+        assert abs(found[100][name][0]) < 1 and abs(found[200][name][0]) < 1
+
+
+def test_centring_pays_where_the_mark_is_strong_and_more_than_any_other_method():
+    for strength, row in by_value("strength").items():
+        best = max(row, key=lambda name: row[name][0])
+        assert (row["centring + CLIP"][1] > 0) == (strength >= 1), "1: as strong as the molecules'"
+        assert strength < 1 or best == "centring + CLIP"
+        assert strength >= 1 or max(abs(one[0]) for one in row.values()) < 2
 
 
 def test_another_stored_number_changes_the_page(monkeypatch):
@@ -84,6 +95,6 @@ def test_another_stored_number_changes_the_page(monkeypatch):
             row["new"]["whole"]["beaten"] *= 0.5 if row["method"] == "ccl" else 1
         return found
 
-    before = which_method.sizes()
+    before = which_method.dial("per_batch")
     monkeypatch.setattr(which_method, "stored", halved)
-    assert which_method.sizes() != before
+    assert which_method.dial("per_batch") != before
