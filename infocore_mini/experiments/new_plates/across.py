@@ -89,10 +89,13 @@ def best_arms(boards: Mapping[str, StoredResult], score: str = "beaten") -> pd.D
 
 
 def compared(boards: Mapping[str, StoredResult], score: str = "beaten") -> pd.DataFrame:
-    """The planned comparisons: a row each, a column a screen: "+1.2 [-0.3, 2.7], level", in points of the score."""
+    """The planned comparisons: a row each, a column a screen: "+1.2 [-0.3, 2.7] level", in points of the score.
+
+    Nothing is said where a difference is not told apart from none.
+    """
     columns = {
         title_of(name, of): {
-            row.Index: f"{row.difference:+.1f} [{row.low:.1f}, {row.high:.1f}], {row.said}"
+            row.Index: f"{row.difference:+.1f} [{row.low:.1f}, {row.high:.1f}] {row.said.replace('not told apart', '')}".strip()
             for row in comparisons(of, score).itertuples()
         }
         for name, of in read_on(boards, score).items()
