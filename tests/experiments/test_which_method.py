@@ -10,7 +10,7 @@ from infocore_mini.experiments import which_method
 from infocore_mini.experiments.gene_expression import doses
 from infocore_mini.experiments.new_plates import across
 from infocore_mini.experiments.new_plates.arms import METHODS
-from infocore_mini.experiments.new_plates.report import comparisons
+from infocore_mini.experiments.new_plates.report import RETRIEVED, comparisons
 from infocore_mini.experiments.pretraining import report as pretraining
 from infocore_mini.experiments.results import StoredResult, stored
 
@@ -86,6 +86,18 @@ def test_centring_pays_where_the_mark_is_strong_and_more_than_any_other_method()
         assert (row["centring + CLIP"][1] > 0) == (strength >= 1), "1: as strong as the molecules'"
         assert strength < 1 or best == "centring + CLIP"
         assert strength >= 1 or max(abs(one[0]) for one in row.values()) < 2
+
+
+def test_centring_loses_the_more_the_more_structure_gives_the_batch_away():
+    by_share = [row["centring + CLIP"] for _, row in sorted(by_value("confounding").items())]
+    means = [mean for mean, _, _ in by_share]
+    assert means == sorted(means, reverse=True) and by_share[0][1] > 0 > by_share[-1][2]
+
+
+def test_centring_helped_no_real_screen():
+    for name, of in which_method.boards().items():
+        if not of.parameters["simulated"] and name in RETRIEVED:
+            assert comparisons(of).loc[which_method.CENTRED, "difference"] < 0
 
 
 def test_another_stored_number_changes_the_page(monkeypatch):

@@ -135,6 +135,19 @@ def seen_and_new(boards: Mapping[str, StoredResult], arms: Sequence[Arm]) -> pd.
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["screen", "arm"])
 
 
+def lost(boards: Mapping[str, StoredResult]) -> str:
+    """How much CLIP, and no training, have less on new batches than on seen ones, new molecules both: a sentence."""
+    arms = ("raw", "clip"), ("raw", "none")
+    seen, _, new = TESTS
+    table = seen_and_new(boards, arms)
+    loss = (table[seen] - table[new]).unstack("arm").dropna()
+    clip, none = (loss[label(arm, next(iter(boards.values())))] for arm in arms)
+    return (
+        f"From seen to new batches CLIP loses {clip.min():.1f} to {clip.max():.1f} points of others beaten, and no training "
+        f"{none.min():.1f} to {none.max():.1f}: CLIP loses more on {(clip > none).sum()} of {len(loss)} screens."
+    )
+
+
 def audited(boards: Mapping[str, StoredResult]) -> str:
     """Markdown: what an audit of the embeddings of one fold's new batches says of the arms that are trained, by screen."""
     lines = []
