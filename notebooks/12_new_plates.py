@@ -271,17 +271,10 @@ captioned(across.missing(boards), "Arms that are not possible, and what they lac
 # InfoCORE's dial can be set without any label of biology, on batches that training did not have: by retrieval there, or by how little of the batch is left there. Is that better than the fixed 0.33?
 
 # %% tags=["nbval-check-output"]
-by_screen = {
-    report.SCREEN_NAMES[key]: report.alphas(of) for key, of in boards.items()
-}
-alphas = pd.concat(by_screen, names=["screen"])
-alphas["chosen"] = [
-    ", ".join(f"{one:g}" for one in row) for row in alphas["chosen"]
-]
 captioned(
-    alphas.round(1),
-    "Alpha chosen in each fold, and others beaten with it minus with 0.33, in "
-    "points with the 95 % interval.",
+    with_intervals(across.alphas(boards), {"difference": ("low", "high")}, 1),
+    "Alpha chosen in each fold by either rule, and others beaten with it minus "
+    "with 0.33, in points with the 95 % interval.",
 )
 
 # %% [markdown]

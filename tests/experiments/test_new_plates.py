@@ -328,6 +328,8 @@ def test_alpha_is_chosen_by_either_rule():
     table = report.alphas(made_up(0.0))
     assert table.loc["retrieval", "chosen"] == [0.6] * 5 and table.loc["retrieval", "difference"] == pytest.approx(1)
     assert table.loc["mixing", "chosen"] == [0.83] * 5
+    side_by_side = across.alphas({"yeast": made_up(0.0), "comas": made_up(0.0, screen="comas")})
+    assert side_by_side.loc[("COMAS cell painting", "retrieval"), "chosen"] == "0.6, 0.6, 0.6, 0.6, 0.6"
 
 
 def test_three_tests_stand_side_by_side():

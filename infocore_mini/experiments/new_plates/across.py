@@ -28,6 +28,7 @@ from infocore_mini.experiments.new_plates.report import (
     text,
     title_of,
 )
+from infocore_mini.experiments.new_plates.report import alphas as of_screen
 from infocore_mini.experiments.results import StoredResult
 from infocore_mini.experiments.tables import BEST
 
@@ -133,6 +134,12 @@ def seen_and_new(boards: Mapping[str, StoredResult], arms: Sequence[Arm]) -> pd.
         found, title = tests_of(boards[name], arm), (title_of(name, boards[name]), label(arm, boards[name]))
         rows[title] = found["beaten"].where(found["molecules"] >= LEAST_SHOWN).reindex(list(TESTS))
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["screen", "arm"])
+
+
+def alphas(boards: Mapping[str, StoredResult]) -> pd.DataFrame:
+    """`report.alphas` of all screens: a row a screen and a rule; "chosen" as text."""
+    found = pd.concat({title_of(name, of): of_screen(of) for name, of in boards.items()}, names=["screen"])
+    return found.assign(chosen=[", ".join(f"{alpha:g}" for alpha in row) for row in found["chosen"]])
 
 
 def lost(boards: Mapping[str, StoredResult]) -> str:
