@@ -123,7 +123,25 @@ captioned(
 #
 # ## The board
 #
-# Nine corrections of the readout, each without training, with CLIP and with InfoCORE; five other methods, on raw and on centred batches; first the two dumb baselines. Every trained method had the same networks, minibatches, steps, and four candidates of settings, chosen on new molecules and batches inside training.
+# Nine corrections of the readout, each without training, with CLIP and with InfoCORE; five other methods, on raw and on centred batches; first the two dumb baselines, the batch's mean and the cell count. Every trained method had the same networks, minibatches, steps, and four candidates of settings, chosen on new molecules and batches inside training.
+#
+# | correction of a plate | what it does |
+# |---|---|
+# | raw | nothing, but what the published file has done |
+# | control mean, robust z | subtracts the mean of the control wells; median and spread of all wells |
+# | batch centring | subtracts the mean of the batch's own wells |
+# | sphering {cite:p}`ando2017tvn` | makes control wells uncorrelated and of unit variance, after their mean |
+# | ComBat {cite:p}`johnson2007combat`, Harmony {cite:p}`korsunsky2019harmony` † | shrunken mean and spread of each batch; batches moved together cluster by cluster |
+# | cell-count regression | takes out what the number of cells explains, a line fitted on control wells |
+# | stabilised | mean and spread of the plate, from all its wells, shrunk towards training |
+#
+# | method | what it does about the batch |
+# |---|---|
+# | CLIP, CCL, InfoCORE | nothing; negatives of the own batch alone; weights by batch posterior |
+# | CCL-K {cite:p}`tsai2022kernel` | CCL with a kernel: negatives of batches with a similar mean profile count, too |
+# | gradient reversal {cite:p}`ganin2015` | CLIP, with an encoder that makes a classifier of the batch fail |
+# | HSIC penalty {cite:p}`gretton2005hsic` | CLIP, with a price on dependence between embedding and batch |
+# | PCA, no training | no loss: 50 whitened components of the readout; the readout itself |
 
 # %% tags=["nbval-check-output"]
 captioned(
@@ -135,7 +153,7 @@ captioned(
 )
 
 # %% [markdown]
-# The highest of so many arms is partly luck: it is named, not tested. What was to be tested was written down: ten comparisons a screen, paired by fold, with a correction for their number.
+# The highest of so many arms is partly luck: it is named, not tested. What was to be tested was written down: ten comparisons a screen, paired by fold, with Holm's correction for their number {cite:p}`holm1979`, and intervals for folds that share training {cite:p}`nadeau2003`.
 
 # %% tags=["nbval-check-output"]
 captioned(
