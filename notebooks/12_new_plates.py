@@ -173,7 +173,7 @@ Markdown("\n".join(f"- {report.verdict(key, of)}" for key, of in boards.items())
 Markdown(f"> **{across.claim(boards)}**")
 
 # %% [markdown]
-# A screen by itself has five folds that share training, so its intervals are wide. All real screens together say more, if each counts as one; that was not planned, and nothing is corrected for the number of rows:
+# A screen by itself has five folds that share training, so its intervals are wide. All real screens together say more, by random effects: each screen weighs by its own error and the spread between screens {cite:p}`hartung2001`. That was not planned, and nothing is corrected for the number of rows:
 
 # %% tags=["nbval-check-output"]
 together = across.together(boards)

@@ -360,14 +360,19 @@ def test_each_score_stands_for_the_screens_that_it_can_be_read_on():
     assert left.shape == (2, 2) and left.iloc[0, 0].startswith("20.0")
 
 
-def test_screens_together_are_real_and_one_unit_each():
-    boards = {"yeast": made_up(0.03), "comas": made_up(0.05, screen="comas")}
-    boards |= {"simulated": made_up(-0.9, simulated=True, screen="simulated")}
-    row = across.together(boards).loc["InfoCORE, batch centring minus CLIP, batch centring"]
-    expected = [report.comparisons(boards[name]).iloc[0].difference for name in ("yeast", "comas")]
-    assert row.difference == pytest.approx(np.mean(expected)) and row.screens == 2
-    half = stats.t.ppf(0.975, 1) * np.std(expected, ddof=1) / np.sqrt(2)
-    assert row.high - row.difference == pytest.approx(half)
+def test_screens_together_are_real_and_weigh_by_their_errors():
+    quiet, loud = made_up(0.03), made_up(0.2, screen="comas", spread=0.05)
+    boards = {"yeast": quiet, "comas": loud, "simulated": made_up(-0.9, simulated=True, screen="simulated")}
+    row = across.together(boards).iloc[0]
+    found = [report.comparisons(of).iloc[0] for of in (quiet, loud)]
+    error = [(one.high - one.low) / 2 / stats.t.ppf(0.975, folds.N_FOLDS - 1) for one in found]
+    low, high = sorted(one.difference for one in found)
+    assert row.screens == 2 and low < row.difference < high
+    assert row.high - row.low >= 2 * stats.t.ppf(0.975, 1) / np.sqrt(sum(one**-2 for one in error)) - 1e-9
+    with np.errstate(divide="ignore"):  # of I2, which no one reads
+        alike = across.together({"yeast": quiet, "comas": quiet}).iloc[0]
+    assert alike.difference == pytest.approx(found[0].difference), "no spread between screens, and yet an interval"
+    assert alike.high - alike.difference == pytest.approx(stats.t.ppf(0.975, 1) * error[0] / np.sqrt(2))
     assert f"{row.difference:+.1f}" in across.claim_together(boards) and "not planned" in across.claim_together(boards)
 
 

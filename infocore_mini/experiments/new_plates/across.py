@@ -9,8 +9,10 @@ from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
+from scipy import stats
+from statsmodels.stats.meta_analysis import combine_effects
 
-from infocore_mini.evaluate.seeds import outcome, t_interval
+from infocore_mini.evaluate.seeds import outcome
 from infocore_mini.experiments.new_plates.arms import METHODS as TRAINED
 from infocore_mini.experiments.new_plates.folds import TESTS
 from infocore_mini.experiments.new_plates.report import (
@@ -105,18 +107,33 @@ def compared(boards: Mapping[str, StoredResult], score: str = "beaten") -> pd.Da
 
 
 def together(boards: Mapping[str, StoredResult]) -> pd.DataFrame:
-    """The comparisons over all real screens at once, a screen one unit of equal weight; not in the plan.
+    """The comparisons over all real screens at once; not in the plan.
+
+    Random effects: a screen weighs by its own error and the spread between screens (Paule and Mandel 1982), and the
+    interval is a t-interval over screens that is not narrower than the errors of the screens allow (Hartung and Knapp
+    2001, as amended by Roever et al. 2015).
 
     Returns:
-        A row each: "difference" of "beaten", "low", "high" (95 % t-interval over screens), "screens", and "said": above,
-        below, level or not told apart, not corrected for the number of rows.
+        A row each: "difference" of "beaten", "low", "high" (95 %), "screens", and "said": above, below, level or not told
+        apart, not corrected for the number of rows.
     """
-    found = pd.DataFrame({name: comparisons(of)["difference"] for name, of in _real(boards).items()})
+    tables = [comparisons(of) for of in _real(boards).values()]
     rows = {}
-    for comparison, differences in found.iterrows():
-        mean, low, high = t_interval(differences.dropna())
+    for comparison in tables[0].index:
+        found = pd.DataFrame([table.loc[comparison] for table in tables if comparison in table.index])
+        width = (found["high"] - found["low"]).astype(float)
+        error = width / 2 / stats.t.ppf(0.975, found["folds"].astype(int) - 1)
+        one = combine_effects(found["difference"].to_numpy(float), error.to_numpy() ** 2, method_re="iterated")
+        half = stats.t.ppf(0.975, len(found) - 1) * max(one.sd_eff_w_re_hksj, one.sd_eff_w_re)
+        low, high = one.mean_effect_re - half, one.mean_effect_re + half
         said = outcome(low, high, margin=MARGIN, more="above", less="below")
-        rows[comparison] = {"difference": mean, "low": low, "high": high, "screens": differences.count(), "said": said}
+        rows[comparison] = {
+            "difference": one.mean_effect_re,
+            "low": low,
+            "high": high,
+            "screens": len(found),
+            "said": said,
+        }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("comparison")
 
 
@@ -215,6 +232,6 @@ def claim_together(boards: Mapping[str, StoredResult]) -> str:
     """`claim` over all real screens at once, which the plan did not have."""
     row = together(boards).iloc[0]
     return (
-        f"Over the {row.screens} real screens together, a screen one unit (not planned): {row.difference:+.1f} "
+        f"Over the {row.screens} real screens together (random effects, not planned): {row.difference:+.1f} "
         f"[{row.low:+.1f}, {row.high:+.1f}] points, **{row.said}**."
     )
