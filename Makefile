@@ -15,7 +15,11 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11; do \
 # One thread per process: notebooks and tests run two at a time, and sums do not depend on the number of cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup book html quick grid bench test sync lint lock newest newest-torch colab mol2vec address dist clean
+# Studies of chapter 12, each one stored file.
+BOARD := $(addprefix new_plates_,connectivity_map zebrafish yeast comas dahlin simulated \
+	phases_per_batch phases_n_batches phases_strength phases_confounding phases_temperature)
+
+.PHONY: help setup book html quick grid board bench test sync lint lock newest newest-torch colab mol2vec address dist clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*## */	/' | expand -t 14
@@ -48,6 +52,9 @@ quick: setup  ## execute every notebook at its default parameters
 
 grid: setup  ## rerun every table of the paper (hours); after a kill it goes on where it was
 	@$(PY) -m snakemake --configfile workflow/paper.yaml
+
+board: setup  ## rerun the board and the phase diagram of new plates (hours); after a kill it goes on where it was
+	@$(PY) -m infocore_mini.experiments $(BOARD)
 
 bench: setup  ## measure speed and memory again (half an hour): data/results/benchmark_*.json
 	@for name in loss step retrieval featurise; do $(PY) -m benchmarks.$$name || exit 1; done

@@ -18,8 +18,9 @@ import yaml
 from lighten import lighten
 from vendor import COMPONENTS, mathjax_path
 
-from infocore_mini.experiments import board, front, revisions
+from infocore_mini.experiments import board, front, revisions, which_method
 from infocore_mini.experiments.__main__ import STUDIES
+from infocore_mini.experiments.results import costs
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMETERS = re.compile(r'<dl>\s*((?:<dd><em class="sig-param">.*?</dd>\s*)+)</dl>', re.S)
@@ -38,7 +39,8 @@ def gather(notebooks: Path, stage: Path, root: Path = ROOT) -> None:
     (stage / "book" / "board_made.txt").write_text(board.hardware() + "\n", encoding="utf-8")
     revisions.overview().to_csv(stage / "book" / "revisions.csv", index=False)
     (stage / "book" / "revisions_items.md").write_text(revisions.page(), encoding="utf-8")
-    revisions.costs(STUDIES).to_csv(stage / "book" / "costs.csv", index=False)
+    (stage / "book" / "which_method_items.md").write_text(which_method.page() + "\n", encoding="utf-8")
+    costs(STUDIES).to_csv(stage / "book" / "costs.csv", index=False)
     shutil.copy(root / "_toc.yml", stage)
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     if mathjax:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from infocore_mini import __version__
@@ -172,6 +173,23 @@ class StoredResult:
 def stored(name: str) -> StoredResult:
     """``data/results/<name>.json``, shipped with the project. Raises FileNotFoundError."""
     return StoredResult.read(data_file(f"results/{name}.json"))
+
+
+def costs(names: Iterable[str]) -> pd.DataFrame:
+    """What the stored studies cost: a row a study, its runs and the hours of one core.
+
+    Of files that keep no runs of their own the time is that of the process; their runs are "not kept".
+
+    Args:
+        names: of studies; those that are not stored are left out.
+    """
+    rows = []
+    for name in names:
+        with suppress(FileNotFoundError):
+            made = stored(name).provenance
+            hours = made.get("seconds", made.get("wall_time_seconds", 0)) / 3600
+            rows.append({"study": name, "runs": made.get("runs", "not kept"), "hours": round(hours, 2)})
+    return pd.DataFrame(rows).sort_values("hours", ascending=False, ignore_index=True)
 
 
 def paper_table(name: str):

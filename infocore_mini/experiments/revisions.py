@@ -5,8 +5,7 @@ What 0.1.0 said is quoted, what is said now is computed from the stored results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -346,20 +345,3 @@ def _section(n: int, revision: Revision) -> str:
 def _chapter(page: str) -> str:
     """A reference such as "chapter 4" to a page such as notebooks/04_gene_expression."""
     return f"{{doc}}`chapter {int(Path(page).name[:2])} </{page}>`"
-
-
-def costs(names: Iterable[str]) -> pd.DataFrame:
-    """What the stored studies cost: a row a study, its runs and the hours of one core.
-
-    Of files that keep no runs of their own the time is that of the process; their runs are "not kept".
-
-    Args:
-        names: of studies; those that are not stored are left out.
-    """
-    rows = []
-    for name in names:
-        with suppress(FileNotFoundError):
-            made = stored(name).provenance
-            hours = made.get("seconds", made.get("wall_time_seconds", 0)) / 3600
-            rows.append({"study": name, "runs": made.get("runs", "not kept"), "hours": round(hours, 2)})
-    return pd.DataFrame(rows).sort_values("hours", ascending=False, ignore_index=True)

@@ -113,6 +113,7 @@ def generated(path: Path) -> int:
         ("08_fairness", 6),
         ("09_ablations", 6),
         ("11_your_own_screen", 5),
+        ("12_new_plates", 6),
     ],
 )
 def test_results_are_written_by_the_numbers(notebook: str, least: int):

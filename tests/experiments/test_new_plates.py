@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from infocore_mini import PairedScreen
 from infocore_mini.config import Config
 from infocore_mini.correct import Correction
 from infocore_mini.experiments.chances import candidates, unequal
 from infocore_mini.experiments.new_plates import (
+    across,
     arms,
     figures,
     folds,
@@ -268,7 +270,7 @@ def made_up(effect: float, *, simulated: bool = False, screen: str = "yeast", sp
                 }
                 | {"tests": {test: {"whole": ranked, "batch": None} for test in TESTS}, "new batches": new}
             )
-    counts = {"conditions": 20, "molecules": 15, "batches": 2}
+    counts = {"conditions": 20, "molecules": 40, "batches": 2}
     fold_counts = {"training": {"conditions": 100, "molecules": 80, "batches": 8}, **dict.fromkeys(TESTS, counts)}
     alpha = [
         {"alpha": alpha, "fold": fold, "validation": 0.5 - abs(alpha - 0.6), "beaten": 0.6 + 0.01 * (alpha == 0.6)}
@@ -300,11 +302,22 @@ def test_a_difference_is_told_where_there_is_one(effect, said):
     assert set(found.iloc[1:]["said"]) <= {"level", "not told apart"}
     assert said in report.verdict("yeast", of)
     words = {"above": "is above on 1", "below": "below on 1", "level": "adds nothing that matters"}
-    assert words[said] in report.claim({"yeast": of, "simulated": made_up(0.2, simulated=True, screen="simulated")})
+    assert words[said] in across.claim({"yeast": of, "simulated": made_up(0.2, simulated=True, screen="simulated")})
 
 
 def test_noise_is_not_told_apart_and_the_claim_says_what_could_have_been_seen():
-    assert "points would have been" in report.claim({"yeast": made_up(0.0, spread=0.05)})
+    assert "points would have been" in across.claim({"yeast": made_up(0.0, spread=0.05)})
+
+
+def test_a_screen_of_few_molecules_is_read_by_its_replicates():
+    of = made_up(0.0, screen="dahlin")
+    for cell in of.results["cells"]:
+        found = {("raw", "clip"): 0.9, ("raw", "none"): 0.5}.get((cell["correction"], cell["method"]), 0.7)
+        cell["new batches"] = cell["new batches"] | {"replicates": found}
+        if cell["correction"] == "Harmony":  # has seen the test, and cannot be named
+            cell["new batches"]["replicates"] = 0.99
+    said = report.verdict("dahlin", of)
+    assert "with CLIP, raw, 90.0 percent" in said and "50.0 without training" in said
 
 
 def test_holm_is_the_textbooks():
@@ -315,10 +328,52 @@ def test_alpha_is_chosen_by_either_rule():
     table = report.alphas(made_up(0.0))
     assert table.loc["retrieval", "chosen"] == [0.6] * 5 and table.loc["retrieval", "difference"] == pytest.approx(1)
     assert table.loc["mixing", "chosen"] == [0.83] * 5
+    side_by_side = across.alphas({"yeast": made_up(0.0), "comas": made_up(0.0, screen="comas")})
+    assert side_by_side.loc[("COMAS cell painting", "retrieval"), "chosen"] == "0.6, 0.6, 0.6, 0.6, 0.6"
 
 
 def test_three_tests_stand_side_by_side():
-    assert list(report.tests_of(made_up(0.0), ("raw", "clip")).index) == list(TESTS)
+    of = made_up(0.0)
+    assert list(report.tests_of(of, ("raw", "clip")).index) == list(TESTS)
+    for cell in of.results["cells"]:
+        cell["tests"] = {name: found for name, found in cell["tests"].items() if name == NEW}
+    assert list(report.tests_of(of, ("raw", "clip")).index) == [NEW], "a screen without the other tests"
+
+
+def test_a_test_of_few_molecules_is_not_shown():
+    of = made_up(0.0)
+    for fold in of.parameters["folds"]["folds"]:
+        fold[NEW] = fold[NEW] | {"molecules": across.LEAST_SHOWN - 1}
+    row = across.seen_and_new({"yeast": of}, [("raw", "clip")]).iloc[0]
+    assert row[[name for name in TESTS if name != NEW]].notna().all() and pd.isna(row[NEW])
+
+
+def test_each_score_stands_for_the_screens_that_it_can_be_read_on():
+    plain, twice = made_up(0.0), made_up(0.0, screen="dahlin")
+    for fold in twice.parameters["folds"]["folds"]:
+        for test in TESTS:
+            fold[test] = fold[test] | {"conditions": 2 * fold[test]["molecules"]}
+    boards = {"yeast": plain, "dahlin": twice}
+    assert list(across.board(boards)) == ["yeast growth"]
+    assert list(across.board(boards, "replicates")) == ["Dahlin 2023"]
+    left = across.board(boards, "excess", [("raw", "none"), ("raw", "clip")])
+    assert left.shape == (2, 2) and left.iloc[0, 0].startswith("20.0")
+
+
+def test_screens_together_are_real_and_weigh_by_their_errors():
+    quiet, loud = made_up(0.03), made_up(0.2, screen="comas", spread=0.05)
+    boards = {"yeast": quiet, "comas": loud, "simulated": made_up(-0.9, simulated=True, screen="simulated")}
+    row = across.together(boards).iloc[0]
+    found = [report.comparisons(of).iloc[0] for of in (quiet, loud)]
+    error = [(one.high - one.low) / 2 / stats.t.ppf(0.975, folds.N_FOLDS - 1) for one in found]
+    low, high = sorted(one.difference for one in found)
+    assert row.screens == 2 and low < row.difference < high
+    assert row.high - row.low >= 2 * stats.t.ppf(0.975, 1) / np.sqrt(sum(one**-2 for one in error)) - 1e-9
+    with np.errstate(divide="ignore"):  # of I2, which no one reads
+        alike = across.together({"yeast": quiet, "comas": quiet}).iloc[0]
+    assert alike.difference == pytest.approx(found[0].difference), "no spread between screens, and yet an interval"
+    assert alike.high - alike.difference == pytest.approx(stats.t.ppf(0.975, 1) * error[0] / np.sqrt(2))
+    assert f"{row.difference:+.1f}" in across.claim_together(boards) and "not planned" in across.claim_together(boards)
 
 
 def test_screens_stand_side_by_side():
@@ -328,19 +383,19 @@ def test_screens_stand_side_by_side():
         if cell["correction"] == "sphering":
             cell |= {"tests": {}, "not possible": "screen: got no control wells"}
     boards = {"yeast": real, "simulated": simulated, "dahlin": lacking}
-    table = report.across(boards)
+    table = across.board(boards)
     assert list(table) == ["yeast growth", "simulated gene expression"] and len(table) == len(list(arms.cells()))
     assert table.loc["CLIP, sphering", "yeast growth"] == "" != table.loc["CLIP, sphering", "simulated gene expression"]
-    marks = report.best_arms(boards)
+    marks = across.best_arms(boards)
     assert marks.loc["InfoCORE, batch centring", "yeast growth"] == "best" and list(marks) == list(table)
     assert (marks == "best").sum().tolist() == [1, 1] and set(marks.index) <= set(table.index)
-    said = report.compared(boards).iloc[0]
+    said = across.compared(boards).iloc[0]
     assert said["yeast growth"].endswith("above") and said["simulated gene expression"].endswith("below")
-    tests = report.seen_and_new(boards, [("raw", "clip")])
+    tests = across.seen_and_new(boards, [("raw", "clip")])
     assert tests.shape == (2, 3) and tests.loc[("yeast growth", "CLIP, raw")].between(50, 70).all()
-    gaps = report.missing(boards)
-    assert gaps.loc[0, "why"] == "screen: got no control wells" and "CLIP, sphering" in gaps.loc[0, "arms"]
-    assert list(report.sizes(stored(folds.STUDY)).index) == list(report.SCREEN_NAMES.values())
+    gaps = across.missing(boards)
+    assert gaps.loc[0, "lacks"] == "control wells" and "CLIP, sphering" in gaps.loc[0, "arms"]
+    assert list(across.sizes(stored(folds.STUDY)).index) == list(report.SCREEN_NAMES.values())
 
 
 def test_the_board_is_drawn_with_a_dot_a_fold():
@@ -404,11 +459,88 @@ def test_real_screens_are_placed_and_predicted(axes):
     )
     found = placement.placed(table, where, screens)
     assert f"places {found['right'].sum()} of 4 real screens rightly" in placement.sentence(found)
-    drawn = figures.phase_figure(table)
-    assert len(drawn.axes) == len(phases.AXES) and all(len(axis.lines) == len(phases.METHODS) for axis in drawn.axes)
-    assert "simulated" in drawn.axes[0].get_ylabel()
+    touched = figures.phase_diagram(placement.curves(axes, "seen"), table)
+    assert [frame.label for frame in touched.frames] == [figures.AXIS_NAMES[axis] for axis in phases.AXES]
+    assert all("new batches" in frame.alt and "is highest" in frame.alt for frame in touched.frames)
 
 
 def test_settings_of_every_method_are_valid():
     for method in phases.METHODS:
         assert isinstance(phases.config(phases.CENTRE, method, 0), Config)
+
+
+# ------------------------------------------------------------------ what the chapter says by itself
+
+
+@pytest.fixture(scope="module")
+def page(root) -> str:
+    return (root / "notebooks" / "12_new_plates.py").read_text(encoding="utf-8").replace("\n# ", "\n")
+
+
+@pytest.fixture(scope="module")
+def kept() -> dict[str, StoredResult]:
+    return {name: stored(f"new_plates_{name}") for name in report.SCREEN_NAMES}
+
+
+def real(kept) -> dict[str, StoredResult]:
+    return {name: of for name, of in kept.items() if not of.parameters["simulated"]}
+
+
+def test_every_screen_has_all_folds_and_arms(kept):
+    for of in kept.values():
+        cells = {(cell["correction"], cell["method"], cell["fold"]) for cell in of.results["cells"]}
+        assert cells == {(*arm, fold) for arm in arms.cells() for fold in range(folds.N_FOLDS)}
+
+
+def test_the_headline_is_what_is_stored(page, kept):
+    assert "no method is told to be above CLIP on any real screen" in page and "adds nothing that matters" in page
+    for of in real(kept).values():
+        rows = report.comparisons(of)
+        assert "above" not in set(rows.loc[rows.index.str.endswith("minus CLIP, raw"), "said"])
+    assert across.together(kept).iloc[0].said == "level" and across.together(kept).iloc[0].screens == 4
+    assert "No loss made the encoder blind to a new plate" in page
+    for name, of in real(kept).items():
+        excess = report.by_fold(of)["excess"].groupby(level=["correction", "method"]).mean()
+        assert name == "dahlin" or excess["raw"][list(arms.METHODS)].min() > 3, "points beyond chance"
+
+
+def test_what_is_left_of_the_batch_is_what_is_stored(page, kept):
+    assert "On each real screen all trained methods leave about the same" in page
+    raised = 0
+    for of in kept.values():
+        excess = report.by_fold(of)["excess"].groupby(level=["correction", "method"]).mean()
+        raised += excess["batch centring", "none"] > excess["raw", "none"]
+        trained = excess["raw"][list(arms.METHODS)]
+        assert of.parameters["simulated"] or trained.max() - trained.min() < 5
+        assert excess["Harmony", "clip"] < excess["raw", "clip"]
+    assert f"it raises the share on {'zero one two three four five six'.split()[raised]} of the six screens" in page
+
+
+def test_what_is_said_of_replicates_is_what_is_stored(page, kept):
+    assert "on the Connectivity Map corrected readouts find their replicates best without any" in page
+    assert report.inductive_means(kept["connectivity_map"], "replicates").idxmax() == ("stabilised", "none")
+    for of in across.read_on(kept, "replicates").values():
+        rows = report.comparisons(of, "replicates")
+        assert rows.loc["InfoCORE, stabilised minus InfoCORE, raw", "difference"] > 0
+        assert abs(rows.loc["InfoCORE, raw minus CLIP, raw", "difference"]) < 2
+
+
+def test_no_rule_for_alpha_is_told_from_its_fixed_value(page, kept):
+    assert "Neither rule is told from 0.33 on any screen" in page
+    for of in kept.values():
+        table = report.alphas(of)
+        assert (table["low"] < 0).all() and (table["high"] > 0).all()
+
+
+def test_what_is_said_of_the_phase_diagram_is_what_is_stored(page, kept):
+    stores = {axis: stored(f"new_plates_phases_{axis}") for axis in phases.AXES}
+    assert "InfoCORE and CLIP lie on each other at every value of every dial" in page
+    for part in ("seen", "new"):
+        mean = placement.curves(stores, part)["mean"].unstack("method")
+        assert (mean["infocore"] - mean["clip"]).abs().max() < 0.3
+    lead = mean[phases.CENTRED] - mean["clip"]
+    assert lead["strength"].iloc[-1] > 5 and lead["per_batch"].iloc[0] < -3 and lead["confounding"].iloc[-1] < -5
+    where = placement.positions(stores, stored("structure_arrow"), stored("audit_screens"), kept)
+    found = placement.placed(placement.curves(stores), where, kept)
+    assert "On three of the four the diagram expects centring to do best of the five" in page
+    assert (found["best predicted"] == phases.CENTRED).sum() == 3 and phases.CENTRED not in set(found["best found"])

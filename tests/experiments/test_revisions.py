@@ -10,7 +10,7 @@ import pytest
 from infocore_mini.experiments import revisions
 from infocore_mini.experiments.__main__ import STUDIES
 from infocore_mini.experiments.pretraining import report as pretraining
-from infocore_mini.experiments.results import StoredResult, stored
+from infocore_mini.experiments.results import StoredResult, costs, stored
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_conclusions_of_turned_claims_are_not_those_of_before():
 
 
 def test_costs_are_those_of_the_stored_files():
-    table = revisions.costs(STUDIES).set_index("study")
+    table = costs(STUDIES).set_index("study")
     assert table.loc["comas", "hours"] == round(stored("comas").provenance["seconds"] / 3600, 2)
     assert table.loc["comas", "runs"] == stored("comas").provenance["runs"]
-    assert "nothing_of_this_name" not in revisions.costs(["comas", "nothing_of_this_name"])["study"].tolist()
+    assert "nothing_of_this_name" not in costs(["comas", "nothing_of_this_name"])["study"].tolist()

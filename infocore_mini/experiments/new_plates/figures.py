@@ -1,6 +1,8 @@
-"""Figures of the new plates: a board as a dot plot, and the phase diagram."""
+"""Figures of the new plates: a board as a dot plot, and the phase diagram, an axis at a time."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -9,6 +11,7 @@ from infocore_mini.experiments.new_plates.phases import CENTRED
 from infocore_mini.experiments.new_plates.report import NAMES, SCREEN_NAMES, by_fold, label
 from infocore_mini.experiments.results import StoredResult
 from infocore_mini.experiments.style import CATEGORIES, METHOD_COLOURS, NEUTRAL, figure, finish
+from infocore_mini.experiments.touch import Touchable, touchable
 
 COLOURS = {
     **METHOD_COLOURS,
@@ -42,26 +45,41 @@ def board_figure(of: StoredResult) -> Figure:
     return finish(fig)
 
 
-def phase_figure(table: pd.DataFrame) -> Figure:
-    """`placement.curves`: a panel an axis, a line a method, 95 % intervals over draws; simulated, and says so."""
-    axes_of = list(table.index.unique("axis"))
-    fig, panels = figure(1, len(axes_of), panel=(2.6, 2.9), sharey=True, squeeze=False)
-    for panel, axis in zip(panels[0], axes_of, strict=True):
-        for method, found in table.loc[axis].groupby(level="method", sort=False):
-            found = found.droplevel("method").sort_index()
-            panel.plot(
-                range(len(found)),
-                found["mean"],
-                "o-",
-                color=COLOURS[method],
-                label=NAMES.get(method, method),
-                markersize=3,
-            )
-            panel.fill_between(
-                range(len(found)), found["low"], found["high"], color=COLOURS[method], alpha=0.15, linewidth=0
-            )
-            panel.set_xticks(range(len(found)), [f"{value:g}" for value in found.index])
-        panel.set_xlabel(AXIS_NAMES[axis])
-    panels[0, 0].set_ylabel("others beaten (%), simulated")
-    panels[0, -1].legend(fontsize=7)
+def phase_diagram(seen: pd.DataFrame, new: pd.DataFrame) -> Touchable:
+    """`placement.curves` of both tests, a frame an axis of the diagram; simulated, and says so."""
+    on = {"seen batches": seen, "new batches": new}
+    names = {axis: AXIS_NAMES[axis] for axis in new.index.unique("axis")}
+    figures = {
+        name: _phases({part: table.loc[axis] for part, table in on.items()}, name) for axis, name in names.items()
+    }
+    words = {name: _phases_in_words(new.loc[axis], name) for axis, name in names.items()}
+    return touchable("phase-diagram", "turn", figures, words)
+
+
+def _phases(parts: Mapping[str, pd.DataFrame], name: str) -> Figure:
+    """A panel a test, a line a method, 95 % intervals over draws."""
+    fig, panels = figure(1, len(parts), panel=(3.2, 3.0), sharey=True)
+    for panel, (part, table) in zip(panels, parts.items(), strict=True):
+        for method, found in table.groupby(level="method", sort=False):
+            found, colour = found.droplevel("method").sort_index(), COLOURS[method]
+            at = range(len(found))
+            panel.plot(at, found["mean"], "o-", color=colour, label=NAMES.get(method, method), markersize=3)
+            panel.fill_between(at, found["low"], found["high"], color=colour, alpha=0.15, linewidth=0)
+            panel.set_xticks(at, [f"{value:g}" for value in found.index])
+        panel.axhline(50, color=NEUTRAL, linestyle="--", linewidth=1)
+        panel.set(xlabel=name, ylim=(45, 100))
+        panel.set_title(f"new molecules, {part}", fontsize=10)
+    panels[0].set_ylabel("others beaten (%), simulated")
+    handles, labels = panels[0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return finish(fig)
+
+
+def _phases_in_words(new: pd.DataFrame, name: str) -> str:
+    """Who leads at either end of an axis, on new batches."""
+    mean = new["mean"].unstack("method").sort_index()
+    ends = (
+        f"at {value:g} {NAMES.get(row.idxmax(), row.idxmax())} is highest with {row.max():.0f} percent"
+        for value, row in mean.iloc[[0, -1]].iterrows()
+    )
+    return f"As {name} changes, new molecules on new batches: {', '.join(ends)}."

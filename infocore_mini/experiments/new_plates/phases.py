@@ -22,7 +22,7 @@ from sklearn.metrics import roc_auc_score
 
 from infocore_mini.config import Config, settings_of
 from infocore_mini.evaluate.mixing import same_label_neighbours
-from infocore_mini.experiments.new_plates.scores import retrieval
+from infocore_mini.experiments.new_plates.scores import retrieval, without_batches
 from infocore_mini.experiments.records import Made, Record, in_parallel, kept
 from infocore_mini.experiments.results import save_results
 from infocore_mini.train import pretrain
@@ -159,11 +159,7 @@ def run(dials: Dials, method: str, seed: int, folder: Path | None = None) -> Rec
 
 def _score(model, rows: Rows) -> dict[str, Any]:
     z_screen, z_drug = model.embed_screen(rows.screen).numpy(), model.embed_drug(rows.drug).numpy()
-    found = retrieval(z_screen, z_drug, np.arange(len(z_drug)), rows.batch_id)
-    return {
-        name: scored and {key: value for key, value in scored.items() if key != "by batch"}
-        for name, scored in found.items()
-    }
+    return without_batches(retrieval(z_screen, z_drug, np.arange(len(z_drug)), rows.batch_id))
 
 
 def measured(dials: Dials, seed: int, folder: Path | None = None) -> Record:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +14,6 @@ from infocore_mini.evaluate.seeds import detectable, half_width, outcome, t_inte
 from infocore_mini.experiments.names import METHOD_NAMES, RIVAL_NAMES
 from infocore_mini.experiments.new_plates.folds import NEW, TESTS
 from infocore_mini.experiments.results import StoredResult
-from infocore_mini.experiments.tables import BEST
 
 MARGIN = 2.0  # percentage points of "beaten", within which a difference does not matter
 SCREEN_NAMES = MappingProxyType(
@@ -39,6 +38,7 @@ NAMES = MappingProxyType(
 )
 RETRIEVED = frozenset(SCREEN_NAMES) - {"dahlin"}  # screens with enough molecules to retrieve from
 Arm = tuple[str, str]  # correction, method
+_NO_FOLD = pd.MultiIndex.from_arrays([[], [], []], names=["correction", "method", "fold"])
 CLAIM: tuple[Arm, Arm] = (("batch centring", "infocore"), ("batch centring", "clip"))
 COMPARISONS: tuple[tuple[Arm, Arm], ...] = (
     CLAIM,
@@ -69,7 +69,9 @@ def overlap(of: StoredResult, test: str = NEW) -> float:
 
 
 def by_fold(of: StoredResult, test: str = NEW, library: str = "whole") -> pd.DataFrame:
-    """Percent, by (correction, method, fold): `SHOWN`, their chance levels, "worst batch"; replicates, mixing.
+    """Percent, by (correction, method, fold): `SHOWN`, their chance levels, "worst batch"; "replicates"; "own batch".
+
+    Of neighbours in the own batch also "permuted", by chance, and the "excess" over it.
 
     Folds without such a test, or cells that are not possible, have no row.
     """
@@ -82,10 +84,11 @@ def by_fold(of: StoredResult, test: str = NEW, library: str = "whole") -> pd.Dat
         new = cell["new batches"]
         values = {name: found[name] for name in SHOWN} | {f"chance {k}": found[f"chance {k}"] for k in (1, 5, 10)}
         values |= {"worst batch": found["worst batch"], "replicates": new["replicates"]}
-        values |= {name: new["mixing"] and new["mixing"][name] for name in ("own batch", "permuted")}
+        mixing = new["mixing"] or {"own batch": np.nan, "permuted": np.nan}
+        values |= {**mixing, "excess": mixing["own batch"] - mixing["permuted"]}
         rows[cell["correction"], cell["method"], cell["fold"]] = values
-    table = pd.DataFrame.from_dict(rows, orient="index").astype(float)
-    return 100 * table.rename_axis(["correction", "method", "fold"]).sort_index()
+    index = pd.MultiIndex.from_tuples(rows, names=["correction", "method", "fold"]) if rows else _NO_FOLD
+    return 100 * pd.DataFrame(list(rows.values()), index=index, dtype=float).sort_index()
 
 
 def not_possible(of: StoredResult) -> dict[Arm, str]:
@@ -114,17 +117,18 @@ def board(of: StoredResult, test: str = NEW, library: str = "whole") -> pd.DataF
         if arm not in table.index.droplevel("fold"):
             continue
         found = table.loc[arm]
-        values = {name: _text(found[name], share) for name in (*SHOWN, "worst batch", "replicates", "own batch")}
+        values = {name: text(found[name], share) for name in (*SHOWN, "worst batch", "replicates", "own batch")}
         means = {name: f"{found[name].mean():.1f}" for name in ("chance 1", "permuted")}
         rows[label(arm, of)] = values | means | {"audit": audits.get(arm, "")}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")
 
 
-def _text(values: pd.Series, share: float) -> str:
+def text(values: pd.Series, share: float) -> str:
+    """Mean ± half of the interval; the mean alone of three folds or fewer, whose interval says next to nothing."""
     values = values.dropna()
     if not len(values):
         return ""
-    half = half_width(values, overlap=share)
+    half = half_width(values, overlap=share) if len(values) > 3 else np.nan
     return f"{values.mean():.1f}" + (f" ± {half:.1f}" if np.isfinite(half) else "")
 
 
@@ -180,132 +184,39 @@ def _said(low: float, high: float, p_adjusted: float) -> str:
 
 def verdict(name: str, of: StoredResult) -> str:
     """A line on a screen, in plain language: Markdown."""
-    title = f"**{_title(name, of)}**"
+    title = f"**{title_of(name, of)}**"
     if name not in RETRIEVED:
         return f"{title}: too few molecules to retrieve from; {_best_replicates(of)}."
-    found, inductive = comparisons(of), _inductive_means(of)
+    found, inductive = comparisons(of), inductive_means(of)
     best, claim = inductive.idxmax(), found.iloc[0]
     apart = [f"{row.Index} {row.difference:+.1f}" for row in found.itertuples() if row.said in ("above", "below")]
     told = "; ".join(apart) if apart else "none of the planned comparisons is told apart"
     return (
         f"{title}: on new plates the right molecule beats {inductive.max():.1f} % of the others with "
-        f"{label(best, of)}, {inductive['raw', 'none']:.1f} % without training (50 by chance). {told[0].upper()}{told[1:]}. The information bound on "
-        f"centred batches is {claim.said}: {claim.difference:+.1f} [{claim.low:+.1f}, {claim.high:+.1f}] points."
+        f"{label(best, of)}, {inductive['raw', 'none']:.1f} % without training (50 by chance). {told[0].upper()}{told[1:]}. InfoCORE on "
+        f"centred batches, against CLIP on them: {claim.said}, {claim.difference:+.1f} [{claim.low:+.1f}, {claim.high:+.1f}] points."
     )
 
 
 def _best_replicates(of: StoredResult) -> str:
-    rows = [
-        ((cell["correction"], cell["method"]), cell["new batches"]["replicates"])
-        for cell in of.results["cells"]
-        if cell.get("new batches") and cell["new batches"]["replicates"] is not None
-    ]
-    if not rows:
-        return "no replicates on new plates"
-    mean = pd.Series([value for _, value in rows], index=[arm for arm, _ in rows]).groupby(level=[0, 1]).mean()
+    mean = inductive_means(of, "replicates").dropna()
     best = mean.idxmax()
-    return f"replicates on new plates find each other best with {label(best, of)} (normalised average precision {mean.max():.2f})"
+    return (
+        f"replicates on new plates find each other best with {label(best, of)}, {mean.max():.1f} percent of a perfect "
+        f"order, and {mean['raw', 'none']:.1f} without training (0 by chance)"
+    )
 
 
-def claim(boards: Mapping[str, StoredResult], *, margin: float = MARGIN) -> str:
-    """What training on the information bound adds, over centring the batches, on new plates: a sentence a referee checks."""
-    real = {name: of for name, of in boards.items() if name in RETRIEVED and not of.parameters["simulated"]}
-    rows = pd.DataFrame({name: comparisons(of).iloc[0] for name, of in real.items()}).T
-    said = [f"{SCREEN_NAMES[n]} {r.difference:+.1f} [{r.low:+.1f}, {r.high:+.1f}]" for n, r in rows.iterrows()]
-    words = rows["said"].tolist()
-    if all(word == "level" for word in words):
-        what = f"adds nothing that matters: less than {margin:g} points on every real screen"
-    elif "above" in words or "below" in words:
-        what = f"is above on {words.count('above')} and below on {words.count('below')} of {len(words)} real screens"
-    else:
-        seen = rows["detectable"].astype(float)
-        what = f"is not told from centring alone; a difference of {seen.min():.1f} to {seen.max():.1f} points would have been"
-    return f"On new molecules on new plates, InfoCORE on centred batches, against CLIP on them, {what} ({'; '.join(said)})."
-
-
-def across(boards: Mapping[str, StoredResult], score: str = "beaten") -> pd.DataFrame:
-    """A row an arm, a column a screen that molecules are retrieved from: mean over folds ± half of the 95 % interval.
-
-    On new molecules and new batches, in the whole library; "" where the arm is not possible.
-    """
-    columns = {}
-    for name, of in boards.items():
-        if name not in RETRIEVED:
-            continue
-        table, share = by_fold(of)[score], overlap(of)
-        known = table.index.droplevel("fold")
-        arms = dict.fromkeys((cell["correction"], cell["method"]) for cell in of.results["cells"])
-        columns[_title(name, of)] = {
-            label(arm, of): _text(table.loc[arm], share) if arm in known else "" for arm in arms
-        }
-    return pd.DataFrame(columns).rename_axis("arm")
-
-
-def best_arms(boards: Mapping[str, StoredResult]) -> pd.DataFrame:
-    """The marks of `across`: the highest mean of each screen among inductive corrections, which is named, not tested."""
-    retrieved = {name: of for name, of in boards.items() if name in RETRIEVED}
-    best = {_title(name, of): label(_inductive_means(of).idxmax(), of) for name, of in retrieved.items()}
-    rows = dict.fromkeys(best.values())
-    return pd.DataFrame({title: {row: BEST if row == arm else "" for row in rows} for title, arm in best.items()})
-
-
-def _inductive_means(of: StoredResult) -> pd.Series:
-    """Mean "beaten" of each arm whose correction has not seen the test, on new molecules and new batches."""
-    means = by_fold(of)["beaten"].groupby(level=["correction", "method"]).mean()
+def inductive_means(of: StoredResult, score: str = "beaten") -> pd.Series:
+    """Mean score of each arm whose correction has not seen the test, on new molecules and new batches."""
+    means = by_fold(of)[score].groupby(level=["correction", "method"]).mean()
     return means[[correction not in of.parameters["transductive"] for correction, _ in means.index]]
 
 
-def _title(name: str, of: StoredResult) -> str:
+def title_of(name: str, of: StoredResult) -> str:
     """The screen's name, and that it is simulated if it is."""
     title = SCREEN_NAMES[name]
     return title if not of.parameters["simulated"] or "simulated" in title else f"{title} (simulated)"
-
-
-def compared(boards: Mapping[str, StoredResult]) -> pd.DataFrame:
-    """The planned comparisons: a row each, a column a screen: "+1.2 [-0.3, 2.7], level", in points of "beaten"."""
-    columns = {
-        _title(name, of): {
-            row.Index: f"{row.difference:+.1f} [{row.low:.1f}, {row.high:.1f}], {row.said}"
-            for row in comparisons(of).itertuples()
-        }
-        for name, of in boards.items()
-        if name in RETRIEVED
-    }
-    return pd.DataFrame(columns).fillna("").rename_axis("comparison")
-
-
-def seen_and_new(boards: Mapping[str, StoredResult], arms: Sequence[Arm]) -> pd.DataFrame:
-    """Mean "beaten" of the three tests: a row a screen and an arm, a column a test; NaN where a screen has no such test."""
-    rows = {
-        (_title(name, of), label(arm, of)): tests_of(of, arm)["beaten"].reindex(list(TESTS))
-        for name, of in boards.items()
-        if name in RETRIEVED
-        for arm in arms
-    }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["screen", "arm"])
-
-
-def sizes(folds: StoredResult) -> pd.DataFrame:
-    """Molecules and batches of each part of a fold, mean over the folds: a row a screen."""
-    rows: dict[str, dict[str, float]] = {}
-    for name, of in folds.results.items():
-        for part in ("training", *TESTS):
-            for what in ("molecules", "batches"):
-                rows.setdefault(SCREEN_NAMES[name], {})[f"{part}: {what}"] = float(
-                    np.mean([fold[part][what] for fold in of["folds"]])
-                )
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("screen")
-
-
-def missing(boards: Mapping[str, StoredResult]) -> pd.DataFrame:
-    """Arms that a screen has not the wells or columns for: a row a screen and a reason, with the arms."""
-    rows = {}
-    for name, of in boards.items():
-        for arm, reason in not_possible(of).items():
-            rows.setdefault((_title(name, of), reason), []).append(label(arm, of))
-    return pd.DataFrame(
-        [{"screen": screen, "arms": ", ".join(arms), "why": reason} for (screen, reason), arms in rows.items()]
-    )
 
 
 def alphas(of: StoredResult) -> pd.DataFrame:

@@ -136,13 +136,19 @@ def run_all(
     alphas = [(alpha, fold) for alpha in ALPHAS for fold in folds_run]
     by_alpha = parallel(delayed(alpha_run)(name, alpha, fold, chosen["infocore"], folder) for alpha, fold in alphas)
     rows = [
-        dict(zip(("correction", "method", "fold"), task)) | record.result
+        dict(zip(("correction", "method", "fold"), task)) | _shown(record.result)
         for task, record in zip(tasks, made, strict=True)
     ]
     of_alpha = [
         {"alpha": alpha, "fold": fold} | record.result for (alpha, fold), record in zip(alphas, by_alpha, strict=True)
     ]
     return {"chosen": chosen, "cells": rows, "alpha": of_alpha}, [*searched, *made, *by_alpha]
+
+
+def _shown(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stored file has of a cell: the worst batch, not all of them."""
+    tests = {test: found and scores.without_batches(found) for test, found in result.get("tests", {}).items()}
+    return {**result, "tests": tests} if tests else dict(result)
 
 
 def store(name: str, output: Path, runs: Path, n_jobs: int = 2) -> Path:

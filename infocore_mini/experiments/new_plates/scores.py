@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,14 @@ def _ranked(cosine: NDArray, target: NDArray, batch_id: NDArray, among: NDArray)
         "by batch": by_batch,
         "queries": int(asked.sum()),
         "molecules": len(np.unique(target[asked])),
+    }
+
+
+def without_batches(found: Mapping[str, dict[str, Any] | None]) -> dict[str, dict[str, Any] | None]:
+    """`retrieval` without the scores of single batches, which a kept run has and a stored file need not."""
+    return {
+        library: scored and {key: value for key, value in scored.items() if key != "by batch"}
+        for library, scored in found.items()
     }
 
 

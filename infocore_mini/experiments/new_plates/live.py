@@ -1,0 +1,53 @@
+"""A few cells of the board run on the spot, beside what is stored of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from infocore_mini.experiments.new_plates.arms import checked
+from infocore_mini.experiments.new_plates.folds import NEW
+from infocore_mini.experiments.new_plates.report import SCREEN_NAMES, Arm, label
+from infocore_mini.experiments.new_plates.run import cell
+from infocore_mini.experiments.results import StoredResult
+from infocore_mini.sources import DataUnavailable
+
+ARMS: tuple[Arm, ...] = (
+    ("raw", "none"),
+    ("raw", "clip"),
+    ("batch centring", "clip"),
+    ("raw", "infocore"),
+    ("batch centring", "infocore"),
+)
+
+
+def at_hand(name: str) -> tuple[str, str]:
+    """The screen, or the simulated one where its data are not at hand; and what to say of it, Markdown."""
+    try:
+        checked(name)
+    except DataUnavailable as missing:
+        return "simulated", f"**Simulated data**, since the screen asked for is not at hand ({missing})."
+    kind = "**simulated** data" if name == "simulated" else "**real** data"
+    return name, f"{SCREEN_NAMES[name]}: {kind}."
+
+
+def beside_stored(name: str, fold: int, of: StoredResult, folder: Path | None = None) -> pd.DataFrame:
+    """`ARMS` trained now on one fold, with the settings that the stored search chose: a row an arm.
+
+    Returns:
+        "beaten" and "top 10", percent, on new molecules and new batches in the whole library; "stored", what the board
+        has for "beaten".
+    """
+    known = {
+        (row["correction"], row["method"]): row["tests"][NEW]["whole"]["beaten"]
+        for row in of.results["cells"]
+        if row["fold"] == fold and row.get("tests", {}).get(NEW)
+    }
+    rows = {}
+    for correction, method in ARMS:
+        record = cell(name, correction, method, fold, of.results["chosen"].get(method), folder)
+        found = record.result["tests"][NEW]["whole"]
+        values = {"beaten": found["beaten"], "top 10": found["top 10"], "stored": known[correction, method]}
+        rows[label((correction, method), of)] = {key: 100 * value for key, value in values.items()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")
