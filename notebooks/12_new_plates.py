@@ -84,14 +84,14 @@ parameters = check_parameters(
 # 3. **new molecules on new batches**, what a library meets that grows. The board is read by this one.
 #
 # Batches that repeat each other's molecules are held out together, or the "new" plate would be a copy of a seen one.
-# For a screen of your own, {py:func}`~infocore_mini.splits.split` with `by=("molecule", "batch")` holds out both.
+# For a screen of your own, `infocore_mini.splits.split` with `by=("molecule", "batch")` holds out both.
 # Folds, search, comparisons, margin and reading were committed before the first run, in the plan beside the code (`infocore_mini/experiments/new_plates/plan.md`).
 
 # %% tags=["nbval-check-output"]
 captioned(
-    across.sizes(stored("new_plates_folds")).round(0).astype(int),
-    "Molecules and experimental batches of each part, mean over five folds. The "
-    "last screen is simulated, the others are real.",
+    across.sizes(stored("new_plates_folds")),
+    "Molecules in experimental batches of each part, mean over five folds. The last "
+    "screen is simulated, the others are real.",
 )
 
 # %% [markdown]

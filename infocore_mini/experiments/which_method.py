@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from infocore_mini.evaluate.seeds import paired
+from infocore_mini.evaluate.seeds import Interval, paired
 from infocore_mini.experiments.gene_expression import doses
 from infocore_mini.experiments.names import METHOD_NAMES, STUDY_NAMES, listed
 from infocore_mini.experiments.new_plates import across
@@ -76,8 +76,8 @@ def arrows() -> str:
     real = table[table["data"] == "real"]
     scale = "; ".join(f"{name} {row.auc:.0f}" for name, row in zip(real.index, real.itertuples()))
     return (
-        f"AUC of the batch from structure, percent (50 by chance), real screens: {scale}. On simulated screens "
-        f"{doses.turning(doses.at_doses())}\n\nOn new batches, also simulated, points against {METHOD_NAMES['clip']} as batch and "
+        f"AUC of the batch from structure, percent (50 by chance), real screens: {scale}. On simulated screens, the "
+        f"arrow being that from batch to structure (0: none), {doses.turning(doses.at_doses())}\n\nOn new batches, also simulated, points against {METHOD_NAMES['clip']} as batch and "
         f"structure are confounded (the share of a molecule's vector that its batch explains):\n\n{dial('confounding')}"
     )
 
@@ -130,9 +130,15 @@ def dial(axis: str) -> str:
     for value, found in rows.groupby(axis):
         wide = found.pivot(index="draw", columns="method", values="beaten")
         apart = (paired(wide[method], wide["clip"]) for method in methods)
-        lines.append([f"{value:g}", *(f"{one.mean:+.1f} [{one.low:+.1f}, {one.high:+.1f}]" for one in apart)])
+        lines.append([f"{value:g}", *(_points(one) for one in apart)])
     head = [AXIS_NAMES[axis], *(NAMES.get(method, method) for method in methods)]
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---:"] * len(head), *lines])
+
+
+def _points(of: Interval) -> str:
+    """As "+1.2 [-0.3, +2.7]" that does not break within the brackets, and without a negative zero."""
+    mean, low, high = (f"{round(value, 1) + 0.0:+.1f}" for value in of)
+    return f"{mean} [{low},\u00a0{high}]"
 
 
 QUESTIONS: Sequence[Question] = (

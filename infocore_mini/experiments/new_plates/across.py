@@ -49,8 +49,8 @@ _LACKS = MappingProxyType(  # what an error says -> in the words of the pages
 def board(boards: Mapping[str, StoredResult], score: str = "beaten", arms: Sequence[Arm] | None = None) -> pd.DataFrame:
     """A row an arm, a column a screen: mean over folds ± half of the 95 % interval.
 
-    On new molecules and new batches, in the whole library; "" where the arm is not possible. Screens that the score is
-    read on alone: `read_on`.
+    On new molecules and new batches, in the whole library; "" where the arm is not possible, without a row if it is
+    nowhere. Screens that the score is read on alone: `read_on`.
 
     Args:
         score: a column of `report.by_fold`.
@@ -64,7 +64,8 @@ def board(boards: Mapping[str, StoredResult], score: str = "beaten", arms: Seque
         columns[title_of(name, of)] = {
             label(arm, of): text(table.loc[arm], share) if arm in known else "" for arm in shown
         }
-    return pd.DataFrame(columns).rename_axis("arm")
+    table = pd.DataFrame(columns).rename_axis("arm")
+    return table[(table != "").any(axis=1)]
 
 
 def read_on(boards: Mapping[str, StoredResult], score: str) -> dict[str, StoredResult]:
@@ -92,13 +93,10 @@ def best_arms(boards: Mapping[str, StoredResult], score: str = "beaten") -> pd.D
 
 
 def compared(boards: Mapping[str, StoredResult], score: str = "beaten") -> pd.DataFrame:
-    """The planned comparisons: a row each, a column a screen: "+1.2 [-0.3, 2.7] level", in points of the score.
-
-    Nothing is said where a difference is not told apart from none.
-    """
+    """The planned comparisons: a row each, a column a screen: "+1.2 [-0.3, 2.7] level", in points of the score."""
     columns = {
         title_of(name, of): {
-            row.Index: f"{row.difference:+.1f} [{row.low:.1f}, {row.high:.1f}] {row.said.replace('not told apart', '')}".strip()
+            row.Index: f"{row.difference:+.1f} [{row.low:.1f}, {row.high:.1f}] {row.said}"
             for row in comparisons(of, score).itertuples()
         }
         for name, of in read_on(boards, score).items()
@@ -190,14 +188,14 @@ def audited(boards: Mapping[str, StoredResult]) -> str:
 
 
 def sizes(folds: StoredResult) -> pd.DataFrame:
-    """Molecules and batches of each part of a fold, mean over the folds: a row a screen."""
-    rows: dict[str, dict[str, float]] = {}
+    """Molecules and batches of each part of a fold, mean over the folds, as "808 in 110": a row a screen."""
+    rows: dict[str, dict[str, str]] = {}
     for name, of in folds.results.items():
         for part in ("training", *TESTS):
-            for what in ("molecules", "batches"):
-                rows.setdefault(SCREEN_NAMES[name], {})[f"{part}: {what}"] = float(
-                    np.mean([fold[part][what] for fold in of["folds"]])
-                )
+            molecules, batches = (
+                np.mean([fold[part][what] for fold in of["folds"]]) for what in ("molecules", "batches")
+            )
+            rows.setdefault(SCREEN_NAMES[name], {})[part] = f"{molecules:,.0f} in {batches:.0f}" if molecules else ""
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("screen")
 
 

@@ -1,0 +1,82 @@
+"""What the chapter on new plates says by itself, held against the stored boards and phase diagram."""
+
+from __future__ import annotations
+
+import pytest
+
+from infocore_mini.experiments.new_plates import across, arms, folds, phases, placement, report
+from infocore_mini.experiments.results import StoredResult, stored
+
+
+@pytest.fixture(scope="module")
+def page(root) -> str:
+    return (root / "notebooks" / "12_new_plates.py").read_text(encoding="utf-8").replace("\n# ", "\n")
+
+
+@pytest.fixture(scope="module")
+def kept() -> dict[str, StoredResult]:
+    return {name: stored(f"new_plates_{name}") for name in report.SCREEN_NAMES}
+
+
+def real(kept) -> dict[str, StoredResult]:
+    return {name: of for name, of in kept.items() if not of.parameters["simulated"]}
+
+
+def test_every_screen_has_all_folds_and_arms(kept):
+    for of in kept.values():
+        cells = {(cell["correction"], cell["method"], cell["fold"]) for cell in of.results["cells"]}
+        assert cells == {(*arm, fold) for arm in arms.cells() for fold in range(folds.N_FOLDS)}
+
+
+def test_the_headline_is_what_is_stored(page, kept):
+    assert "no method is told to be above CLIP on any real screen" in page and "adds nothing that matters" in page
+    for of in real(kept).values():
+        rows = report.comparisons(of)
+        assert "above" not in set(rows.loc[rows.index.str.endswith("minus CLIP, raw"), "said"])
+    assert across.together(kept).iloc[0].said == "level" and across.together(kept).iloc[0].screens == 4
+    assert "No loss made the encoder blind to a new plate" in page
+    for name, of in real(kept).items():
+        excess = report.by_fold(of)["excess"].groupby(level=["correction", "method"]).mean()
+        assert name == "dahlin" or excess["raw"][list(arms.METHODS)].min() > 3, "points beyond chance"
+
+
+def test_what_is_left_of_the_batch_is_what_is_stored(page, kept):
+    assert "On each real screen all trained methods leave about the same" in page
+    raised = 0
+    for of in kept.values():
+        excess = report.by_fold(of)["excess"].groupby(level=["correction", "method"]).mean()
+        raised += excess["batch centring", "none"] > excess["raw", "none"]
+        trained = excess["raw"][list(arms.METHODS)]
+        assert of.parameters["simulated"] or trained.max() - trained.min() < 5
+        assert excess["Harmony", "clip"] < excess["raw", "clip"]
+    assert f"it raises the share on {'zero one two three four five six'.split()[raised]} of the six screens" in page
+
+
+def test_what_is_said_of_replicates_is_what_is_stored(page, kept):
+    assert "on the Connectivity Map corrected readouts find their replicates best without any" in page
+    assert report.inductive_means(kept["connectivity_map"], "replicates").idxmax() == ("stabilised", "none")
+    for of in across.read_on(kept, "replicates").values():
+        rows = report.comparisons(of, "replicates")
+        assert rows.loc["InfoCORE, stabilised minus InfoCORE, raw", "difference"] > 0
+        assert abs(rows.loc["InfoCORE, raw minus CLIP, raw", "difference"]) < 2
+
+
+def test_no_rule_for_alpha_is_told_from_its_fixed_value(page, kept):
+    assert "Neither rule is told from 0.33 on any screen" in page
+    for of in kept.values():
+        table = report.alphas(of)
+        assert (table["low"] < 0).all() and (table["high"] > 0).all()
+
+
+def test_what_is_said_of_the_phase_diagram_is_what_is_stored(page, kept):
+    stores = {axis: stored(f"new_plates_phases_{axis}") for axis in phases.AXES}
+    assert "InfoCORE and CLIP lie on each other at every value of every dial" in page
+    for part in ("seen", "new"):
+        mean = placement.curves(stores, part)["mean"].unstack("method")
+        assert (mean["infocore"] - mean["clip"]).abs().max() < 0.3
+    lead = mean[phases.CENTRED] - mean["clip"]
+    assert lead["strength"].iloc[-1] > 5 and lead["per_batch"].iloc[0] < -3 and lead["confounding"].iloc[-1] < -5
+    where = placement.positions(stores, stored("structure_arrow"), stored("audit_screens"), kept)
+    found = placement.placed(placement.curves(stores), where, kept)
+    assert "On three of the four the diagram expects centring to do best of the five" in page
+    assert (found["best predicted"] == phases.CENTRED).sum() == 3 and phases.CENTRED not in set(found["best found"])
