@@ -206,7 +206,7 @@ captioned(
 Markdown(across.lost(boards))
 
 # %% [markdown]
-# The tests hold other molecules and other batches, so an untrained readout changes from one to the other, too. What CLIP loses beyond that is what it had learnt of the plates.
+# The tests hold other molecules and other batches, so an untrained readout changes from one to the other, too. What CLIP loses beyond that it will have learnt of the plates.
 #
 # ### What is left of the batch
 #
@@ -307,7 +307,7 @@ curves = placement.curves(axes)
 figures.phase_diagram(placement.curves(axes, "seen"), curves)
 
 # %% [markdown]
-# *Simulated data, stored results. Others beaten by the right molecule as one property of the screen changes (choose it above), left on batches that training had, right on new ones; mean of eight draws and 95 % interval. Dashed: chance.*
+# *Simulated data, stored results. Others beaten by the right molecule as one property of the screen changes (choose it above), left on batches that training had, right on new ones; mean of eight draws and 95 % interval; the axis begins far above chance.*
 #
 # What parts the methods here is centring, not the loss: InfoCORE and CLIP lie on each other at every value of every dial, on seen and on new batches.
 # Centring wins where the mark of the batch is strong, loses in small batches, and loses where a batch's molecules resemble each other, since their mean is then biology.

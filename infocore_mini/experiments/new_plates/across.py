@@ -96,7 +96,7 @@ def compared(boards: Mapping[str, StoredResult], score: str = "beaten") -> pd.Da
     """The planned comparisons: a row each, a column a screen: "+1.2 [-0.3, 2.7] level", in points of the score."""
     columns = {
         title_of(name, of): {
-            row.Index: f"{row.difference:+.1f} [{row.low:.1f}, {row.high:.1f}] {row.said}"
+            row.Index: f"{row.difference:+.1f} [{row.low:.1f},\u00a0{row.high:.1f}] {row.said}"
             for row in comparisons(of, score).itertuples()
         }
         for name, of in read_on(boards, score).items()

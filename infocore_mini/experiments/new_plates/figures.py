@@ -15,9 +15,9 @@ from infocore_mini.experiments.touch import Touchable, touchable
 
 COLOURS = {
     **METHOD_COLOURS,
-    "ccl_k": CATEGORIES[3],
+    "ccl_k": CATEGORIES[5],
     CENTRED: CATEGORIES[4],
-    "reversal": CATEGORIES[5],
+    "reversal": CATEGORIES[8],
     "hsic": CATEGORIES[6],
 }
 AXIS_NAMES = {
@@ -57,17 +57,17 @@ def phase_diagram(seen: pd.DataFrame, new: pd.DataFrame) -> Touchable:
 
 
 def _phases(parts: Mapping[str, pd.DataFrame], name: str) -> Figure:
-    """A panel a test, a line a method, 95 % intervals over draws."""
+    """A panel a test, a line a method, 95 % intervals over draws; CLIP broad, so that what lies on it is seen."""
     fig, panels = figure(1, len(parts), panel=(3.2, 3.0), sharey=True)
     for panel, (part, table) in zip(panels, parts.items(), strict=True):
         for method, found in table.groupby(level="method", sort=False):
             found, colour = found.droplevel("method").sort_index(), COLOURS[method]
             at = range(len(found))
-            panel.plot(at, found["mean"], "o-", color=colour, label=NAMES.get(method, method), markersize=3)
+            broad = dict(linewidth=5, alpha=0.45) if method == "clip" else {}
+            panel.plot(at, found["mean"], "o-", color=colour, label=NAMES.get(method, method), markersize=3, **broad)
             panel.fill_between(at, found["low"], found["high"], color=colour, alpha=0.15, linewidth=0)
             panel.set_xticks(at, [f"{value:g}" for value in found.index])
-        panel.axhline(50, color=NEUTRAL, linestyle="--", linewidth=1)
-        panel.set(xlabel=name, ylim=(45, 100))
+        panel.set(xlabel=name, ylim=(80, 100))  # one range, so that nothing jumps from dial to dial
         panel.set_title(f"new molecules, {part}", fontsize=10)
     panels[0].set_ylabel("others beaten (%), simulated")
     handles, labels = panels[0].get_legend_handles_labels()

@@ -157,8 +157,9 @@ def sentence(found: pd.DataFrame) -> str:
         f"{SCREEN_NAMES[name]}: predicted {row.predicted:+.1f}, found {row.found:+.1f}"
         for name, row in zip(found.index, found.itertuples())
     )
+    named = int((found["best predicted"] == found["best found"]).sum())
     return (
         f"The diagram, which is simulated, places {int(found['right'].sum())} of {len(found)} real screens rightly by "
         f"{NAMES['infocore']} against {CENTRED} on new plates ({each} points), and names the best of five arms on "
-        f"{int((found['best predicted'] == found['best found']).sum())}."
+        f"{named or 'none'}."
     )
