@@ -109,7 +109,7 @@ def generated(path: Path) -> int:
         ("04_gene_expression", 3),
         ("05_cell_painting", 1),
         ("06_retrieval", 7),
-        ("07_property_prediction", 12),
+        ("07_property_prediction", 14),
         ("08_fairness", 6),
         ("09_ablations", 6),
         ("11_your_own_screen", 5),
