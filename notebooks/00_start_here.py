@@ -17,11 +17,14 @@
 # **A drug screen records what a molecule does to cells and which experimental batch it was run in; an embedding trained on it keeps both, and InfoCORE weights the comparisons that it learns from, so that knowing the batch helps it less to tell the right pair from the wrong ones.**
 
 # %% [markdown]
+# :::{admonition} Before you start
+# :class: start
 # **Aim.** See what goes wrong, why, and what {cite:t}`wang2024infocore` do about it; then run it on a table of your own.
 #
 # **You need.** A little Python. No knowledge of contrastive learning.
 #
 # **Time.** Ten minutes to read, under a minute to run. All data on this page are *simulated*.
+# :::
 
 # %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata

@@ -17,11 +17,14 @@
 # **InfoCORE's loss is InfoNCE with every negative weighted by how likely it comes from the anchor's experimental batch; here we derive it from a bound on $I(Z_d; Z_g \mid X_b)$, prove every step, and test each one against distributions whose truth we know.**
 
 # %% [markdown]
+# :::{admonition} Before you start
+# :class: start
 # **Aim.** Follow the mathematics of {cite:t}`wang2024infocore` from InfoNCE to the training loss, and see which statements hold exactly, which hold in a limit, and which need a condition that the paper leaves unsaid.
 #
 # **You need.** Entropy, mutual information, Kullback–Leibler divergence, Jensen's inequality; a little PyTorch.
 #
 # **Time.** An hour to read, under a minute to run. All data here are *simulated* distributions.
+# :::
 #
 # | symbol | in code | meaning |
 # |---|---|---|

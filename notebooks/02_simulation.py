@@ -19,11 +19,14 @@
 # **On simulated screens where the truth is known, InfoCORE reads the drug effect far better than CLIP and holds less of the experimental batch. At temperature 1.0 it has no lead over CCL: with random minibatches the two are not told apart, and CCL with minibatches from one batch, trained for as many epochs, is ahead. At 0.1 it leads CCL with random minibatches.**
 
 # %% [markdown]
+# :::{admonition} Before you start
+# :class: start
 # **Aim.** Reproduce the paper's simulation study (its section 3.1, Figures 3 and 4, and its Table 6) over many draws of the data, and find out what the conclusion rests on.
 #
 # **You need.** [Start here](00_start_here) for the idea; the [derivation](01_derivation) only if you want the mathematics.
 #
 # **Time.** 25 minutes to read, about 3 minutes to run on two CPU cores. All data on this page are *simulated*.
+# :::
 #
 # The results that count are stored: 40 draws by a plan that was written down before (`infocore_mini/experiments/simulation/plan.md`).
 # The first block below sets the live runs, which illustrate them; it can be changed, in the notebook or from outside:

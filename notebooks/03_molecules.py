@@ -17,11 +17,14 @@
 # **A molecule becomes 300 numbers by adding up learnt vectors of its small pieces; analogues of well-known drugs then lie next to each other, and what the pieces cannot say, such as stereochemistry, is lost for good.**
 
 # %% [markdown]
+# :::{admonition} Before you start
+# :class: start
 # **Aim.** Turn the structures of a screen into the drug side $X_d$ of every later chapter, look at what that representation calls similar, and know its limits before training anything on it.
 #
 # **You need.** To have read a SMILES string before; no other chapter.
 #
 # **Time.** 15 minutes to read, about a minute to run on two CPU cores.
+# :::
 
 # %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata

@@ -17,11 +17,14 @@
 # **In the Connectivity Map, real and 138 experimental batches large, four readouts of five lie nearest to one of their own batch. Yet CLIP, CCL and InfoCORE cannot be told apart on new molecules, by any of four scores: there structure tells little of the batch and even CLIP hardly follows it, and five splits would have missed a gain like the paper's. On a simulated screen of many plates, where structure gives the batch away, InfoCORE finds the right molecule within a batch more often than CLIP, in every seed; CCL, given the same search, more often still, and pays for it among all molecules.**
 
 # %% [markdown]
+# :::{admonition} Before you start
+# :class: start
 # **Aim.** Measure how confounded a real screen is and what batch centring does about it, compare CLIP, CCL and InfoCORE on new molecules by a plan that was written down first, then repeat the comparison at the scale and with the confounding of the paper's Table 2 ({cite:t}`wang2024infocore`), on a simulated screen that is checked against real plates.
 #
 # **You need.** {doc}`02_simulation` for the methods, {doc}`03_molecules` for the drug side.
 #
 # **Time.** Three quarters of an hour to read, three minutes to run.
+# :::
 
 # %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata

@@ -19,11 +19,14 @@
 # **On COMAS, two small real screens of cell images, and with equal chances for all methods, InfoCORE and CLIP are not told apart among all molecules and level within a batch beyond top 1; CCL loses the whole library and nothing within a batch. On eighty-four real plates with solvent wells, none of four usual corrections brings the plate down to chance; all of them make treated wells of a plate more alike. In a last screen every compound was measured in one week only, and no method could separate the two.**
 
 # %% [markdown]
+# :::{admonition} Before you start
+# :class: start
 # **Aim.** Meet the paper's second kind of readout, see soft batch labels at work, run the three methods on real cell-painting data, and see what the usual corrections of plates do, and learn to recognise a screen whose design leaves nothing to correct.
 #
 # **You need.** {doc}`04_gene_expression`.
 #
 # **Time.** Twenty minutes to read, two minutes to run.
+# :::
 
 # %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata

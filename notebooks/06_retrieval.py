@@ -17,11 +17,14 @@
 # **A method is judged by whether it finds the molecule that caused a profile, and in two libraries, because following the experimental batch alone already does well in one of them. On ToxCast, a real screen, InfoCORE makes the model pair less by testing campaign, and finds molecules within one as often as CLIP, not more often; at its strongest setting it gives up a little of the whole library for a little of the batch library.**
 
 # %% [markdown]
+# :::{admonition} Before you start
+# :class: start
 # **Aim.** Know what a retrieval accuracy counts, what would fake it, and how far to trust it; then ask a real screen two questions: *does InfoCORE stop a model from pairing molecules and profiles by batch? And does it then find more of them?*
 #
 # **You need.** {doc}`02_simulation` for the methods and {doc}`03_molecules` for structures as numbers.
 #
 # **Time.** Half an hour to read, under two minutes to run on two cores.
+# :::
 
 # %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata

@@ -17,11 +17,14 @@
 # **With three seeds and small test parts, pretrained encoders differ from untrained ones, and InfoCORE from CLIP, no more often than chance would have it. Both could differ by several points unseen: the chapter shows no gain, and no absence of one. On BACE, HIV and PRISM the best mean is a random forest's, on fingerprints.**
 
 # %% [markdown]
+# :::{admonition} Before you start
+# :class: start
 # **Aim.** Take the drug encoder out of a pretrained model, put a linear layer on it, fine-tune it on eight benchmarks of molecular properties, and see whether it beats the same encoder with random weights, and what a chemist would use without any of this.
 #
 # **You need.** {doc}`03_molecules` for the features; {doc}`04_gene_expression` and {doc}`06_retrieval` for the pretrained models.
 #
 # **Time.** Half an hour to read, two to four minutes to run.
+# :::
 
 # %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata

@@ -17,11 +17,14 @@
 # **The loss that removes experimental batches also removes a sensitive attribute: at one setting shared by three public tables, the equalized odds gap of InfoCORE's embedding is lower than CLIP's on each, after 500 steps of training and after 2,000; it is lower than CCL's at every length tried on Law School alone; how large the cut looks depends on which CLIP one compares with, and a plain supervised network can be as fair.**
 
 # %% [markdown]
+# :::{admonition} Before you start
+# :class: start
 # **Aim.** Put race and sex where the experimental batch was, pretrain without labels on three public tables, and measure what a predictor built on the embedding does to each group, beside the paper's Tables 4 and 9 ({cite:t}`wang2024infocore`).
 #
 # **You need.** {doc}`02_simulation` for the methods; no fairness background.
 #
 # **Time.** Twenty minutes to read, about a minute and a half to run.
+# :::
 #
 # | in a drug screen | here | in code |
 # |---|---|---|

@@ -17,11 +17,14 @@
 # **The paper adds four devices to CLIP before it adds the batch weights: a momentum queue, augmentation, heads for the cell lines and minibatches from one cell line. Taken away one by one on our simulated screen, six seeds tell a single device from nothing, and it does harm: without minibatches from one cell line the whole library gains. Without all four the batch library gains, so that the arms stand in another order than in the paper's Table 5. Of all changes, the batch weights change accuracy in the batch library most.**
 
 # %% [markdown]
+# :::{admonition} Before you start
+# :class: start
 # **Aim.** Know which parts of Appendix F carry the retrieval accuracy, and how sensitive InfoCORE is to its own two settings.
 #
 # **You need.** {doc}`04_gene_expression`, whose simulated screen is used here.
 #
 # **Time.** Fifteen minutes to read, a minute and a half to run.
+# :::
 
 # %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata

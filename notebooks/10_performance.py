@@ -17,11 +17,14 @@
 # **The weights of InfoCORE cost next to nothing: written without the tensor they seem to ask for, the loss takes the same time for a hundred experimental batches as for a thousand, and a whole training step runs at four fifths of the speed of its own matrix products.**
 
 # %% [markdown]
+# :::{admonition} Before you start
+# :class: start
 # **Aim.** Know what InfoCORE costs beyond CLIP, on which sizes the cost depends, how far the library is from the limit of the machine, and what to do when a screen outgrows it.
 #
 # **You need.** {doc}`01_derivation` for the loss, {doc}`04_gene_expression` for the training.
 #
 # **Time.** Ten minutes to read, half a minute to run.
+# :::
 
 # %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata

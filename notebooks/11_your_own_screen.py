@@ -17,11 +17,14 @@
 # **Ask first whether the file can answer: audit it, then train on one part of the molecules, and audit and score what was learnt on another. The same questions find three files that are wrong before anyone trains on them.**
 
 # %% [markdown]
+# :::{admonition} Before you start
+# :class: start
 # **Aim.** Take a table with molecules, readouts and plates all the way to an audit, a trained model, retrieved molecules and a report; know what the audit's words mean and where they are weak.
 #
 # **You need.** A table, a well a row. {doc}`00_start_here` for what InfoCORE is about.
 #
 # **Time.** Ten minutes to read, one or two to run on two CPU cores.
+# :::
 
 # %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata

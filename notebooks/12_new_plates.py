@@ -17,11 +17,14 @@
 # **A screen lives by its next plate. Asked for new molecules on plates that no training had seen, no method is told to be above CLIP on any real screen, and over four of them together training on the information bound adds nothing that matters to centring the batches. No loss made the encoder blind to a new plate. What helped was to correct the plates, and it helped readouts to find their replicates.**
 
 # %% [markdown]
+# :::{admonition} Before you start
+# :class: start
 # **Aim.** Know what of a trained representation holds on new plates, what a correction of the readout does without any training, and when which method wins. Which one to take for a screen of your own is asked in {doc}`../book/which_method`.
 #
 # **You need.** {doc}`00_start_here` for InfoCORE, {doc}`11_your_own_screen` for the audit.
 #
 # **Time.** Twenty minutes to read, one or two to run on two CPU cores.
+# :::
 
 # %% mystnb={"code_prompt_hide": "Hide what Colab installs", "code_prompt_show": "Show what Colab installs"} tags=["colab", "hide-input"]
 import importlib.metadata
