@@ -257,8 +257,8 @@ Markdown(f"{n_models} models each. Made by {protocols.made}")
 captioned(
     protocol_report.changes(by_protocol),
     "What each change of the protocol does to the encoder without pretraining, in "
-    "points of ROC-AUC: one model, with the 95 % interval over five seeds. All data "
-    "sets are real.",
+    "points of ROC-AUC: one model, with the 95 % interval over five seeds. The "
+    "data sets are real.",
 )
 
 # %% tags=["nbval-check-output"]

@@ -57,6 +57,7 @@ from typing import Literal
 import pandas as pd
 from IPython.display import Markdown
 
+# %% mystnb={"code_prompt_hide": "Hide the imports", "code_prompt_show": "Show the imports"} tags=["hide-input"]
 from infocore_mini.experiments.new_plates import (
     across,
     figures,
@@ -70,6 +71,7 @@ from infocore_mini.experiments.notebook import captioned, check_parameters
 from infocore_mini.experiments.results import save_results, stored
 from infocore_mini.experiments.tables import with_intervals
 
+# %% mystnb={"code_prompt_hide": "Hide the check of the parameters", "code_prompt_show": "Show the check of the parameters"} tags=["hide-input"]
 parameters = check_parameters(
     globals(),
     SEED=Literal[tuple(range(folds.N_FOLDS))],
@@ -93,8 +95,8 @@ parameters = check_parameters(
 # %% tags=["nbval-check-output"]
 captioned(
     across.sizes(stored("new_plates_folds")),
-    "Molecules in experimental batches of each part, mean over five folds. The last "
-    "screen is simulated, the others are real.",
+    "Molecules in experimental batches of each part, mean over five folds. The "
+    "last screen is simulated, the others are real.",
 )
 
 # %% [markdown]
@@ -150,8 +152,8 @@ captioned(
 captioned(
     across.board(boards),
     "New molecules on new batches, whole library: others beaten in percent, mean "
-    "over five folds ± half of the 95 % interval. Corrections with † were fitted on "
-    "the test's wells too, and are not among those that can be best.",
+    "over five folds ± half of the 95 % interval. Corrections with † were fitted "
+    "on the test's wells too, and are not among those that can be best.",
     marks=across.best_arms(boards),
 )
 

@@ -219,7 +219,7 @@ def test_real_screens_stand_on_the_scale_of_doses_where_the_chapter_has_them():
     assert list(simulated.values()) == sorted(simulated.values())
     assert "In the Connectivity Map a structure says next to nothing of the batch" in TEXT
     assert abs(auc["Connectivity Map"] - simulated[0.0]) < 5
-    assert "the calibrated dose, 1.5, is about that of COMAS; yeast, zebrafish and ToxCast lie between" in TEXT
+    assert "the calibrated strength, 1.5, is about that of COMAS; yeast, zebrafish and ToxCast lie between" in TEXT
     assert abs(auc["COMAS cell painting"] - simulated[1.5]) < 3
     between = auc[["yeast growth", "zebrafish behaviour", "ToxCast"]]
     assert between.is_monotonic_increasing and auc["Connectivity Map"] < between.min() < between.max() < simulated[1.5]
