@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from infocore_mini.experiments.new_plates import (
     arms,
     figures,
     folds,
+    live,
     phases,
     placement,
     report,
@@ -467,3 +469,31 @@ def test_real_screens_are_placed_and_predicted(axes):
 def test_settings_of_every_method_are_valid():
     for method in phases.METHODS:
         assert isinstance(phases.config(phases.CENTRE, method, 0), Config)
+
+
+# ------------------------------------------------------------------ live
+
+
+def test_a_screen_that_is_not_at_hand_is_replaced_by_a_simulated_one_and_that_is_said(monkeypatch):
+    def nowhere(name: str):
+        raise DataUnavailable(name)
+
+    monkeypatch.setattr(live, "checked", nowhere)
+    name, notice = live.at_hand("yeast")
+    assert name == "simulated" and "**Simulated data** in place of yeast growth" in notice
+
+
+def test_what_is_trained_live_stands_beside_what_is_stored(monkeypatch):
+    of, asked = made_up(0.0), []
+
+    def cell(name, correction, method, fold, chosen, folder):
+        asked.append((name, correction, method, fold, chosen))
+        return SimpleNamespace(result={"tests": {NEW: {"whole": {"beaten": 0.7, "top 10": 0.2}}}})
+
+    monkeypatch.setattr(live, "cell", cell)
+    table = live.beside_stored("yeast", 2, of)
+    assert list(table.index) == [report.label(arm, of) for arm in live.ARMS]
+    assert set(table["beaten"]) == {70.0} and set(table["top 10"]) == {20.0}
+    assert asked[1] == ("yeast", "raw", "clip", 2, of.results["chosen"]["clip"])
+    by_fold = report.by_fold(of)["beaten"]
+    assert table["stored"].tolist() == pytest.approx([by_fold[(*arm, 2)] for arm in live.ARMS])

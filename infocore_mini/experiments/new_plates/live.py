@@ -26,8 +26,11 @@ def at_hand(name: str) -> tuple[str, str]:
     """The screen, or the simulated one where its data are not at hand; and what to say of it, Markdown."""
     try:
         checked(name)
-    except DataUnavailable as missing:
-        return "simulated", f"**Simulated data**, since the screen asked for is not at hand ({missing})."
+    except DataUnavailable:
+        asked = SCREEN_NAMES[name]
+        return "simulated", (
+            f"**Simulated data** in place of {asked}, whose files are not at hand; set INFOCORE_DATA to their folder."
+        )
     kind = "**simulated** data" if name == "simulated" else "**real** data"
     return name, f"{SCREEN_NAMES[name]}: {kind}."
 
