@@ -77,8 +77,8 @@ def arrows() -> str:
     scale = "; ".join(f"{name} {row.auc:.0f}" for name, row in zip(real.index, real.itertuples()))
     return (
         f"AUC of the batch from structure, percent (50 by chance), real screens: {scale}. On simulated screens, the "
-        f"arrow being that from batch to structure (0: none), {doses.turning(doses.at_doses())}\n\nOn new batches, also simulated, points against {METHOD_NAMES['clip']} as batch and "
-        f"structure are confounded (the share of a molecule's vector that its batch explains):\n\n{dial('confounding')}"
+        f"arrow being that from batch to structure (0: none), {doses.turning(doses.at_doses())}\n\n"
+        f"On new batches, also simulated, points against {METHOD_NAMES['clip']} as batch and structure are confounded (the share of a molecule's vector that its batch explains):\n\n{dial('confounding')}"
     )
 
 
