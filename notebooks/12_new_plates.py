@@ -200,9 +200,9 @@ figures.board_figure(boards["connectivity_map"])
 # The same trainings on all three tests:
 
 # %% tags=["nbval-check-output"]
-two = [("raw", "none"), ("raw", "clip"), ("raw", "infocore")]
+shown = [("raw", "none"), ("raw", "clip"), ("raw", "infocore")]
 captioned(
-    across.seen_and_new(boards, two).round(1),
+    across.seen_and_new(boards, shown).round(1),
     f"Others beaten in percent, mean over folds, by test; tests of fewer than "
     f"{across.LEAST_SHOWN} molecules are left out.",
 )
@@ -234,7 +234,7 @@ Markdown(across.audited(boards))
 
 # %% [markdown]
 # On each real screen all trained methods leave about the same, whether their loss conditions on the batch, unlearns it or ignores it.
-# Centring takes a batch's mean away, and can leave its members closer to each other than before: without training it raises the share on four of the six screens.
+# Centring takes a batch's mean away, and can leave its members closer to each other than before: without training it raises the share on four of the six screens, all four real.
 # Harmony clears it, and has seen the wells that it is judged on.
 #
 # ### Replicates on new plates

@@ -486,7 +486,7 @@ def test_a_screen_that_is_not_at_hand_is_replaced_by_a_simulated_one_and_that_is
 def test_what_is_trained_live_stands_beside_what_is_stored(monkeypatch):
     of, asked = made_up(0.0), []
 
-    def cell(name, correction, method, fold, chosen, folder):
+    def cell(name, correction, method, fold, chosen):
         asked.append((name, correction, method, fold, chosen))
         return SimpleNamespace(result={"tests": {NEW: {"whole": {"beaten": 0.7, "top 10": 0.2}}}})
 

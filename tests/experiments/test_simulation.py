@@ -226,6 +226,8 @@ def test_stages_are_the_same_training_stopped_early_and_are_drawn_with_words():
         "the beginning of the longer one"
     )
     effect, batch_id = study.effect[study.held_out], study.batch_id[study.held_out]
+    page = (ROOT / "notebooks" / "02_simulation.py").read_text(encoding="utf-8")
+    assert f"{figures.RING} of the {len(screen)}." in page
     drawn = figures.embedding_rings(found, effect, batch_id, first="screens, trained")
     assert drawn.first == 1 and [frame.label for frame in drawn.frames] == list(found)
     z = np.asarray(found["drugs, trained"]["clip"])

@@ -118,18 +118,17 @@ def together(boards: Mapping[str, StoredResult]) -> pd.DataFrame:
     tables = [comparisons(of) for of in _real(boards).values()]
     rows = {}
     for comparison in tables[0].index:
-        found = pd.DataFrame([table.loc[comparison] for table in tables if comparison in table.index])
-        width = (found["high"] - found["low"]).astype(float)
-        error = width / 2 / stats.t.ppf(0.975, found["folds"].astype(int) - 1)
-        one = combine_effects(found["difference"].to_numpy(float), error.to_numpy() ** 2, method_re="iterated")
-        half = stats.t.ppf(0.975, len(found) - 1) * max(one.sd_eff_w_re_hksj, one.sd_eff_w_re)
+        rows_of = [table.loc[comparison, ["difference", "error"]] for table in tables if comparison in table.index]
+        difference, error = np.array(rows_of, dtype=float).T
+        one = combine_effects(difference, error**2, method_re="iterated")
+        half = stats.t.ppf(0.975, len(rows_of) - 1) * max(one.sd_eff_w_re_hksj, one.sd_eff_w_re)
         low, high = one.mean_effect_re - half, one.mean_effect_re + half
         said = outcome(low, high, margin=MARGIN, more="above", less="below")
         rows[comparison] = {
             "difference": one.mean_effect_re,
             "low": low,
             "high": high,
-            "screens": len(found),
+            "screens": len(rows_of),
             "said": said,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("comparison")
@@ -159,14 +158,14 @@ def alphas(boards: Mapping[str, StoredResult]) -> pd.DataFrame:
 
 def lost(boards: Mapping[str, StoredResult]) -> str:
     """How much CLIP, and no training, have less on new batches than on seen ones, new molecules both: a sentence."""
-    arms = ("raw", "clip"), ("raw", "none")
     seen, _, new = TESTS
-    table = seen_and_new(boards, arms)
-    loss = (table[seen] - table[new]).unstack("arm").dropna()
-    clip, none = (loss[label(arm, next(iter(boards.values())))] for arm in arms)
+    by_arm = (seen_and_new(boards, [arm]).droplevel("arm") for arm in (("raw", "clip"), ("raw", "none")))
+    clip, none = ((table[seen] - table[new]).dropna() for table in by_arm)
+    simulated = sum("simulated" in title for title in clip.index)
     return (
         f"From seen to new batches CLIP loses {clip.min():.1f} to {clip.max():.1f} points of others beaten, and no training "
-        f"{none.min():.1f} to {none.max():.1f}: CLIP loses more on {(clip > none).sum()} of {len(loss)} screens."
+        f"{none.min():.1f} to {none.max():.1f}: CLIP loses more on {(clip > none).sum()} of {len(clip)} screens, "
+        f"{simulated} of them simulated."
     )
 
 

@@ -49,14 +49,16 @@ def phase_diagram(seen: pd.DataFrame, new: pd.DataFrame) -> Touchable:
     """`placement.curves` of both tests, a frame an axis of the diagram; simulated, and says so."""
     on = {"seen batches": seen, "new batches": new}
     names = {axis: AXIS_NAMES[axis] for axis in new.index.unique("axis")}
+    lowest = 5 * (min(table["low"].min() for table in on.values()) // 5)  # one range, so that nothing jumps
     figures = {
-        name: _phases({part: table.loc[axis] for part, table in on.items()}, name) for axis, name in names.items()
+        name: _phases({part: table.loc[axis] for part, table in on.items()}, name, lowest)
+        for axis, name in names.items()
     }
     words = {name: _phases_in_words(new.loc[axis], name) for axis, name in names.items()}
     return touchable("phase-diagram", "turn", figures, words)
 
 
-def _phases(parts: Mapping[str, pd.DataFrame], name: str) -> Figure:
+def _phases(parts: Mapping[str, pd.DataFrame], name: str, lowest: float) -> Figure:
     """A panel a test, a line a method, 95 % intervals over draws; CLIP broad, so that what lies on it is seen."""
     fig, panels = figure(1, len(parts), panel=(3.2, 3.0), sharey=True)
     for panel, (part, table) in zip(panels, parts.items(), strict=True):
@@ -67,7 +69,7 @@ def _phases(parts: Mapping[str, pd.DataFrame], name: str) -> Figure:
             panel.plot(at, found["mean"], "o-", color=colour, label=NAMES.get(method, method), markersize=3, **broad)
             panel.fill_between(at, found["low"], found["high"], color=colour, alpha=0.15, linewidth=0)
             panel.set_xticks(at, [f"{value:g}" for value in found.index])
-        panel.set(xlabel=name, ylim=(80, 100))  # one range, so that nothing jumps from dial to dial
+        panel.set(xlabel=name, ylim=(lowest, 100))
         panel.set_title(f"new molecules, {part}", fontsize=10)
     panels[0].set_ylabel("others beaten (%), simulated")
     handles, labels = panels[0].get_legend_handles_labels()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
 from infocore_mini.experiments.new_plates.arms import checked
 from infocore_mini.experiments.new_plates.folds import NEW
-from infocore_mini.experiments.new_plates.report import SCREEN_NAMES, Arm, label
+from infocore_mini.experiments.new_plates.report import SCREEN_NAMES, Arm, by_fold, label
 from infocore_mini.experiments.new_plates.run import cell
 from infocore_mini.experiments.results import StoredResult
 from infocore_mini.sources import DataUnavailable
@@ -35,22 +33,17 @@ def at_hand(name: str) -> tuple[str, str]:
     return name, f"{SCREEN_NAMES[name]}: {kind}."
 
 
-def beside_stored(name: str, fold: int, of: StoredResult, folder: Path | None = None) -> pd.DataFrame:
+def beside_stored(name: str, fold: int, of: StoredResult) -> pd.DataFrame:
     """`ARMS` trained now on one fold, with the settings that the stored search chose: a row an arm.
 
     Returns:
         "beaten" and "top 10", percent, on new molecules and new batches in the whole library; "stored", what the board
         has for "beaten".
     """
-    known = {
-        (row["correction"], row["method"]): row["tests"][NEW]["whole"]["beaten"]
-        for row in of.results["cells"]
-        if row["fold"] == fold and row.get("tests", {}).get(NEW)
-    }
-    rows = {}
+    known, rows = by_fold(of)["beaten"], {}
     for correction, method in ARMS:
-        record = cell(name, correction, method, fold, of.results["chosen"].get(method), folder)
+        record = cell(name, correction, method, fold, of.results["chosen"].get(method))
         found = record.result["tests"][NEW]["whole"]
-        values = {"beaten": found["beaten"], "top 10": found["top 10"], "stored": known[correction, method]}
-        rows[label((correction, method), of)] = {key: 100 * value for key, value in values.items()}
+        values = {score: 100 * found[score] for score in ("beaten", "top 10")}
+        rows[label((correction, method), of)] = values | {"stored": known[correction, method, fold]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")

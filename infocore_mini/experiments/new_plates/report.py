@@ -145,7 +145,7 @@ def comparisons(of: StoredResult, score: str = "beaten", test: str = NEW) -> pd.
     """The planned comparisons of a screen, paired by fold, in percentage points.
 
     Returns:
-        A row each: "difference", "low", "high" (95 %, for folds that share training), "p", "p_adjusted" (Holm over the
+        A row each: "difference", "low", "high" (95 %, for folds that share training), "error", "p", "p_adjusted" (Holm over the
         rows), "detectable" (seen four times in five), "said": above, below, level or not told apart. A comparison
         is above or below where its adjusted p-value is below 0.05.
     """
@@ -162,6 +162,7 @@ def comparisons(of: StoredResult, score: str = "beaten", test: str = NEW) -> pd.
         p = 2 * stats.t.sf(abs(found.mean) / error, n - 1) if error > 0 else float(found.mean == 0)
         rows[f"{label(ours, of)} minus {label(theirs, of)}"] = {
             **found._asdict(),
+            "error": error,
             "p": p,
             "detectable": detectable(values, overlap=share),
             "folds": n,
