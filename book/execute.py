@@ -71,13 +71,8 @@ def fingerprint(notebook: Path, parameters: dict[str, str], available: dict[str,
 
 def execute_one(notebook: Path, parameters: dict[str, str], target: Path) -> str:
     """Run `notebook` in a process of its own and write it to `target`; the error text, empty if it succeeded."""
-    work = target.parent / "work" / notebook.stem  # notebooks write their output folder here
-    work.mkdir(parents=True, exist_ok=True)
-    running, source = target.with_suffix(".running.ipynb"), notebook
-    if not parameters:
-        source = work / notebook.name
-        nbformat.write(with_solutions(nbformat.read(notebook, as_version=4)), source)
-    command = [sys.executable, "-m", "papermill", "--no-progress-bar", "--cwd", str(work)]
+    source, running = stage(notebook, target.parent, solutions=not parameters), target.with_suffix(".running.ipynb")
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar", "--cwd", str(source.parent)]
     for name, value in parameters.items():
         command += ["-p", name, value]
     done = subprocess.run(
@@ -88,11 +83,31 @@ def execute_one(notebook: Path, parameters: dict[str, str], target: Path) -> str
     )
     if done.returncode:
         return done.stderr[-6000:]
-    executed = nbformat.read(running, as_version=4)
-    executed.cells = [cell for cell in executed.cells if "solution" not in cell.metadata]
-    nbformat.write(executed, running)
-    running.replace(target)
+    keep(nbformat.read(running, as_version=4), target)
+    running.unlink()
     return ""
+
+
+def stage(notebook: Path, folder: Path, *, solutions: bool = True) -> Path:
+    """A copy of `notebook` in a folder of its own below `folder`, where it writes, with the solutions behind it or without."""
+    copy = work(notebook, folder)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    cells = nbformat.read(notebook, as_version=4)
+    nbformat.write(with_solutions(cells) if solutions else cells, copy)
+    return copy
+
+
+def work(notebook: Path, folder: Path) -> Path:
+    """Where `stage` puts the copy of `notebook`."""
+    return folder / "work" / notebook.stem / notebook.name
+
+
+def keep(executed: nbformat.NotebookNode, target: Path) -> None:
+    """Write to `target`, all at once, what was executed, without the solutions."""
+    executed.cells = [cell for cell in executed.cells if "solution" not in cell.metadata]
+    part = target.with_suffix(".part")
+    nbformat.write(executed, part)
+    part.replace(target)
 
 
 def with_solutions(cells: nbformat.NotebookNode) -> nbformat.NotebookNode:

@@ -17,8 +17,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / "_build" / "reports"
+EXECUTED = ROOT / "_build" / "executed"
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 STRICT = "01_derivation"  # every output is compared; in the others, those of cells tagged nbval-check-output
 sys.path.insert(0, str(ROOT / "book"))
+
+import execute  # noqa: E402
 
 
 def pytest_step(name: str, *arguments: str) -> list[str]:
@@ -28,24 +32,27 @@ def pytest_step(name: str, *arguments: str) -> list[str]:
 
 
 def nbval_step(name: str, how: str, notebooks: list[Path]) -> list[str]:
+    """Execute the staged notebooks, compare what comes with the stored outputs, and keep it for the book."""
     sanitize = str(ROOT / "tests" / "nbval_sanitize.cfg")
-    command = pytest_step(name, how, "--nbval-current-env", "--nbval-sanitize-with", sanitize, *map(str, notebooks))
+    options = ["-p", "keep_executed", "--nbval-current-env", "--nbval-sanitize-with", sanitize]
+    command = pytest_step(name, how, *options, *map(str, notebooks))
     command[command.index("loadgroup")] = "loadfile"  # the cells of a notebook share a kernel
     return command
 
 
 def steps() -> dict[str, list[str]]:
-    notebooks = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    """The commands by name, in their order; they work on the copies of the notebooks that `main` stages."""
+    notebooks = [execute.work(path, EXECUTED) for path in NOTEBOOKS]
     lax = [path for path in notebooks if path.stem != STRICT]
     strict = [path for path in notebooks if path.stem == STRICT]
     return {
         "lint": [sys.executable, "-m", "ruff", "check", "."],
         "format": [sys.executable, "-m", "ruff", "format", "--check", "--quiet", "."],
         "types": [sys.executable, "-m", "mypy"],
-        "execute the notebooks": [sys.executable, "book/execute.py"],
-        "build the book": [sys.executable, "book/build.py", "_build/executed"],
         "compare stored outputs": nbval_step("nbval-lax", "--nbval-lax", lax),
         "compare stored outputs, strictly": nbval_step("nbval-strict", "--nbval", strict),
+        "execute what is not executed": [sys.executable, "book/execute.py"],
+        "build the book": [sys.executable, "book/build.py", "_build/executed"],
         "tests": pytest_step("tests", "tests"),
     }
 
@@ -69,20 +76,20 @@ def counts_and_skips() -> tuple[dict[str, int], list[str]]:
 
 
 def missing_data() -> list[str]:
-    from execute import available_data
-
     return [
         f"{name}: cannot be had here, so the notebook that reads it showed simulated data instead of the real table"
-        for name, there in available_data().items()
+        for name, there in execute.available_data().items()
         if not there
     ]
 
 
 def main() -> int:
     start = float(sys.argv[1]) if len(sys.argv) > 1 else time.time()
-    os.environ |= {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    os.environ |= execute.QUIET | {"PYTHONPATH": str(ROOT / "tests")}  # where the plugin keep_executed is
     shutil.rmtree(REPORTS, ignore_errors=True)
     REPORTS.mkdir(parents=True)
+    for notebook in NOTEBOOKS:
+        execute.stage(notebook, EXECUTED)
     failed = []
     for name, command in steps().items():
         print(f"\n=== {name}", flush=True)

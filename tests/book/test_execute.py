@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -87,6 +90,55 @@ def test_a_solution_that_fails_fails_the_notebook(project: Path):
     nbformat.write(notebook, path)
     with pytest.raises(execute.NotebookFailed, match="name 'M' is not defined"):
         run(project)
+
+
+def by_nbval(project: Path) -> subprocess.CompletedProcess:
+    """As ``make test`` does it: the staged notebooks, compared, and kept by the plugin."""
+    staged = [execute.stage(path, project / "_build" / "executed") for path in (project / "notebooks").glob("*.ipynb")]
+    options = ["-p", "keep_executed", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile", "--nbval"]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "--nbval-current-env", f"--rootdir={project}", *map(str, staged)],
+        env=os.environ | execute.QUIET | {"PYTHONPATH": str(execute.ROOT / "tests")},
+        cwd=project,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_what_nbval_executed_is_kept_and_not_executed_again(project: Path):
+    """With its solutions, and those without a trace; but for the notebook that failed."""
+    path, bad = project / "notebooks" / "00_toy.ipynb", project / "notebooks" / "01_bad.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    code = f"import pathlib; pathlib.Path({str(project / 'solved')!r}).write_text(str(N))"
+    notebook.cells.append(v4.new_markdown_cell(SOLVED.replace("CODE", code), id="c"))
+    nbformat.write(notebook, path)
+    available = execute.available_data()
+    run(project, available=available)
+    by_papermill = nbformat.read(project / "_build" / "executed" / "00_toy.ipynb", as_version=4)
+    store_outputs.store_outputs(path, project / "_build" / "executed" / "00_toy.ipynb")
+    shutil.rmtree(project / "_build")
+    (project / "solved").unlink()
+    write(bad, "raise ValueError('no such thing')")
+
+    done = by_nbval(project)
+    assert done.returncode == 1 and "no such thing" in done.stdout, done.stdout + done.stderr
+    kept = nbformat.read(project / "_build" / "executed" / "00_toy.ipynb", as_version=4)
+    assert (project / "solved").read_text() == "1"
+    assert [cell.get("outputs") for cell in kept.cells] == [cell.get("outputs") for cell in by_papermill.cells]
+    assert not (project / "_build" / "executed" / "01_bad.ipynb").exists()
+    bad.unlink()
+    assert run(project, available=available) == []
+
+
+def test_an_output_that_differs_is_no_reason_to_keep_it(project: Path):
+    path = project / "notebooks" / "00_toy.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[-1].outputs = [v4.new_output("stream", name="stdout", text="2\n")]
+    notebook.cells[0].execution_count, notebook.cells[-1].execution_count = 1, 2
+    nbformat.write(notebook, path)
+    done = by_nbval(project)
+    assert done.returncode == 1 and "Cell outputs differ" in done.stdout, done.stdout + done.stderr
+    assert run(project, available=execute.available_data()) == ["00_toy"]
 
 
 def test_every_solution_with_code_is_found(root):
