@@ -27,24 +27,28 @@ _PLACE = ("infocore_mini", "python", "packages", "hardware")
 
 def commit() -> str | None:
     """The commit of this copy of the code, "-dirty" behind it if files were changed; None outside a repository."""
+    return _git("describe", "--always", "--dirty", "--abbrev=12")
+
+
+def committed() -> str | None:
+    """The day of that commit, such as 2026-11-27: how old the code of a result is, the same whenever it is run."""
+    return _git("log", "-1", "--format=%cs")
+
+
+def _git(*command: str) -> str | None:
     try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
+        found = subprocess.run(["git", *command], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return found.stdout.strip() or None
 
 
-_COMMIT = commit()  # of the code that this process has loaded, whatever is committed while it runs
+# Of the code that this process has loaded, whatever is committed while it runs.
+_COMMIT, _COMMITTED = commit(), committed()
 
 
 def provenance(data: Mapping[str, str] | None = None, *, seconds: float | None = None) -> dict[str, Any]:
-    """Versions, commit, hardware, wall time (seconds) and checksums of the data used.
+    """Versions, commit and its day, hardware, wall time (seconds) and checksums of the data used.
 
     Args:
         data: file name -> sha256 of every data file read; empty for a pure simulation.
@@ -53,6 +57,7 @@ def provenance(data: Mapping[str, str] | None = None, *, seconds: float | None =
     return {
         "infocore_mini": __version__,
         "commit": _COMMIT,
+        "committed": _COMMITTED,
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "hardware": {
@@ -82,6 +87,7 @@ def provenance_of_runs(runs: Sequence[Mapping[str, Any]], data: Mapping[str, str
         **first,
         **({"elsewhere": others} if others else {}),
         "commits": sorted({run["commit"] for run in runs if run["commit"]}),
+        "committed": sorted({run["committed"] for run in runs if run.get("committed")}),  # old runs do not know it
         "runs": len(runs),
         "seconds": round(sum(run["seconds"] for run in runs), 1),
         "data_sha256": {name: digest for run in runs for name, digest in run["data_sha256"].items()} | dict(data or {}),
@@ -159,14 +165,22 @@ class StoredResult:
         return made["commits"] if "commits" in made else [made["commit"]]
 
     @property
+    def days(self) -> list[str]:
+        """The days of those commits, sorted; none of a result that does not know them."""
+        days = self.provenance.get("committed") or []
+        return [days] if isinstance(days, str) else days
+
+    @property
     def made(self) -> str:
-        """Where it was made, for a page: "commit 1234, 2 cores (x86_64, cpu), Python 3.11.7, torch 2.13.0, 97 s."."""
+        """Where it was made, for a page: "commit 1234 of 2026-11-27, 2 cores (x86_64, cpu), Python 3.11.7, torch 2.13.0, 97 s."."""
         made, machine = self.provenance, self.provenance["hardware"]
         seconds = f", {made['seconds']:,.0f} s" if "seconds" in made else ""
         note = f" {made['note']}" if "note" in made else ""
+        days = " to ".join(dict.fromkeys((self.days[0], self.days[-1]))) if self.days else "a day not known"
         return (
-            f"commit{'s' * (len(self.commits) > 1)} {', '.join(self.commits)}, {machine['cores']} cores ({machine['machine']}, "
-            f"{machine['device']}), Python {made['python']}, torch {made['packages']['torch']}{seconds}.{note}"
+            f"commit{'s' * (len(self.commits) > 1)} {', '.join(self.commits)} of {days}, "
+            f"{machine['cores']} cores ({machine['machine']}, {machine['device']}), Python {made['python']}, "
+            f"torch {made['packages']['torch']}{seconds}.{note}"
         )
 
 

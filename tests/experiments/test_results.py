@@ -80,6 +80,7 @@ def test_provenance_says_how_to_make_it_again(tmp_path):
     assert set(found) == {
         "infocore_mini",
         "commit",
+        "committed",
         "python",
         "packages",
         "hardware",
@@ -134,13 +135,28 @@ def run_at(commit: str | None, seconds: float, **changes) -> dict:
 
 
 def test_results_gathered_from_runs_list_their_commits_and_sum_their_seconds(tmp_path):
-    runs = [run_at("b", 2.5), run_at("a", 3.0), run_at("b", 4.0, data_sha256={"b.csv": "1" * 64})]
+    runs = [
+        run_at("b", 2.5, committed="2026-11-27"),
+        run_at("a", 3.0, committed="2026-11-25"),
+        run_at("b", 4.0, committed="2026-11-27", data_sha256={"b.csv": "1" * 64}),
+    ]
     found = StoredResult.read(save_results("x", {}, {}, output_dir=tmp_path, runs=runs))
     assert found.provenance["commits"] == found.commits == ["a", "b"] and "commit" not in found.provenance
     assert (found.provenance["seconds"], found.provenance["runs"]) == (9.5, 3)
     assert found.provenance["data_sha256"] == {"a.csv": "0" * 64, "b.csv": "1" * 64}
     assert found.provenance["hardware"]["cores"] == os.cpu_count() and "elsewhere" not in found.provenance
-    assert found.made.startswith("commits a, b, ") and ", 10 s" in found.made
+    assert found.made.startswith("commits a, b of 2026-11-25 to 2026-11-27, ") and ", 10 s" in found.made
+
+
+def test_a_result_says_the_day_of_its_commit_or_that_it_is_not_known(tmp_path):
+    path = save_results("x", {}, {}, output_dir=tmp_path, runs=[run_at("a", 1.0, committed="2026-11-25")])
+    assert StoredResult.read(path).made.startswith("commit a of 2026-11-25, ")
+    one = StoredResult("x", {}, {}, run_at("a", 1.0, committed="2026-11-25"))
+    assert one.days == ["2026-11-25"] and one.made.startswith("commit a of 2026-11-25, ")
+    old = run_at("a", 1.0)
+    del old["committed"]
+    path = save_results("x", {}, {}, output_dir=tmp_path, runs=[old])
+    assert StoredResult.read(path).made.startswith("commit a of a day not known, ")
 
 
 def test_runs_of_another_machine_are_not_hidden(tmp_path):
@@ -166,6 +182,7 @@ def test_every_stored_result_is_read_and_says_where_it_was_made(name):
     found = stored(name)
     assert found.name == name and found.parameters and found.results
     assert found.commits and all(commit in found.made for commit in found.commits)
+    assert found.days and found.days[-1] in found.made
     assert not any(commit.endswith("-dirty") for commit in found.commits)
 
 
