@@ -5,24 +5,22 @@ A first visit to a chapter loads half as much for it; tests/book/test_browser.py
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import tinycss2
 from fontTools import subset
+from tinycss2 import ast
 
 from infocore_mini.experiments.style import fewer_colours
 
-TEXT = r"""(?:[^{}"']|"[^"]*"|'[^']*')*"""
-RULE = re.compile(rf"({TEXT})(\{{{TEXT}\}})")  # the innermost ones; the braces of @media stay around them
-COMMENT = re.compile(r"/\*.*?\*/", re.S)
-EMPTY = re.compile(r"@(?:media|supports)[^{}]*\{\s*\}")
-NESTED = re.compile(r":(?:not|is|where|has)\((?:[^()]|\([^()]*\))*\)")
-NAME = re.compile(r"[.#](-?[A-Za-z_](?:[\w-]|\\.)*)")
-COMMA = re.compile(r",(?![^()\[\]]*[)\]])")
+COMMA = ast.LiteralToken(0, 0, ",")
+GROUPS = ("media", "supports")  # at-rules that hold rules
 ATTRIBUTES = re.compile(r'\b(?:class|id)="([^"]*)"')
 WORD = re.compile(r"[\w-]+")
-ESCAPED = re.compile(r"""content:\s*["']\\([0-9a-fA-F]{1,5})["']""")
+DRAWN = re.compile(r'content:\s*"(.)"')
 WOFF2 = re.compile(r'url\([^)]*\.woff2\)\s*format\("woff2"\),\s*')
 # What Bootstrap's script puts on the parts that the book has, tooltips and menus; it knows many more, such as carousels.
 BOOTSTRAP = {
@@ -48,7 +46,7 @@ def lighten(html: Path) -> None:
     used = names(path.read_text(encoding="utf-8") for path in pages)
     used |= BOOTSTRAP | {word for path in scripts for word in WORD.findall(path.read_text(encoding="utf-8"))}
     styles = {path: without_unused(path.read_text(encoding="utf-8"), used) for path in static.glob("**/*.css")}
-    drawn = {int(code, 16) for text in styles.values() for code in ESCAPED.findall(text)}
+    drawn = {ord(icon) for text in styles.values() for icon in DRAWN.findall(text)}
     for path, text in styles.items():
         path.write_text(WOFF2.sub("", text), encoding="utf-8")
     for font in static.glob("vendor/fontawesome/webfonts/*"):
@@ -66,23 +64,37 @@ def names(pages: Iterable[str]) -> set[str]:
 
 def without_unused(style: str, used: set[str]) -> str:
     """A style sheet without the selectors that ask for a class or an id that is not in `used`; licences (``/*!``) stay."""
+    licences = [
+        part for part in tinycss2.parse_component_value_list(style) if part.type == "comment" and part.value[0] == "!"
+    ]
+    parts = tinycss2.parse_component_value_list(style, skip_comments=True)
+    return tinycss2.serialize([*licences, *_wanted(tinycss2.parse_stylesheet(parts, skip_whitespace=True), used)])
 
-    def wanted(selector: str) -> bool:
-        return {re.sub(r"\\(.)", r"\1", name) for name in NAME.findall(NESTED.sub("", selector))} <= used
 
-    def kept(rule: re.Match) -> str:
-        before, block = rule.groups()
-        head = before[before.rfind(";") + 1 :]
-        if head.lstrip().startswith("@"):
-            return rule[0]
-        selectors = [selector for selector in COMMA.split(head) if wanted(selector)]
-        return before[: len(before) - len(head)] + (",".join(selectors) + block if selectors else "")
+def _wanted(rules: Iterable[ast.Node], used: set[str]) -> Iterator[ast.Node]:
+    for rule in rules:
+        if rule.type == "qualified-rule":
+            rule.prelude = _selectors(rule.prelude, used)
+            if rule.prelude:
+                yield rule
+        elif rule.type == "at-rule" and rule.lower_at_keyword in GROUPS:
+            rule.content = [*_wanted(tinycss2.parse_rule_list(rule.content, skip_whitespace=True), used)]
+            if rule.content:
+                yield rule
+        else:
+            yield rule
 
-    licences = [text for text in COMMENT.findall(style) if text.startswith("/*!")]
-    style = RULE.sub(kept, COMMENT.sub("", style))
-    while EMPTY.search(style):
-        style = EMPTY.sub("", style)
-    return "\n".join([*licences, style])
+
+def _selectors(prelude: list[ast.Node], used: set[str]) -> list[ast.Node]:
+    """Those of a rule's selectors all whose names are used; what stands in brackets, as in ``:not(.name)``, is not asked for."""
+    kept: list[ast.Node] = []
+    for comma, selector in itertools.groupby(prelude, key=lambda part: part == ","):
+        parts = [*selector]
+        names = {part.value for part in parts if part.type == "hash"}
+        names |= {name.value for dot, name in itertools.pairwise(parts) if dot == "." and name.type == "ident"}
+        if not comma and names <= used:
+            kept += [COMMA, *parts] if kept else parts
+    return kept
 
 
 def _search_where_it_is_asked_for(pages: Iterable[Path]) -> None:
