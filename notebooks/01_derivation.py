@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Derivation: one bound, one loss
 #
-# **InfoCORE's loss is InfoNCE with every negative weighted by how likely it comes from the anchor's experimental batch; here we derive it from a bound on $I(Z_d; Z_g \mid X_b)$, prove every step, and test each one against distributions whose truth we know.**
+# **InfoCORE's loss is InfoNCE with every negative weighted by how likely it comes from the anchor's experimental batch; here we derive it from a bound on conditional mutual information, prove every step, and test each one against distributions whose truth we know.**
 
 # %% [markdown]
 # :::{admonition} Before you start
