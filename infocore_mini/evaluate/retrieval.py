@@ -27,6 +27,7 @@ from infocore_mini.screens import PairedScreen
 
 _COLUMNS = """cell_line library top accuracy chance lift low high
               n_queries n_molecules library_size n_left_out""".split()
+_AT_ONCE = 50  # resamples: all of a thousand would take 400 MB at 100,000 molecules
 
 
 def retrieval_accuracy(
@@ -128,9 +129,9 @@ def screen_retrieval(
     tasks = list(_tasks(z_screen, z_drug, screen))
     in_whole = [_score_whole(task, top) for task in tasks]
     in_batch = [_score_batch(task, top, minimum_library) for task in tasks]
-    weights = _resamples(len(screen.drug), n_bootstrap, seed)
-    whole = _table(in_whole, weights, top).assign(library="whole")
-    batch = _table(in_batch, weights, top).assign(library="batch")
+    draws = _resampled([*in_whole, *in_batch], len(screen.drug), n_bootstrap, seed)
+    whole = _table(in_whole, draws[: len(tasks)], top).assign(library="whole")
+    batch = _table(in_batch, draws[len(tasks) :], top).assign(library="batch")
     return pd.concat([whole, batch], ignore_index=True)[_COLUMNS]
 
 
@@ -264,18 +265,36 @@ def _score_batch(task: _Task, top: list[int], minimum_library: int) -> _Scored:
     return _Scored(task.cell_line, task.molecule[query].numpy(), hits, size, n_left_out)
 
 
-def _resamples(n_drugs: int, n_bootstrap: int, seed: int) -> NDArray[np.float32]:
-    """(n_bootstrap, n_drugs) how often each molecule is drawn; one resample at a time, as they are counted in int64."""
+def _resampled(scored: list[_Scored], n_drugs: int, n_bootstrap: int, seed: int) -> list[NDArray[np.float32]]:
+    """For each of ``scored``, (n_bootstrap, len(top)) accuracies with each molecule counted as often as it was drawn.
+
+    NaN where no molecule of it was. All share the draws; a few draws are held at a time.
+    """
+    totals = [_totals(line, n_drugs) for line in scored]
+    draws = [np.empty((n_bootstrap, total.shape[1] - 1), dtype=np.float32) for total in totals]
     rng, share = np.random.default_rng(seed), np.full(n_drugs, 1 / n_drugs)
-    weights = np.empty((n_bootstrap, n_drugs), dtype=np.float32)
-    for resample in weights:
-        resample[:] = rng.multinomial(n_drugs, share)
-    return weights
+    weights = np.empty((min(n_bootstrap, _AT_ONCE), n_drugs), dtype=np.float32)
+    for start in range(0, n_bootstrap, _AT_ONCE):
+        rows = slice(start, min(start + _AT_ONCE, n_bootstrap))
+        drawn = weights[: rows.stop - start]
+        for draw in drawn:
+            draw[:] = rng.multinomial(n_drugs, share)  # which counts in int64
+        for accuracy, total in zip(draws, totals, strict=True):
+            summed = drawn @ total
+            with np.errstate(invalid="ignore"):
+                accuracy[rows] = summed[:, :-1] / summed[:, -1:]
+    return draws
 
 
-def _table(scored: list[_Scored], weights: NDArray[np.float32], top: list[int]) -> pd.DataFrame:
+def _totals(line: _Scored, n_drugs: int) -> NDArray[np.float32]:
+    """(n_drugs, len(top) + 1) hits of each molecule's queries, and their number."""
+    total = np.zeros((n_drugs, line.hits.shape[1] + 1), dtype=np.float32)
+    np.add.at(total, line.molecule, np.column_stack([line.hits, np.ones(len(line.hits))]))
+    return total
+
+
+def _table(scored: list[_Scored], draws: list[NDArray[np.float32]], top: list[int]) -> pd.DataFrame:
     """Rows of `screen_retrieval` for one library: each cell line, then their mean."""
-    draws = [_resampled(line, weights) for line in scored]
     table = pd.concat([_line_rows(line, drawn, top) for line, drawn in zip(scored, draws, strict=True)])
     queried = [i for i, line in enumerate(scored) if len(line.molecule)]
     columns = ["accuracy", "chance", "library_size"]
@@ -316,15 +335,6 @@ def _line_rows(line: _Scored, draws: NDArray, top: list[int]) -> pd.DataFrame:
             "n_left_out": line.n_left_out,
         }
     )
-
-
-def _resampled(line: _Scored, weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n_bootstrap, len(top)) accuracies with molecule i counted weights[:, i] times; NaN if none was drawn."""
-    total = np.zeros((weights.shape[1], line.hits.shape[1]), dtype=np.float32)
-    np.add.at(total, line.molecule, line.hits)
-    count = np.bincount(line.molecule, minlength=weights.shape[1]).astype(np.float32)
-    with np.errstate(invalid="ignore"):
-        return (weights @ total) / (weights @ count)[:, None]
 
 
 def _interval(draws: NDArray) -> NDArray:

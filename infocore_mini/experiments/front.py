@@ -16,7 +16,12 @@ from infocore_mini.experiments.property.run import BASELINE
 from infocore_mini.experiments.results import stored
 from infocore_mini.experiments.simulation import report as simulation_report
 
-BACK, NONE, TURNED, APART = "came back", "none in the paper, none seen here", "turned round", "not told apart"
+BACK, TURNED, APART = "came back", "turned round", "not told apart"  # of a gain that the paper has
+GAINED, LOST, NONE = (
+    "a gain here, none in the paper",
+    "a loss here, no gain in the paper",
+    "no gain in the paper, none seen here",
+)
 
 
 class Gain(NamedTuple):
@@ -40,16 +45,19 @@ def gain(
 ) -> Gain:
     """With the status that the interval says; ``difference``: ends of another interval that decides, such as that in points."""
     below, above = difference or (low, high)
-    unseen = NONE if round(paper) <= 0 else APART  # to the digit that is shown
-    return Gain(where, mean, low, high, paper, BACK if below > 0 else TURNED if above < 0 else unseen)
+    more, less, unseen = (
+        (BACK, TURNED, APART) if round(paper) > 0 else (GAINED, LOST, NONE)
+    )  # to the digit that is shown
+    return Gain(where, mean, low, high, paper, more if below > 0 else less if above < 0 else unseen)
 
 
 def in_five_lines() -> str:
     """Markdown, a line an experiment of the paper, each with what became of InfoCORE's gain."""
+    of_clip = "percent of CLIP's top-1 accuracy (told by the interval of the difference in points)"
     lines = [
         ("The paper's simulation", "points of effect accuracy over CLIP", simulation()),
-        ("Gene expression", "percent of CLIP's top-1 accuracy", retrieval("gene_expression")),
-        ("Cell painting", "percent of CLIP's top-1 accuracy", retrieval("cell_painting")),
+        ("Gene expression", of_clip, retrieval("gene_expression")),
+        ("Cell painting", of_clip, retrieval("cell_painting")),
         ("Molecular properties", "points over no pretraining, average of seven sets", properties()),
         ("Fairness", "percent of CLIP's equalized-odds gap taken away", fairness()),
     ]
@@ -61,7 +69,8 @@ def in_five_lines() -> str:
 def verdict(gains: list[Gain]) -> str:
     """What became of several gains: "came back" for all of them, or for which."""
     by_status = {
-        status: [gain.where for gain in gains if gain.status == status] for status in (BACK, TURNED, APART, NONE)
+        status: [gain.where for gain in gains if gain.status == status]
+        for status in (BACK, TURNED, APART, GAINED, LOST, NONE)
     }
     found = {status: where for status, where in by_status.items() if where}
     if len(found) == 1:

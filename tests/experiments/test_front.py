@@ -16,7 +16,8 @@ from infocore_mini.experiments.names import METHOD_NAMES
         (-3.0, -1.0, 5.0, front.TURNED),
         (-1.0, 3.0, 5.0, front.APART),
         (-1.0, 3.0, 0.4, front.NONE),
-        (1.0, 3.0, -4.0, front.BACK),
+        (1.0, 3.0, -4.0, front.GAINED),
+        (-3.0, -1.0, 0.4, front.LOST),
     ],
 )
 def test_the_status_of_a_gain_follows_its_interval(low, high, paper, status):

@@ -13,6 +13,7 @@ from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 
 from infocore_mini.evaluate.seeds import outcome
+from infocore_mini.experiments.names import listed
 from infocore_mini.experiments.new_plates.arms import METHODS as TRAINED
 from infocore_mini.experiments.new_plates.folds import TESTS
 from infocore_mini.experiments.new_plates.report import (
@@ -183,7 +184,35 @@ def audited(boards: Mapping[str, StoredResult]) -> str:
         said = ", ".join(f"{verdict} {count}" for verdict, count in verdicts.most_common())
         lines.append(f"- {title_of(name, of)}: {said}.")
     head = "An audit of the embeddings of one fold's new batches, number of trained arms (corrections with † left out):"
-    return "\n".join([f"{head}\n", *lines])
+    unclean, clean = cleared(boards)
+    made = f"{len(clean)} of them clean: {listed(clean)}" if clean else "none of them clean"
+    return "\n".join(
+        [f"{head}\n", *lines, f"\nOf {unclean} arms whose untrained readout was not clean, training made {made}."]
+    )
+
+
+def cleared(boards: Mapping[str, StoredResult]) -> tuple[int, list[str]]:
+    """Trained arms whose readout, corrected alike and not trained, is not clean: their number, and those that are clean."""
+    unclean, clean = 0, []
+    for name, of in boards.items():
+        verdicts = {
+            (cell["correction"], cell["method"]): cell["audit"]["verdict"]
+            for cell in of.results["cells"]
+            if cell.get("audit") and cell["correction"] not in of.parameters["transductive"]
+        }
+        trained = [arm for arm in verdicts if arm[1] in TRAINED and verdicts[arm[0], "none"] != "clean"]
+        unclean += len(trained)
+        clean += [f"{label(arm, of)} on {title_of(name, of)}" for arm in trained if verdicts[arm] == "clean"]
+    return unclean, clean
+
+
+def outcomes(boards: Mapping[str, StoredResult], comparison: str, score: str) -> str:
+    """What a planned comparison says, by screen: "**above** on A; not told apart on B and C"."""
+    told: dict[str, list[str]] = {}
+    for name, of in read_on(boards, score).items():
+        told.setdefault(comparisons(of, score).loc[comparison, "said"], []).append(title_of(name, of))
+    words = {said: said if said == "not told apart" else f"**{said}**" for said in told}
+    return "; ".join(f"{words[said]} on {listed(screens)}" for said, screens in sorted(told.items()))
 
 
 def sizes(folds: StoredResult) -> pd.DataFrame:
