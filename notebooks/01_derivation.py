@@ -538,6 +538,7 @@ captioned(
 # Then critics from random weights, as in training: two encoders, $T = \cos/\tau$ with $\tau = 0.1$ and an offset that is learnt, since Proposition 1 needs one; minibatches of 64, the learning rate chosen for each bound on seeds of its own.
 # A third arm stands between the two, the step before Proposition 1 in the paper's proof, with $\log Z$ in the place of $Z/e$: from a minibatch it is no bound, but its exponential is under a logarithm.
 # All critics are judged by one measure, {prf:ref}`lemma-infonce` with 1,024 candidates on fresh draws less $I(Z_d; X_b)$, which holds for any critic and asks for no normalisation.
+# It is Proposition 2's own objective with more candidates, so it is no neutral judge: it ignores the level of the critic, which is what Proposition 1 has to learn.
 # The plan (`infocore_mini/experiments/derivation/plan.md`) was written first; `python -m infocore_mini.experiments critics` runs it.
 
 # %%
@@ -1066,7 +1067,7 @@ captioned(
 # - Every bound here is one statement: the divergence between the truth and a guess built from a critic is not negative.
 # - Proposition 2 is InfoNCE for the pair $(Z_g, X_b)$, less what the other embedding tells of the batch. It holds at every $K$ and is tight only in the limit.
 # - Its ceiling is $\log K$ *minus* the batch information, and the temperature sets another.
-# - At the optimum Proposition 1 is the nearer estimate where information is large; the case for Proposition 2 is that its critic trains.
+# - At the optimum Proposition 1 is the nearer estimate where information is large; the case for Proposition 2 is that its critic trains, as judged by its own objective and at the learning rates that were tried.
 # - CLIP and CCL are the two ends of InfoCORE: $\alpha = 1$, and $\alpha = 0$ with perfect classifiers.
 # - The bound's assumptions are not those of the program; the table above says where they part.
 # - Dropping $C$ is safe with one set of classifiers, and only then.

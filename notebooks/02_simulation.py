@@ -272,7 +272,7 @@ captioned(
 #
 # ## Where CCL falls behind, and why
 #
-# In the paper CCL does hardly better than CLIP at the effect, and is blamed for having few negatives.
+# In the paper CCL is level with CLIP at the effect on screens and far below it on drugs, and is blamed for having few negatives.
 # At temperature 0.1 we can look for that:
 
 # %% tags=["nbval-check-output"]

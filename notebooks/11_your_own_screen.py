@@ -154,6 +154,7 @@ captioned(
 
 # %% [markdown]
 # *Observed* is a share of the wells, or of the values of the run, for which the check tells the run; *expected* is the mean over permuted labels; the p-value counts all checks of the audit.
+# Two are no shares: estimability counts the comparisons between runs that the design allows, and drift is a squared distance. Replicates are another question: there *more* than expected is good, and a small p is clean.
 #
 # How to read it:
 #
@@ -205,7 +206,7 @@ Markdown(sentences.retrieved(accuracy, len(split.test.drug)))
 
 # %% [markdown]
 # {doc}`05_cell_painting` has the same screen with six splits and all methods.
-# A new plate needs neither a label nor a fit; the molecules nearest to two readouts:
+# A readout needs neither a label nor a fit to be embedded, and that of a new plate would not either. The molecules nearest to two held-out ones:
 
 # %%
 from infocore_mini.evaluate.ranking import nearest
@@ -247,6 +248,8 @@ Markdown(sentences.before_and_after(audits))
 #
 # columns = {"smiles": "smiles", "name": "smiles", "batch": "run", "plate": "plate"}
 # screen = read_profiles("wells.csv", **columns, controls=None)
+# readout, known = labelled_rows(screen)
+# audit(readout, **known).report("before.html")
 # split = screen.split(seed=0)
 # config = Config(alpha=0.33)
 # model = pretrain_screen(split.train, config, validation=split.validation)
@@ -255,6 +258,17 @@ Markdown(sentences.before_and_after(audits))
 # audit(model.embed_screen(rows), **known).report("audit.html")
 # model.save("model.safetensors")
 # ```
+#
+# And in a shell, where a new plate has one line more:
+#
+# ```console
+# infocore-mini audit wells.csv -o before.html --smiles smiles --batch run
+# infocore-mini train wells.csv -o model.safetensors --smiles smiles --batch run
+# infocore-mini embed new_plate.csv -m model.safetensors -o embeddings.csv
+# infocore-mini retrieve new_plate.csv -m model.safetensors --library candidates.smi
+# ```
+#
+# (With several collections, as here, `--library collection` and `separate=["collection"]` keep them apart.)
 #
 # ## Three files that are wrong
 #
@@ -350,7 +364,8 @@ print(
 captioned(
     calibration_table(stored("audit_calibration")),
     "The audit on simulated screens of known make-up: what is wanted of it, and "
-    "how often it did it, percent of the draws.",
+    "how often it did it, percent of the draws. A shift holds where fewer than "
+    "20 % are called clean.",
 )
 
 # %% tags=["nbval-check-output"]
@@ -381,6 +396,8 @@ captioned(
 Markdown(sentences.of_real_screens(stored("audit_screens")))
 
 # %% [markdown]
+# (The design of COMAS is "cannot tell" here and "clean" above: here labels are exchanged within each of its three files, above within the two collections.)
+#
 # And after training: wells of molecules that no training saw, and the control wells, as readouts ("none") and as embeddings, one setting for all screens, no correction (`data/results/audit_trained.json`, **real**):
 
 # %% tags=["nbval-check-output"]

@@ -104,9 +104,22 @@ def page(request) -> str:
 def test_the_headline_of_the_ablation_is_what_is_stored(page):
     by_arm, paper = report.tables(stored("ablation").results), report.paper_ablation()
     assert (
-        "six seeds tell a single device from nothing, and it does harm: without minibatches from one cell line the whole"
+        "at top 1 six seeds tell a single device from nothing, and it does harm: without minibatches from one cell line the"
         in page
     )
+    assert "At top 5 and 10 of the batch library three more are told, by two or three percent" in page
+    assert "the queue helps, augmentation and heads do not" in page
+    for top in (5, 10):
+        for device, sign in {"MoCo": -1, "augmentation": 1, "cell-line heads": 1}.items():
+            row = ablation.changes(by_arm, "batch", [(f"CLIP without {device}", "CLIP")], top).iloc[0]
+            assert sign * row["low"] > 0 and sign * row["high"] > 0 and 1.5 < sign * row["mean"] < 3.5
+        lines = ablation.changes(by_arm, "batch", [("CLIP without one-line minibatches", "CLIP")], top).iloc[0]
+        assert lines["low"] < 0 < lines["high"]
+        queue = ablation.changes(by_arm, "whole", [("CLIP without MoCo", "CLIP")], top).iloc[0]
+        assert (
+            "without a queue CLIP is told to be worse in the batch library, at top 5 and 10, and not among all" in page
+        )
+        assert queue["low"] < 0 < queue["high"]
     assert (
         "Without all four the batch library gains, so that the arms stand in another order than in the paper's Table 5."
         in page

@@ -150,11 +150,14 @@ def test_tables_show_what_is_stored():
             "low": 0.03,
             "high": 0.07,
             "holds": True,
+            "clean": 0.953,
         },
-        {"design": "balanced", "case": "shift", "draws": 200, "share": 0.995, "low": 0.96, "high": 1.0, "holds": True},
+        {"design": "balanced", "case": "shift", "draws": 200, "share": 0.995, "low": 0.96, "high": 1.0, "holds": True}
+        | {"clean": 0.005},
     ]
     table = report.calibration_table(StoredResult("audit_calibration", {}, {"table": calibrated}, {}))
     assert table.loc[("nothing", "balanced"), "percent"] == 4.7
+    assert table["called clean"].tolist() == [95.3, 0.5]
     assert table.loc[("shift", "balanced"), ["wanted", "99 % interval"]].tolist() == ['"confounded"', "96.0 to 100.0"]
     audited = [
         {"screen": "a", "correction": "none", "verdict": "confounded", "treated: verdict": "confounded"}

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from infocore_mini.experiments.cell_painting.report import batch_from_structure, bbbc021_weeks, lift_beside_paper
-from infocore_mini.experiments.pretraining.report import Tables, paper_accuracies
+from infocore_mini.experiments.pretraining.report import Tables, paper_accuracies, paper_chance
 from infocore_mini.readers import Wells
 from infocore_mini.screens import PairedScreen
 
@@ -65,9 +65,9 @@ def test_structure_tells_two_series_apart_and_says_nothing_of_the_run_where_both
 
 def test_the_papers_lift_is_its_accuracy_over_its_chance():
     rows = pd.DataFrame({"cell_line": "mean", "library": ["whole", "batch"], "top": 5, "accuracy": 0.3, "chance": 0.1})
-    found = lift_beside_paper(Tables({"ccl": {0: rows}}), paper_accuracies("cell_painting"))
-    paper = paper_accuracies("cell_painting")
+    found = lift_beside_paper(Tables({"ccl": {0: rows}}))
+    paper, chance = paper_accuracies("cell_painting"), paper_chance("cell_painting")
     assert found["ours, simulated: lift"].tolist() == pytest.approx([3.0, 3.0])
     for library in ("whole", "batch"):
-        printed = paper["ccl", library, 5] / paper["random", library, 5]
+        printed = paper["ccl", library, 5] / chance[library, 5]
         assert found.loc[(library, 5, "ccl"), "paper: lift"] == pytest.approx(printed)

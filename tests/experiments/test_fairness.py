@@ -379,7 +379,9 @@ SAID = {
     "On Adult, CLIP at its own best takes much of the gain away": lambda: (
         cut("adult", "clip, own best") < 0.7 * cut("adult", "clip")
     ),
-    "a plain supervised network can be as fair": lambda: verdicts("supervised")[0] != "lower",
+    "On Adult a plain supervised network is not told apart from it; on the other two its gap is larger": lambda: (
+        verdicts("supervised") == ["not told apart", "lower", "lower"]
+    ),
     "cuts of 28, 18 and 17 %": lambda: paper_cuts() == [28, 18, 17],
     "holds 42 black women with the favourable label": lambda: (
         report.cell_counts().loc[("adult", "favourable"), "black female"] == 42
@@ -394,9 +396,10 @@ SAID = {
     "and InfoCORE's relative cut is larger too": lambda: all(
         cut(dataset, "clip") > paper for dataset, paper in zip(experiment.DATASETS, paper_cuts(), strict=True)
     ),
-    "On COMPAS all our accuracies are higher than the paper's": lambda: all(
-        against_the_paper("accuracy", method)[2]["here"] > against_the_paper("accuracy", method)[2]["paper"]
+    "On COMPAS all our accuracies are higher than the paper's, on the other two lower": lambda: all(
+        (row["here"] > row["paper"]) == (dataset == "compas")
         for method in experiment.METHODS
+        for dataset, row in zip(experiment.DATASETS, against_the_paper("accuracy", method), strict=True)
     ),
     "CLIP and InfoCORE keep one queue of four minibatches; CCL keeps a queue of one minibatch for each group": lambda: (
         report.queues(Setting())["rows in each"].tolist() == [256, 64, 256]

@@ -18,7 +18,8 @@ def calibration_table(stored: StoredResult) -> pd.DataFrame:
         stored: ``results.stored("audit_calibration")``.
 
     Returns:
-        Rows (case, design); "wanted", "draws", "percent", "99 % interval", and whether it "holds" what the plan asks.
+        Rows (case, design); "wanted", "draws", "percent", "99 % interval", percent "called clean", and whether it "holds"
+        what the plan asks, of a shift that fewer than 20 % are called clean.
     """
     table = pd.DataFrame(stored.results["table"])
     wanted = {case: f'"{verdict}"' for case, verdict in RIGHT.items()} | {"nothing": "no alarm, but in 5 %"}
@@ -30,6 +31,7 @@ def calibration_table(stored: StoredResult) -> pd.DataFrame:
             "99 % interval": [
                 f"{100 * low:.1f} to {100 * high:.1f}" for low, high in zip(table["low"], table["high"], strict=True)
             ],
+            "called clean": (100 * table["clean"]).round(1),
             "holds": table["holds"].map({True: "yes", False: "no"}),
         }
     )

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from infocore_mini.correct import ControlMean, Correction, PlateCentring, RobustZ, Sphering
 from infocore_mini.experiments.neighbours import of_real_screens
-from infocore_mini.experiments.pretraining.report import Tables, accuracies
+from infocore_mini.experiments.pretraining.report import Tables, accuracies, paper_accuracies, paper_chance
 from infocore_mini.readers import Wells, read_bbbc021_wells, read_injury
 from infocore_mini.screens import PairedScreen
 
@@ -90,14 +90,10 @@ def batch_from_structure(screen: PairedScreen) -> pd.DataFrame:
     return pd.DataFrame.from_dict(table, orient="index", columns=["from structure", "always the largest"])
 
 
-def lift_beside_paper(by_arm: Tables, paper: pd.Series) -> pd.DataFrame:
-    """Accuracy as a multiple of chance, ours on a simulated screen and the paper's: rows (library, top, arm).
-
-    Args:
-        paper: as ``paper_accuracies``; has each arm of ``by_arm`` and "random".
-    """
+def lift_beside_paper(by_arm: Tables) -> pd.DataFrame:
+    """Accuracy as a multiple of chance, ours on a simulated screen and the paper's: rows (library, top, arm)."""
     ours = accuracies(by_arm).set_index(["library", "top", "arm"])["lift"]
-    chance = paper.xs("random", level="method")
+    paper, chance = paper_accuracies("cell_painting"), paper_chance("cell_painting")
     printed = {(library, top, arm): paper[arm, library, top] / chance[library, top] for library, top, arm in ours.index}
     return pd.DataFrame({"ours, simulated: lift": ours, "paper: lift": pd.Series(printed)})
 

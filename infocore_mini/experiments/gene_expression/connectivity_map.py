@@ -19,7 +19,7 @@ from infocore_mini.experiments import best
 from infocore_mini.experiments.gene_expression import run
 from infocore_mini.experiments.names import METHOD_NAMES
 from infocore_mini.experiments.neighbours import OWN_BATCH, SAME_DRUG, neighbours
-from infocore_mini.experiments.pretraining.report import paper_accuracies
+from infocore_mini.experiments.pretraining.report import paper_accuracies, paper_chance
 from infocore_mini.experiments.retrieval.run import campaign_from_structure
 from infocore_mini.screens import PairedScreen, Split
 from infocore_mini.sources import DataUnavailable
@@ -230,16 +230,22 @@ def verdict(table: pd.DataFrame, overlap: float) -> str:
     return "\n".join(lines)
 
 
-def paper_gain(table: pd.DataFrame) -> pd.DataFrame:
+def paper_gain(table: pd.DataFrame, chances: Mapping[str, float]) -> pd.DataFrame:
     """What InfoCORE's gain over CLIP in the paper's Table 2, gene expression, would be at CLIP's level here: top 1.
+
+    A gain is a share of what CLIP adds to chance: the small batch libraries here give much of the accuracy by chance.
+
+    Args:
+        chances: of `chances`.
 
     Returns:
         Rows whole and batch library; columns "paper (%)" and, for each input, "points here, raw" and so on.
     """
-    paper, clip = paper_accuracies("gene_expression"), table.xs(METHOD_NAMES["clip"], level="method")
-    rows = {}
+    paper, chance = paper_accuracies("gene_expression"), paper_chance("gene_expression")
+    clip, rows = table.xs(METHOD_NAMES["clip"], level="method"), {}
     for library, score in (("whole", WHOLE), ("batch", BATCH)):
-        gain = paper["infocore", library, 1] / paper["clip", library, 1] - 1
-        level = clip[score].groupby("input", sort=False).mean()
+        more = paper["infocore", library, 1] - paper["clip", library, 1]
+        gain = more / (paper["clip", library, 1] - chance[library, 1])
+        level = clip[score].groupby("input", sort=False).mean() - chances[score]
         rows[score] = {"paper (%)": 100 * gain} | {f"points here, {kind}": gain * level[kind] for kind in level.index}
     return pd.DataFrame.from_dict(rows, orient="index")

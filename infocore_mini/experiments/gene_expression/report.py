@@ -10,7 +10,7 @@ import pandas as pd
 
 from infocore_mini.experiments.calibration.diagnostics import Plate, same_plate_rate
 from infocore_mini.experiments.calibration.plates import real_plates, simulated_plates
-from infocore_mini.experiments.pretraining.report import accuracies
+from infocore_mini.experiments.pretraining.report import accuracies, paper_accuracies, paper_chance
 from infocore_mini.sources import DataUnavailable
 
 
@@ -49,11 +49,14 @@ def same_plate_table(plates: list[Plate]) -> pd.Series:
     )
 
 
-def beside_paper(by_arm: Mapping, paper: pd.Series) -> pd.DataFrame:
-    """Ours and the paper's accuracies in percent, and each as a multiple of its own chance: rows (library, top, arm)."""
+def beside_paper(by_arm: Mapping, dataset: str) -> pd.DataFrame:
+    """Ours and the paper's accuracies in percent, and each as a multiple of its own chance: rows (library, top, arm).
+
+    dataset: as ``paper_accuracies``; the paper's chance is that of ``paper_chance``.
+    """
     ours = accuracies(by_arm).set_index(["library", "top", "arm"])
-    printed = (100 * paper).rename("paper").rename_axis(["arm", "library", "top"])
-    chance = printed.xs("random", level="arm").rename("paper's chance")
+    printed = (100 * paper_accuracies(dataset)).rename("paper").rename_axis(["arm", "library", "top"])
+    chance = (100 * paper_chance(dataset)).rename("paper's chance")
     table = pd.DataFrame({"ours": 100 * ours["accuracy"], "our chance": 100 * ours["chance"]})
     table = table.join(printed, on=["arm", "library", "top"]).join(chance, on=["library", "top"])
     return table.assign(

@@ -20,12 +20,12 @@ LIBRARIES = ("whole", "batch")
 MARGIN = 10.0  # percent of CLIP's accuracy: within it two arms are called level
 
 
-def changes(by_arm: Tables, library: str, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """Change of top-1 accuracy in percent of the reference's, paired by seed: rows (arm, reference).
+def changes(by_arm: Tables, library: str, pairs: Sequence[tuple[str, str]], top: int = 1) -> pd.DataFrame:
+    """Change of top-k accuracy in percent of the reference's, paired by seed: rows (arm, reference).
 
     Columns: mean, low, high (95 % t-interval), "could be seen" (``evaluate.seeds.detectable``).
     """
-    accuracy, overlap = accuracy_by_seed(by_arm, library), by_arm.overlap
+    accuracy, overlap = accuracy_by_seed(by_arm, library, top), by_arm.overlap
     rows = {}
     for arm, reference in pairs:
         relative = 100 * (accuracy[arm] / accuracy[reference] - 1)
@@ -54,6 +54,24 @@ def lines(by_arm: Tables, pairs: Sequence[tuple[str, str]]) -> str:
         + "."
         for arm, reference in pairs
     )
+
+
+def further_down(by_arm: Tables, reference: str, tops: Sequence[int] = (5, 10)) -> str:
+    """Markdown: for each arm its changes against the reference, beyond top 1, whose interval leaves zero out."""
+    said_of = []
+    for arm in (arm for arm in by_arm if arm != reference):
+        rows = {
+            f"{library} library, top {top}": changes(by_arm, library, [(arm, reference)], top).iloc[0]
+            for library in LIBRARIES
+            for top in tops
+        }
+        told = [
+            f"{where} {row['mean']:+.1f} % [{row['low']:.1f}, {row['high']:.1f}]"
+            for where, row in rows.items()
+            if row["low"] > 0 or row["high"] < 0
+        ]
+        said_of.append(f"- {arm} against {reference}: {'; '.join(told) or 'nothing is told'}.")
+    return "\n".join(said_of)
 
 
 def beside_paper(by_arm: Tables, pairs: Sequence[tuple[str, str]], paper: pd.DataFrame) -> pd.DataFrame:

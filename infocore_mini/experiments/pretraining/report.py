@@ -255,6 +255,31 @@ def paper_accuracies(dataset: str) -> pd.Series:
     ).rename_axis(["method", "library", "top"])
 
 
+def paper_chance(dataset: str) -> pd.Series:
+    """What a random order gives in the paper's Table 2, as fractions: index (library, top).
+
+    In the batch library as printed. In the whole library the printed number, such as 0.02 %, is mostly rounding: k over the
+    size of the library, in the middle of what all printed ones allow.
+    """
+    random = paper_accuracies(dataset).xs("random", level="method")
+    low, high = library_size({k: 100 * accuracy for k, accuracy in random["whole"].items()})
+    whole = {("whole", k): k * (1 / low + 1 / high) / 2 for k in random["whole"].index}
+    batch = {("batch", k): accuracy for k, accuracy in random["batch"].items()}
+    return pd.Series(whole | batch).rename_axis(["library", "top"])
+
+
+def library_size(chance: Mapping[int, float]) -> tuple[float, float]:
+    """Smallest and largest library whose random top-k accuracies round to the printed ones.
+
+    chance: k -> percent, printed with two decimals. Raises ValueError if no size fits all of them.
+    """
+    low = max(100 * k / (percent + 0.005) for k, percent in chance.items())
+    high = min(100 * k / (percent - 0.005) for k, percent in chance.items())
+    if low > high:
+        raise ValueError(f"chance: got {dict(chance)}, expected k / size in percent for one size")
+    return low, high
+
+
 def paper_ablation() -> pd.DataFrame:
     """Table 5 as printed, percent: index of our arm names, columns (library, top)."""
     names = {

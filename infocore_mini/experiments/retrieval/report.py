@@ -13,7 +13,7 @@ from infocore_mini.evaluate.retrieval import same_batch_share, screen_retrieval
 from infocore_mini.evaluate.seeds import compare, outcome, over_seeds, paired
 from infocore_mini.experiments.names import METHOD_ARMS, Arm
 from infocore_mini.experiments.neighbours import of_real_screens
-from infocore_mini.experiments.pretraining.report import Tables
+from infocore_mini.experiments.pretraining.report import Tables, library_size, paper_chance
 from infocore_mini.experiments.pretraining.run import Study, batch_probe
 from infocore_mini.experiments.results import paper_table
 from infocore_mini.experiments.retrieval.run import Embeddings, Trained
@@ -201,18 +201,6 @@ def beside_paper(by_arm: Tables, name: str, arms: Mapping[str, Arm] = METHOD_ARM
     return pd.DataFrame(rows).T.rename_axis(["screen", "method"])
 
 
-def library_size(chance: Mapping[int, float]) -> tuple[float, float]:
-    """Smallest and largest library whose random top-k accuracies round to the printed ones.
-
-    chance: k -> percent, printed with two decimals. Raises ValueError if no size fits all of them.
-    """
-    low = max(100 * k / (percent + 0.005) for k, percent in chance.items())
-    high = min(100 * k / (percent - 0.005) for k, percent in chance.items())
-    if low > high:
-        raise ValueError(f"chance: got {dict(chance)}, expected k / size in percent for one size")
-    return low, high
-
-
 def differences(against: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Arms against one reference in percentage points, side by side: rows (library, top), columns (arm, what).
 
@@ -233,9 +221,9 @@ def batch_alone_in_paper() -> pd.DataFrame:
     for dataset, printed in paper_table("table2_retrieval").items():
         whole, batch = ({row["method"]: row[library]["1"] for row in printed} for library in ("whole", "batch"))
         rows[f"paper, {dataset}"] = {
-            "chance, %": whole["Random"],
+            "chance, %": 100 * paper_chance(dataset)["whole", 1],
             "batch alone, %": batch["Random"],
-            "x chance": batch["Random"] / whole["Random"],
+            "x chance": batch["Random"] / 100 / paper_chance(dataset)["whole", 1],
             "CLIP, %": whole["CLIP"],
         }
     return pd.DataFrame(rows).T

@@ -101,18 +101,20 @@ def what_decides(frame: pd.DataFrame) -> str:
     )
     more = {"random": change("random, 128", RANDOM), "one-batch": change(ONE_BATCH, "one batch, 6")}
     helps = [name for name, each in more.items() if each.told_apart and each.mean > 0]
-    number = (
-        f"more of them help with {' and '.join(helps)} minibatches" if helps else "more of them are not seen to help"
-    )
+    numbers = "; ".join(f"{name} minibatches {each.numbers}" for name, each in more.items())
+    number = f"more of them help with {' and '.join(helps)} minibatches" if helps else "more are not seen to help"
     temperature = difference(
         frame,
         {"composition": RANDOM, "longer": False, "temperature": frame.temperature.max()},
         {"composition": RANDOM, "longer": False, "temperature": low},
     )
-    explains = same.level and len(helps) == len(more)
+    if same.level and len(helps) == len(more):
+        explains = "explains"
+    else:
+        explains = "alone does not explain" if same.told_apart else "is neither shown nor excluded to be"
     return (
-        f"{verdict} ({same.numbers} points at temperature {low:g}), and {number}. By the test of the plan the number of "
-        f"own-batch negatives {'explains' if explains else 'alone does not explain'} where CCL falls behind at a low "
-        f"temperature. A higher temperature, with the minibatches as they were, changes its effect accuracy by "
+        f"{verdict} ({same.numbers} points at temperature {low:g}), and {number} ({numbers}). If the number were the cause, "
+        f"more should help and the way should not matter: by this test of the plan the number of own-batch negatives "
+        f"{explains} why CCL falls behind at a low temperature. A higher temperature, with the minibatches as they were, changes its effect accuracy by "
         f"{temperature.numbers} points."
     )

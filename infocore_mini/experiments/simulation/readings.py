@@ -128,8 +128,9 @@ def takeaway(rows: pd.DataFrame) -> str:
     return (
         f"- Against CLIP the claim of the paper {'stands' if stands(warm) else 'does not stand'} at temperature 1.0: "
         f"effect accuracy is {lead}. At 0.1 it {'stands' if stands(cold) else 'does not stand'}.\n"
-        f"- Against CCL, at equal steps, InfoCORE's effect accuracy is {ccl['ccl']} with CCL's random minibatches and "
-        f"{ccl[ONE_BATCH_CCL]} with its one-batch minibatches."
+        f"- Against CCL, at temperature 1.0 and equal steps, InfoCORE's effect accuracy is {ccl['ccl']} with CCL's random "
+        f"minibatches and {ccl[ONE_BATCH_CCL]} with its one-batch minibatches; at 0.1 it is "
+        f"{on_both_views(cold, 'infocore', 'ccl', 'effect')} with random ones."
     )
 
 
