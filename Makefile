@@ -56,8 +56,8 @@ grid: setup  ## rerun every table of the paper (hours); after a kill it goes on 
 board: setup  ## rerun the board and the phase diagram of new plates (hours); after a kill it goes on where it was
 	@$(PY) -m infocore_mini.experiments $(BOARD)
 
-bench: setup  ## measure speed and memory again (half an hour): data/results/benchmark_*.json
-	@for name in loss step retrieval featurise; do $(PY) -m benchmarks.$$name || exit 1; done
+bench: setup  ## measure speed and memory again (an hour): data/results/benchmark_*.json
+	@for name in loss step retrieval featurise evaluate; do $(PY) -m benchmarks.$$name || exit 1; done
 
 test: setup  ## everything that CI runs
 	@$(PY) tests/run_all.py $(STARTED)

@@ -378,7 +378,7 @@ captioned(
 # %% [markdown]
 # For CLIP and InfoCORE that is the paper's setting, $\alpha = 0.33$.
 # For CCL it is a lower temperature than the paper's 0.3, and that matters below.
-# CCL draws each minibatch from one experimental batch, ten conditions or more, as its authors' rule needs negatives from the anchor's own, and trains by SimCLR, without queue and momentum encoder. In as many epochs that is about twice as many steps, each of half as many anchors. Part of its lead within a batch may be these steps: in {doc}`02_simulation` more steps help CCL. No arm at equal steps was run here.
+# CCL draws each minibatch from one experimental batch, ten conditions or more, as its authors' rule needs negatives from the anchor's own, and trains by SimCLR, without queue and momentum encoder. In as many epochs that is more and shorter steps (in the next table). Part of its lead within a batch may be these steps: in {doc}`02_simulation` more steps help CCL. No arm at equal steps was run here.
 # Where the training differs from the paper's:
 
 # %%

@@ -170,7 +170,7 @@ captioned(
 )
 
 # %% [markdown]
-# The plan's questions, answered by the numbers: *above* or *below* where the 95 % interval of the difference, paired by split, leaves out zero; *level* where it lies within a tenth of the other's accuracy. That margin is wide: chance is part of the accuracy, up to a third of what a method adds to chance fits into it at top 10 within a batch, and so do most differences that the paper prints. *Level* excludes a large difference, not the paper's. Nothing is corrected for the number of intervals.
+# The plan's questions, answered by the numbers: *above* or *below* where the 95 % interval of the difference, paired by split, leaves out zero; *level* where it lies within a tenth of the other's accuracy. That margin is wide: chance is part of the accuracy, so in a small library the margin is much of what a method adds to chance, and most differences that the paper prints fit into it. *Level* excludes a large difference, not the paper's. Nothing is corrected for the number of intervals.
 
 # %% tags=["nbval-check-output"]
 pairs = [("infocore", "clip"), ("infocore", "ccl"), ("ccl", "clip")]
@@ -254,7 +254,7 @@ captioned(
 # The mean of the whole plate has less of an error, but it carries what the plate's compounds do: the drug is found a little more often, and the solvent wells, which had nothing of these compounds, now wear the mark of their plate.
 # Sphering shrinks the directions in which solvent wells vary; drugs are found as before, and the plate twice as often.
 #
-# (Nine plates hold three quarters of the solvent wells, so their column is mostly about these; and for a correction that was estimated from them it is no test.)
+# (A few plates hold most of the solvent wells, so their column is mostly about these; and for a correction that was estimated from them it is no test.)
 #
 # **A correction estimated from a few wells is itself a batch effect.** Measure it, on the wells that it was not estimated from, before you trust it.
 

@@ -142,6 +142,9 @@ captioned(
     "percent of the speed of its own matrix products, with quartiles.",
 )
 
+# %% tags=["nbval-check-output"]
+Markdown(benchmarks.over_clip_in_words())
+
 # %% mystnb={"figure": {"caption": "Time of a training step at gene-expression size as one size grows, over the time at the smallest. Dotted: in proportion to the size.", "name": "fig-performance-step"}, "image": {"alt": "Three panels with logarithmic axes. The time hardly changes with the number of experimental batches until thousands, and grows more slowly than queue and minibatch."}}
 scaling = benchmarks.scaling()
 figures.step_scaling(scaling)
@@ -183,6 +186,16 @@ print(
 
 # %% [markdown]
 # Compiling gains nothing on a processor, where the products are nearly all there is.
+# In bfloat16 the products are so much faster that what is no product weighs more. Against its own products in bfloat16 a step stands lower, and even one that did its products, Adam and the momentum copies and nothing else would not come near to all of it:
+
+# %% tags=["nbval-check-output"]
+captioned(
+    benchmarks.bfloat16_shares().round(0).astype(int),
+    "A step in bfloat16: percent of the speed of its own matrix products in "
+    "bfloat16, with quartiles, and what could be reached.",
+)
+
+# %% [markdown]
 # What bfloat16 gains depends on the instructions named above; without any it can be slower, so measure before you choose.
 # What it costs: change of retrieval accuracy in percent on the **simulated** gene-expression screen of {doc}`04_gene_expression`, six seeds, paired, by library and top (`data/results/bf16.json` beside `gene_expression.json`, each with its provenance).
 
@@ -203,6 +216,16 @@ Markdown(benchmarks.bfloat16_in_words())
 captioned(
     benchmarks.step_memory().astype(float).round(2),
     "Peak memory of a training process at the paper's shapes.",
+)
+
+# %% [markdown]
+# **Soft labels**, replicates of a condition in up to three batches, cost little more than hard ones, since labels stay as the few numbers that they are:
+
+# %% tags=["nbval-check-output"]
+captioned(
+    benchmarks.soft_labels().round(2),
+    "Training on soft labels over that on hard ones, by the length of the queue: "
+    "time of a step (median, quartiles) and peak memory above the data.",
 )
 
 # %% [markdown]
@@ -239,6 +262,17 @@ captioned(
 # Against faiss, whose exact index looks for neighbours in float32 without deciding ties, ours is slower for one query and for a thousand, and faster in between. Its index, all unit vectors in memory, was built beforehand and does not count; ours takes the library as it comes, lengths included, on every call.
 # With blocks that are made as they are needed the process stays at a few hundred megabytes; of a memory map, the file's own pages count as far as the system keeps them.
 #
+# ### Evaluation
+#
+# No function may need what grows with the square of the rows. Peak memory above the input, by function:
+
+# %% tags=["nbval-check-output"]
+captioned(
+    benchmarks.evaluation_memory().round(0).astype(int),
+    "Peak memory of the functions of `evaluate` above their input of 100,000 rows.",
+)
+
+# %% [markdown]
 # ### Mol2vec
 #
 # The features of the HIV benchmark's molecules on one core, against the path of the `mol2vec` package, which gives the same numbers:

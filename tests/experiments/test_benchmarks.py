@@ -177,7 +177,12 @@ def test_what_the_page_says_by_itself_is_what_is_stored(root):
     growth = performance.growth().set_index("n_B")["time"]
     assert "the same time for a hundred experimental batches as for a thousand" in page and abs(growth[1019] - 1) < 0.05
     shares = performance.step_shares()
-    assert "four fifths of the speed of its own matrix products" in page
+    assert "Of what is left to do, matrix products, a whole step reaches four fifths of the speed" in page
+    times = performance.over_clip()
+    assert "by a half at the paper's gene-expression size and less at its cell-painting size" in page
+    assert 1.4 < times["GE"] < 1.6 and 1.0 < times["CP"] < 1.3
+    faq = (root / "book" / "faq.md").read_text(encoding="utf-8")
+    assert "a step takes about half as long again as CLIP's" in faq
     assert 78 < shares["of the limit (%)"].min() < shares["of the limit (%)"].max() < 90
     assert "take less than a hundredth" in page and shares["loading and augmentation (%)"].max() < 1
     rivals = performance.retrieval_rivals()

@@ -96,6 +96,20 @@ def test_no_method_is_told_apart_on_the_real_screen():
     in_points = gain.loc[connectivity_map.BATCH, "points here, raw"]
     assert "five splits would have missed a gain like the paper's" in TEXT
     assert (in_points < table.loc[connectivity_map.BATCH]["detectable"]).all()
+    level = connectivity_map.scores(chosen).xs("CLIP", level="method").groupby("input").mean()
+    ends = {
+        score: max(
+            abs(row[end]) / level.loc[kind, score]
+            for (kind, against), row in table.loc[score].iterrows()
+            for end in ("low", "high")
+            if against == "CLIP"
+        )
+        for score in (connectivity_map.WHOLE, connectivity_map.BATCH)
+    }
+    assert "excludes differences above a fourth or so of CLIP's accuracy within a batch" in TEXT
+    assert ends[connectivity_map.BATCH] < 0.26
+    assert "among all molecules, where few are found, not even a change by a third" in TEXT
+    assert ends[connectivity_map.WHOLE] > 0.34
 
 
 def test_plates_stay_plates_when_their_controls_are_subtracted():

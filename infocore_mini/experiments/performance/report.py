@@ -10,7 +10,7 @@ from infocore_mini.experiments.names import METHOD_NAMES
 from infocore_mini.experiments.pretraining import report as pretraining_report
 from infocore_mini.experiments.results import stored
 
-NAMES = ("benchmark_loss", "benchmark_step", "benchmark_retrieval", "benchmark_featurise")
+NAMES = ("benchmark_loss", "benchmark_step", "benchmark_retrieval", "benchmark_featurise", "benchmark_evaluate")
 
 
 def loss_against_dense() -> pd.DataFrame:
@@ -63,6 +63,22 @@ def step_shares() -> pd.DataFrame:
     return pd.DataFrame.from_dict(table, orient="index")
 
 
+def over_clip() -> pd.Series:
+    """A step of InfoCORE over one of CLIP, in time, by screen ("GE", "CP"): the best of each, measured in one run."""
+    rows = stored("benchmark_step").results["step"]
+    best = {name: row["seconds"]["step"] for name, row in rows.items()}
+    return pd.Series({screen: best[f"{screen} infocore"] / best[f"{screen} clip"] for screen in ("GE", "CP")})
+
+
+def over_clip_in_words() -> str:
+    """Markdown: what InfoCORE's classifiers add to a step of CLIP."""
+    times = over_clip()
+    return (
+        f"A step of InfoCORE takes {times['GE']:.2f} times one of CLIP at gene-expression size and {times['CP']:.2f} times at "
+        "cell-painting size: the products of its batch classifiers, not the weights of its loss."
+    )
+
+
 def step_options() -> pd.DataFrame:
     """How many times faster a step is in bfloat16 and compiled than plain (below 1: slower): median and quartiles."""
     rows = stored("benchmark_step").results["options"]
@@ -70,6 +86,33 @@ def step_options() -> pd.DataFrame:
         (name, choice): _times(ratio, "times faster") for name, row in rows.items() for choice, ratio in row.items()
     }
     return pd.DataFrame.from_dict(table, orient="index").rename_axis(["screen", "networks"])
+
+
+def bfloat16_shares() -> pd.DataFrame:
+    """A step in bfloat16: percent of the speed of its own products in bfloat16, and what of it can be had."""
+    rows = stored("benchmark_step").results["in_bfloat16"]
+    table = {
+        name: _times(row["fraction_of_limit"], "of the limit (%)", 100) | _times(row["reachable"], "reachable (%)", 100)
+        for name, row in rows.items()
+    }
+    return pd.DataFrame.from_dict(table, orient="index")
+
+
+def soft_labels() -> pd.DataFrame:
+    """Training on soft labels over that on hard ones: time of a step, and peak memory above the data, by queue."""
+    rows = stored("benchmark_step").results["soft_over_hard"]
+    table = {
+        (name, row["queue_size"]): {**_times(row["time"], "time"), "memory": row["memory"]}
+        for name, found in rows.items()
+        for row in found
+    }
+    return pd.DataFrame.from_dict(table, orient="index").rename_axis(["screen", "queue"])
+
+
+def evaluation_memory() -> pd.DataFrame:
+    """Peak memory of the functions of `evaluate` above their input, in MB, the largest first."""
+    rows = pd.Series(stored("benchmark_evaluate").results) / 1e6
+    return rows.sort_values(ascending=False).to_frame("above the input (MB)")
 
 
 def bfloat16_accuracy() -> pd.DataFrame:
