@@ -233,7 +233,7 @@ def test_the_arrow_is_measured_on_molecules_that_it_was_not_fitted_on():
 
 def test_real_screens_stand_on_the_scale_of_doses_where_the_chapter_has_them():
     auc = doses.arrows(stored("structure_arrow").results)["auc"]
-    simulated = {dose: auc[f"simulated, dose {dose:g}"] for dose in doses.STUDY_OF_DOSE}
+    simulated = {dose: auc[f"simulated, strength {dose:g}"] for dose in doses.STUDY_OF_DOSE}
     assert list(simulated.values()) == sorted(simulated.values())
     assert "In the Connectivity Map a structure says next to nothing of the batch" in TEXT
     assert abs(auc["Connectivity Map"] - simulated[0.0]) < 5
@@ -258,7 +258,7 @@ def test_what_hangs_on_the_dose_is_what_the_sweep_found():
     assert "there from a weak arrow on, and no larger at a strong one" in TEXT and max(gain.values()) < 0.2
     assert max(gain.values()) - min(gain.values()) < 0.03
     auc = doses.arrows(stored("structure_arrow").results)["auc"]
-    weak, strongest = auc["simulated, dose 0.75"], auc["simulated, dose 3"]
+    weak, strongest = auc["simulated, strength 0.75"], auc["simulated, strength 3"]
     assert "Three other real screens do not. ToxCast, COMAS and the three plates lie between the weak arrow" in TEXT
     for name, study in {
         "ToxCast": "toxcast",

@@ -122,7 +122,7 @@ def arrows(results: Mapping[str, Mapping]) -> pd.DataFrame:
     for name, found in results.items():
         splits = pd.DataFrame(found["splits"])
         auc = t_interval(100 * splits["auc"], overlap=0.0 if found["simulated"] else connectivity_map.OVERLAP)
-        rows[name] = {
+        rows[name.replace("dose", "strength")] = {  # the word of the pages
             "data": "simulated" if found["simulated"] else "real",
             "molecules": found["n_molecules"],
             "batches": found["n_batches"],
