@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Performance: what it costs, and where the time goes
 #
-# **Written without the tensor that its weights seem to ask for, InfoCORE's loss takes the same time for a hundred experimental batches as for a thousand. Its batch classifiers are not free: they make a step longer than CLIP's, by a half at the paper's gene-expression size and less at its cell-painting size. Of what is left to do, matrix products, a whole step reaches four fifths of the speed.**
+# **Written without the tensor that its weights seem to ask for, InfoCORE's loss takes the same time for a hundred experimental batches as for a thousand. Its batch classifiers are not free: they make a step longer than CLIP's, by two fifths at the paper's gene-expression size and a fifth at its cell-painting size. A whole step reaches about three fifths of the speed of its own matrix products on the processor that was measured.**
 
 # %% [markdown]
 # :::{admonition} Before you start
@@ -142,10 +142,13 @@ captioned(
     "percent of the speed of its own matrix products, with quartiles.",
 )
 
+# %% [markdown]
+# What is left is Adam and the momentum copies, which read and write every weight once a step, and buffers. It weighs the more, the faster a processor multiplies.
+
 # %% tags=["nbval-check-output"]
 Markdown(benchmarks.over_clip_in_words())
 
-# %% mystnb={"figure": {"caption": "Time of a training step at gene-expression size as one size grows, over the time at the smallest. Dotted: in proportion to the size.", "name": "fig-performance-step"}, "image": {"alt": "Three panels with logarithmic axes. The time hardly changes with the number of experimental batches until thousands, and grows more slowly than queue and minibatch."}}
+# %% mystnb={"figure": {"caption": "Time of a training step at gene-expression size as one size grows, over the time at the smallest. Dotted: in proportion to the size.", "name": "fig-performance-step"}, "image": {"alt": "Three panels with logarithmic axes. The time grows slowly with the number of experimental batches, until thousands, and more slowly than queue and minibatch."}}
 scaling = benchmarks.scaling()
 figures.step_scaling(scaling)
 
@@ -185,7 +188,7 @@ print(
 )
 
 # %% [markdown]
-# Compiling gains nothing on a processor, where the products are nearly all there is.
+# Compiling gains nothing on a processor, which launches nothing.
 # In bfloat16 the products are so much faster that what is no product weighs more. Against its own products in bfloat16 a step stands lower, and even one that did its products, Adam and the momentum copies and nothing else would not come near to all of it:
 
 # %% tags=["nbval-check-output"]
@@ -392,7 +395,7 @@ captioned(
 # ## Takeaways
 #
 # - One gathered column for each anchor replaces the tensor: much faster and smaller than the dense form, and flat in the number of experimental batches.
-# - What is left of a step is matrix products; loading and augmentation take less than a hundredth.
+# - What is left of a step is matrix products, and weights that are read and written; loading and augmentation take less than two hundredths.
 # - On a GPU a step is replayed, not launched: the same numbers, and at large minibatches in bfloat16 half the speed of the card's own products.
 # - A library of a million molecules is ranked exactly, without its cosines ever standing in memory.
 # - Past one machine: the same script under `torchrun`, the same tables under `make grid`.

@@ -101,8 +101,9 @@ def test_the_stored_loss_is_fast_small_and_flat():
 
 
 def test_the_stored_step_is_near_its_limit():
+    """Nearer where a processor multiplies more slowly: what is no product, reading and writing weights, takes as long."""
     for name, row in results("step")["step"].items():
-        assert row["fraction_of_limit"]["median"] >= 0.7, name
+        assert row["fraction_of_limit"]["median"] >= 0.55, name
 
 
 def test_what_the_page_says_of_a_gpu_is_what_was_measured(root):
@@ -177,14 +178,19 @@ def test_what_the_page_says_by_itself_is_what_is_stored(root):
     growth = performance.growth().set_index("n_B")["time"]
     assert "the same time for a hundred experimental batches as for a thousand" in page and abs(growth[1019] - 1) < 0.05
     shares = performance.step_shares()
-    assert "Of what is left to do, matrix products, a whole step reaches four fifths of the speed" in page
+    assert "about three fifths of the speed of its own matrix products on the processor that was measured" in page
     times = performance.over_clip()
-    assert "by a half at the paper's gene-expression size and less at its cell-painting size" in page
-    assert 1.4 < times["GE"] < 1.6 and 1.0 < times["CP"] < 1.3
+    assert "by two fifths at the paper's gene-expression size and a fifth at its cell-painting size" in page
+    assert 1.35 < times["GE"] < 1.45 and 1.15 < times["CP"] < 1.25
     faq = (root / "book" / "faq.md").read_text(encoding="utf-8")
-    assert "a step takes about half as long again as CLIP's" in faq
-    assert 78 < shares["of the limit (%)"].min() < shares["of the limit (%)"].max() < 90
-    assert "take less than a hundredth" in page and shares["loading and augmentation (%)"].max() < 1
+    assert "a step takes two fifths longer than CLIP's" in faq
+    assert 55 < shares["of the limit (%)"].min() < shares["of the limit (%)"].max() < 70
+    assert "take less than two hundredths" in page and shares["loading and augmentation (%)"].max() < 2
+    soft = performance.soft_labels()
+    assert "cost little more than hard ones" in page and (soft["time"] <= 1.15).all() and (soft["memory"] <= 1.15).all()
+    assert "would not come near to all of it" in page and (performance.bfloat16_shares()["reachable (%)"] < 75).all()
+    assert "No function may need what grows with the square of the rows" in page
+    assert performance.evaluation_memory()["above the input (MB)"].max() < 1000
     rivals = performance.retrieval_rivals()
     faiss = rivals[rivals["against"] == "faiss, exact"].set_index("queries")["times faster"]
     assert "ours is slower for one query and for a thousand, and faster in between" in page
