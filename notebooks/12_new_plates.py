@@ -235,7 +235,7 @@ Markdown(across.audited(boards))
 # %% [markdown]
 # On each real screen all trained methods leave about the same, whether their loss conditions on the batch, unlearns it or ignores it.
 # Centring takes a batch's mean away, and can leave its members closer to each other than before: without training it raises the share on four of the six screens, all four real.
-# Harmony leaves least of it on every screen, on three of them nothing that can be told from permuted labels, and has seen the wells that it is judged on.
+# Of these Harmony leaves least on every screen, on three of them nothing that can be told from permuted labels, and has seen the wells that it is judged on.
 #
 # ### Replicates on new plates
 #
