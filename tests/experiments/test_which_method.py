@@ -65,6 +65,9 @@ def test_ccl_is_for_batches_alone_and_no_one_beats_clip_among_all_molecules():
         assert set(pretraining.told(tables, "infocore", "clip")["said"]) <= {"level", "not told apart"}
         ccl = pretraining.told(tables, "ccl", "clip").set_index("library")["said"]
         assert "below" not in set(ccl["batch"]) and "below" in set(ccl["whole"])
+    rows = pretraining.told(pretraining.stored_tables("toxcast"), which_method.NO_ALPHA, "clip").set_index("library")
+    above = rows.loc["batch"][rows.loc["batch", "said"] == "above"]
+    assert len(above) == 1 and 0.5 < 100 * above["difference"].iloc[0] < 1.5  # "by a point"
 
 
 def test_no_method_beats_clip_on_new_plates_and_shrunken_statistics_help_replicates():
