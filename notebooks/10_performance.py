@@ -265,17 +265,6 @@ captioned(
 # Against faiss, whose exact index looks for neighbours in float32 without deciding ties, ours is slower for one query and for a thousand, and faster in between. Its index, all unit vectors in memory, was built beforehand and does not count; ours takes the library as it comes, lengths included, on every call.
 # With blocks that are made as they are needed the process stays at a few hundred megabytes; of a memory map, the file's own pages count as far as the system keeps them.
 #
-# ### Evaluation
-#
-# No function may need what grows with the square of the rows. Peak memory above the input, by function:
-
-# %% tags=["nbval-check-output"]
-captioned(
-    benchmarks.evaluation_memory().round(0).astype(int),
-    "Peak memory of the functions of `evaluate` above their input of 100,000 rows.",
-)
-
-# %% [markdown]
 # ### Mol2vec
 #
 # The features of the HIV benchmark's molecules on one core, against the path of the `mol2vec` package, which gives the same numbers:

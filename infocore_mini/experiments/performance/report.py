@@ -10,7 +10,7 @@ from infocore_mini.experiments.names import METHOD_NAMES
 from infocore_mini.experiments.pretraining import report as pretraining_report
 from infocore_mini.experiments.results import stored
 
-NAMES = ("benchmark_loss", "benchmark_step", "benchmark_retrieval", "benchmark_featurise", "benchmark_evaluate")
+NAMES = ("benchmark_loss", "benchmark_step", "benchmark_retrieval", "benchmark_featurise")
 
 
 def loss_against_dense() -> pd.DataFrame:
@@ -107,12 +107,6 @@ def soft_labels() -> pd.DataFrame:
         for row in found
     }
     return pd.DataFrame.from_dict(table, orient="index").rename_axis(["screen", "queue"])
-
-
-def evaluation_memory() -> pd.DataFrame:
-    """Peak memory of the functions of `evaluate` above their input, in MB, the largest first."""
-    rows = pd.Series(stored("benchmark_evaluate").results) / 1e6
-    return rows.sort_values(ascending=False).to_frame("above the input (MB)")
 
 
 def bfloat16_accuracy() -> pd.DataFrame:
