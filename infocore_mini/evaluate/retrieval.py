@@ -222,18 +222,24 @@ def _tasks(z_screen: ArrayLike, z_drug: ArrayLike, screen: PairedScreen) -> Iter
         if drugs.ndim == 3:
             z_library, target = drugs[code], molecule
         else:
-            z_library, target = _unique_library(drugs[condition], molecule, name)
-        query_member = membership[condition]
+            z_library, target = _unique_library(_rows(drugs, condition), molecule, name)
+        query_member = _rows(membership, condition)
         member = torch.zeros(len(z_library), screen.n_batches, dtype=torch.bool)
         query, batch = query_member.nonzero(as_tuple=True)
         member[target[query], batch] = True
-        yield _Task(name, condition, molecule, queries[condition], z_library, target, query_member, member)
+        yield _Task(name, condition, molecule, _rows(queries, condition), z_library, target, query_member, member)
+
+
+def _rows(x: Tensor, index: Tensor) -> Tensor:
+    """``x[index]``, without a copy where the index is all rows in their order, as in a screen of one cell line."""
+    whole = len(index) == len(x) and torch.equal(index, torch.arange(len(x)))
+    return x if whole else x[index]
 
 
 def _unique_library(z_drug: Tensor, molecule: Tensor, cell_line: str) -> tuple[Tensor, Tensor]:
     """One embedding for each molecule, (m, d), and the library row of each condition, (n,)."""
     _, first, code = np.unique(molecule.numpy(), return_index=True, return_inverse=True)
-    z_library, target = z_drug[torch.from_numpy(first)], torch.from_numpy(code)
+    z_library, target = _rows(z_drug, torch.from_numpy(first)), torch.from_numpy(code)
     if not torch.allclose(z_drug, z_library[target], rtol=0, atol=1e-4, equal_nan=True):
         raise ValueError(
             f"z_drug: got different embeddings of one molecule in cell line {cell_line}, expected one: "
@@ -255,7 +261,7 @@ def _score_batch(task: _Task, top: list[int], minimum_library: int) -> _Scored:
     if not len(query):
         return _Scored(task.cell_line, np.empty(0, int), np.empty((0, len(top))), np.empty(0, int), n_left_out)
     hits, size = retrieval_hits(
-        task.z_query[query],
+        _rows(task.z_query, query),
         task.z_library,
         task.target[query],
         top=top,
