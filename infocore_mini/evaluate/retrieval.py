@@ -2,6 +2,8 @@
 
 Molecules are ranked by cosine (``evaluate.ranking``), in two libraries: all held-out molecules (*whole*), and those
 that share the query's experimental batch (*batch*). All accuracies are fractions.
+
+Longer than others: both libraries, and the share of the batch, go through the same tasks of a cell line.
 """
 
 from __future__ import annotations

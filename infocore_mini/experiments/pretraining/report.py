@@ -1,4 +1,7 @@
-"""Stored pretraining studies as tables: accuracies over seeds, arms compared seed by seed, probes, Tables 5 and 7."""
+"""Stored pretraining studies as tables: accuracies over seeds, arms compared seed by seed, probes, Tables 5 and 7.
+
+Longer than others: what is stored and what the paper prints are read in one place, so that no chapter pairs them by itself.
+"""
 
 from __future__ import annotations
 
