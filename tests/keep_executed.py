@@ -20,7 +20,7 @@ import execute
 
 
 class Keeper:
-    """Remembers which notebooks failed and writes the others, ``root/_build/executed/work/name/name.ipynb`` each."""
+    """Remembers which notebooks failed and keeps the others; a copy lies where `execute.work` says, two folders down."""
 
     def __init__(self) -> None:
         self.failed: set[str] = set()
