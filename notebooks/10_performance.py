@@ -143,7 +143,7 @@ captioned(
 )
 
 # %% [markdown]
-# What is left is Adam and the momentum copies, which read and write every weight once a step, and buffers. It weighs the more, the faster a processor multiplies.
+# What is left is Adam and the momentum copies, which read and write every weight once a step, and buffers. How much it weighs depends on the processor: on the one measured before, whose products were slower, the same step stood nearer to its limit. Why it is so much less here was not measured; products by themselves may find their operands in this processor's large cache, which a step does not.
 
 # %% tags=["nbval-check-output"]
 Markdown(benchmarks.over_clip_in_words())

@@ -45,9 +45,8 @@ def gain(
 ) -> Gain:
     """With the status that the interval says; ``difference``: ends of another interval that decides, such as that in points."""
     below, above = difference or (low, high)
-    more, less, unseen = (
-        (BACK, TURNED, APART) if round(paper) > 0 else (GAINED, LOST, NONE)
-    )  # to the digit that is shown
+    has_one = round(paper) > 0  # to the digit that is shown
+    more, less, unseen = (BACK, TURNED, APART) if has_one else (GAINED, LOST, NONE)
     return Gain(where, mean, low, high, paper, more if below > 0 else less if above < 0 else unseen)
 
 

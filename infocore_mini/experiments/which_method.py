@@ -130,7 +130,8 @@ def dials() -> str:
         f"[{row.low:+.1f}, {row.high:+.1f}] points of others beaten, {row.said}; on the Connectivity Map {one.difference:+.1f} "
         f"[{one.low:+.1f}, {one.high:+.1f}]. On simulated screens, new molecules on new "
         f"batches, points against {METHOD_NAMES['clip']}, paired by draw, with the 95 % interval (40 molecules a batch "
-        f"where the strength is turned, strength 0.5 where the size is):\n\n{dial('per_batch')}\n\n{dial('strength')}\n\n{in_the_audits_terms()}"
+        f"where the strength is turned, strength 0.5 where the size is):\n\n{dial('per_batch')}\n\n{dial('strength')}\n\n"
+        f"{in_the_audits_terms()}"
     )
 
 

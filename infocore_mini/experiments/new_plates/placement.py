@@ -161,6 +161,6 @@ def sentence(found: pd.DataFrame) -> str:
     signs = int((found["predicted"] * found["found"] > 0).sum())
     return (
         f"The diagram, which is simulated, places {int(found['right'].sum())} of {len(found)} real screens rightly by "
-        f"{NAMES['infocore']} against {CENTRED} on new plates ({each} points; rightly: both beyond {MARGIN:g} points on one side, or both within), has the sign right on "
-        f"{signs or 'none'}, and names the best of five arms on {named or 'none'}."
+        f"{NAMES['infocore']} against {CENTRED} on new plates ({each} points; rightly: both beyond {MARGIN:g} "
+        f"points on one side, or both within), has the sign right on {signs or 'none'}, and names the best of five arms on {named or 'none'}."
     )
